@@ -1,0 +1,94 @@
+#include "buffer.h"
+#include "alloc.h"
+
+void buffer_finish(struct buffer *buffer)
+{
+    free(buffer->at);
+    *buffer = (struct buffer){0};
+}
+
+char *buffer_reserve(struct buffer *buffer, size_t size)
+{
+    if (buffer->room - buffer->length < size) {
+        size_t room = buffer->room ? buffer->room : 256;
+        while (room - buffer->length < size)
+            room *= 2;
+        buffer->at = xrealloc(buffer->at, room);
+        buffer->room = room;
+    }
+    return buffer->at + buffer->length;
+}
+
+void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size)
+{
+    if (!size)
+        return;
+    memcpy(buffer_reserve(buffer, size), bytes, size);
+    buffer->length += size;
+}
+
+void buffer_text(struct buffer *buffer, const char *string)
+{
+    buffer_bytes(buffer, string, strlen(string));
+}
+
+void buffer_number(struct buffer *buffer, int64_t number)
+{
+    char digits[24];
+    char *p = digits + sizeof digits;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do
+        *--p = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (number < 0)
+        *--p = '-';
+    buffer_bytes(buffer, p, (size_t)(digits + sizeof digits - p));
+}
+
+/* 0: as it is; 'u': \u00XX; else the letter behind the backslash. '<' too: a frame pasted into a
+ * page must not end its script. */
+static char escape_of(unsigned char c)
+{
+    switch (c) {
+    case '"':
+    case '\\':
+        return (char)c;
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    case '<':
+    case 0x7f:
+        return 'u';
+    default:
+        return c < 0x20 ? 'u' : 0;
+    }
+}
+
+void buffer_json_string(struct buffer *buffer, struct text text)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *out = buffer_reserve(buffer, text.length * 6 + 2);
+    char *p = out;
+    *p++ = '"';
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        char escape = escape_of(c);
+        if (!escape) {
+            *p++ = (char)c;
+            continue;
+        }
+        *p++ = '\\';
+        *p++ = escape;
+        if (escape == 'u') {
+            *p++ = '0';
+            *p++ = '0';
+            *p++ = hex[c >> 4];
+            *p++ = hex[c & 15];
+        }
+    }
+    *p++ = '"';
+    buffer->length += (size_t)(p - out);
+}

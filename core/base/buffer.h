@@ -1,0 +1,19 @@
+/* buffer.h: bytes that grow, and JSON (RFC 8259) written by hand into them: encoding a message so
+ * is several times cheaper than through a tree. Zero-initialised is empty. Not shared. */
+#pragma once
+#include "text.h"
+#include <stdint.h>
+
+struct buffer {
+    char *at;
+    size_t length, room;
+};
+
+void buffer_finish(struct buffer *buffer);
+/* Room for size more bytes; returns where they go. Does not change length. */
+char *buffer_reserve(struct buffer *buffer, size_t size);
+void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size);
+void buffer_text(struct buffer *buffer, const char *string);
+void buffer_number(struct buffer *buffer, int64_t number);
+/* "…" with everything escaped that JSON, or JSON inside a <script>, wants escaped. */
+void buffer_json_string(struct buffer *buffer, struct text text);

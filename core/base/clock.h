@@ -1,0 +1,21 @@
+/* clock.h: what time it is. Any thread. What decides by time takes it as an argument, so that a
+ * test can say what time it is. */
+#pragma once
+#include <stdint.h>
+#include <time.h>
+
+/* Milliseconds since 1970: what people and tokens mean by time. May jump. */
+static inline int64_t clock_wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Milliseconds that never go back: what time-outs and gaps are measured by. */
+static inline int64_t clock_mono_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}

@@ -1,0 +1,124 @@
+/* config.h: chatup.yaml, read once at start into one struct that nobody changes afterwards.
+ *
+ * Strict: an unknown option, a value out of range or of the wrong type is refused with its place,
+ *   chatup.yaml:12:3: limits.mesage_bytes: unknown option, did you mean "message_bytes"?
+ * Durations are written 500ms, 30s, 5m, 12h, 30d; sizes 512, 4KiB, 1MiB, 2GiB; booleans true, yes,
+ * on, false, no, off. An option without a value ("announce:") keeps its default.
+ * ${NAME} (upper case, digits, _) in a value of the file is the environment's; a missing one is an
+ * error, $${ is a plain ${. Keys' and plugins' files are relative to the directory of the YAML,
+ * data_dir, client_dir and plugins_dir to the working directory.
+ * Later sources win: file, CHATUP_* variables of the original, --set path=value.
+ *
+ * Read-only once loaded, so any thread may look at it. The list of options: config_schema.c;
+ * home of libyaml: config_yaml.c. */
+#pragma once
+#include "error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_durability { DURABILITY_COMMIT, DURABILITY_MEMORY };
+enum config_on_error { ON_ERROR_CLOSED, ON_ERROR_OPEN };
+
+struct config_key { /* one key that user and server tokens may be signed with */
+    char *algorithm; /* RS256, ES256, HS256 …: the only one accepted with this key */
+    char *file;      /* PEM public key, X.509 certificate, or the bytes of an HMAC secret; or NULL */
+    char *secret;    /* the same, inline; exactly one of both is set */
+};
+
+struct config_node; /* a piece of parsed YAML that knows its place */
+
+struct config_plugin {
+    char *name;
+    char *file; /* NULL: <plugins_dir>/<name>.so */
+    enum config_on_error on_error;
+    bool public_routes;               /* its routes may be called without a token */
+    const struct config_node *config; /* its own options; NULL if none. Owned by the config */
+};
+
+struct config {
+    char *path; /* of the file, as given */
+    /* listen: */
+    char *address;
+    int port; /* 0: any free one */
+    int threads; /* >= 1; 0 in the file means one per core */
+    char *announce; /* URL that /join hands to clients; "" means the Host of their request */
+    char *origins;  /* value of Access-Control-Allow-Origin */
+    char *data_dir;
+    char *client_dir; /* the page served at /; "" serves none */
+    enum config_durability durability;
+    bool demo;
+    char *log_level; /* error, warn, info or debug */
+    struct config_key *keys;
+    size_t key_count;
+    struct {
+        int64_t size;      /* messages kept per room */
+        int64_t expire_ms; /* and how long */
+    } history;
+    struct {
+        int64_t flush_gap_ms; /* a busy room sends at most one frame per gap; a quiet one at once */
+    } rooms;
+    struct {
+        int64_t message_bytes;  /* text of one message, also data of one event */
+        int64_t body_bytes;     /* body of one HTTP request */
+        int64_t token_bytes;
+        int64_t rooms;          /* rooms known at a time, per process */
+        int64_t channels;       /* channels of one subscriber connection */
+        int64_t connections;    /* in all, per process */
+        int64_t queue_bytes;    /* waiting for one slow reader */
+        int64_t stall_ms;       /* a reader that takes nothing for so long is closed */
+        int64_t pending_says;   /* unanswered says of one publisher before it is not read further */
+        int64_t request_ms;     /* for a client to send its request, or to authenticate */
+        int64_t idle_ms;        /* silent sockets: pinged after half of it, closed after all of it */
+        int64_t dedupe_ms;      /* a repeated client id within it is answered as the first one */
+        int64_t dedupe_entries; /* remembered per room */
+    } limits;
+    char *plugins_dir;
+    struct config_plugin *plugins;
+    size_t plugin_count;
+    struct {
+        char *host;
+        int port;
+    } redis; /* for the roles dispatcher and worker */
+    struct config_node *root; /* keeps what the plugins point into */
+};
+
+/* Read and check the file, which may be empty. Warns in the log about what it ignores.
+ *   sets     "path=value" strings that win over everything ("listen.port=0"), or NULL when count 0
+ *   returns  the configuration, destroyed by the caller; NULL with err: "file:line:col: path: what",
+ *            "CHATUP_PORT: 99999: what" or "--set listen.port=abc: what" */
+struct config *config_load(const char *path, const char *const *sets, size_t set_count,
+                           struct error *err);
+void config_destroy(struct config *conf);
+
+/* Add what demo mode needs: a further key and a further plugin with options given as YAML text
+ * (NULL: none). Both copy; file is used as it is. Before the configuration is shared only. */
+void config_add_key(struct config *conf, const char *algorithm, const char *file);
+bool config_add_plugin(struct config *conf, const char *name, bool public_routes,
+                       const char *config_yaml, struct error *err);
+
+/* ---- typed options of a plugin ---- */
+enum config_type { CONFIG_BOOL, CONFIG_INT, CONFIG_DURATION, CONFIG_SIZE, CONFIG_STRING };
+
+struct config_option {
+    const char *name;
+    enum config_type type;
+    const char *preset; /* default as YAML text; NULL: the option is required */
+    int64_t min, max;   /* of numbers: plain, milliseconds or bytes; of strings: their length.
+                         * Both 0: any; max INT64_MAX: no upper limit */
+};
+
+struct config_value {
+    int64_t number; /* bool, int, milliseconds, bytes */
+    char *text;     /* strings; NULL otherwise. Owned by the array's owner, freed with free() */
+};
+
+/* Check a plugin's options against its table and fill values[0..count). An option that the table
+ * does not have is refused.
+ *   index    of the plugin in conf->plugins, for the message: plugins[1].config.ruls
+ *   returns  false with err, and values untouched */
+bool config_options(const struct config *conf, size_t index, const struct config_option *options,
+                    size_t count, struct config_value *values, struct error *err);
+/* "file:line:col: plugins[i].config.name", the place of one option or of the plugin if it is absent */
+void config_option_place(const struct config *conf, size_t index, const char *name, char *out,
+                         size_t size);

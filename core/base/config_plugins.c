@@ -1,0 +1,225 @@
+/* The list of plugins, and what a plugin asks about its own options. Entry i of conf->plugins is
+ * item i of the list in conf->root, also for those that demo mode adds: messages show its path. */
+#include "alloc.h"
+#include "config_parts.h"
+#include "config_value.h"
+
+#include <assert.h>
+#include <ctype.h>
+
+#define NAME_MAX_LENGTH 64
+
+static const char *const on_errors[] = {"closed", "open", NULL}; /* as enum config_on_error */
+
+/* ---- the list ---- */
+
+static bool is_name(const char *text)
+{
+    size_t length = strlen(text);
+    for (const char *p = text; *p; p++)
+        if (!isalnum((unsigned char)*p) && *p != '-' && *p != '_')
+            return false;
+    return length >= 1 && length <= NAME_MAX_LENGTH;
+}
+
+static const struct config_node *item_of(const struct config *conf, size_t index)
+{
+    return config_node_at(config_node_get(conf->root, "plugins"), index);
+}
+
+static bool name_is_free(const struct config *conf, const char *name,
+                         const struct config_node *entry, struct error *err)
+{
+    for (size_t i = 0; i < conf->plugin_count; i++) {
+        const struct config_node *other = item_of(conf, i);
+        if (!strcmp(conf->plugins[i].name, name))
+            return config_node_refuse(entry, err,
+                                      "the name \"%s\" is taken by plugins[%zu] at %s:%d:%d", name,
+                                      i, other->source, other->line, other->column);
+    }
+    return true;
+}
+
+static void add_plugin(struct config *conf, struct config_plugin plugin)
+{
+    conf->plugins = xrealloc(conf->plugins, (conf->plugin_count + 1) * sizeof *conf->plugins);
+    conf->plugins[conf->plugin_count++] = plugin;
+}
+
+static bool read_plugin(struct config *conf, const struct config_node *entry, struct error *err)
+{
+    struct config_field fields[] = {
+        {"name", NULL}, {"file", NULL}, {"on_error", NULL}, {"public_routes", NULL}, {"config", NULL},
+    };
+    const struct config_node *name, *file, *on_error, *public_routes, *options;
+    int64_t policy = ON_ERROR_CLOSED;
+    struct config_value public = {0};
+    struct error what;
+    if (!config_fields(entry, fields, 5, err))
+        return false;
+    name = fields[0].node, file = fields[1].node, on_error = fields[2].node;
+    public_routes = fields[3].node, options = fields[4].node;
+    if (!name)
+        return config_node_refuse(entry, err, "name is missing");
+    if (!name->text || !is_name(name->text))
+        return config_node_refuse(name, err, "must be 1 to 64 letters, digits, - and _");
+    if (!name_is_free(conf, name->text, entry, err))
+        return false;
+    if (file && !config_field_text(&fields[1], err))
+        return false;
+    if (on_error && !config_value_choose(on_errors, on_error->text, &policy, &what))
+        return config_node_refuse(on_error, err, "%s", what.text);
+    if (public_routes && !config_value_read(&(struct config_option){.type = CONFIG_BOOL},
+                                            public_routes->text, &public, &what))
+        return config_node_refuse(public_routes, err, "%s", what.text);
+    if (options && options->kind != CONFIG_MAP)
+        return config_node_refuse(options, err, "must be a map of the plugin's options");
+    add_plugin(conf, (struct config_plugin){
+                         .name = xstrdup(name->text),
+                         .file = file ? config_beside(conf, file->text) : NULL,
+                         .on_error = (enum config_on_error)policy,
+                         .public_routes = public.number,
+                         .config = options,
+                     });
+    return true;
+}
+
+bool config_plugins_read(struct config *conf, const struct config_node *list, struct error *err)
+{
+    if (list->kind != CONFIG_LIST)
+        return config_node_refuse(list, err, "must be a list of {name: …, config: …}");
+    const struct config_node *entry;
+    list_for_each (entry, &list->children, link)
+        if (!read_plugin(conf, entry, err))
+            return false;
+    return true;
+}
+
+bool config_add_plugin(struct config *conf, const char *name, bool public_routes,
+                       const char *config_yaml, struct error *err)
+{
+    char source[sizeof "options of plugin " + NAME_MAX_LENGTH];
+    if (!is_name(name)) {
+        error_set(err, "plugin \"%.80s\": a name is 1 to 64 letters, digits, - and _", name);
+        return false;
+    }
+    snprintf(source, sizeof source, "options of plugin %s", name);
+    const char *text = config_yaml ? config_yaml : "";
+    struct config_node *options = config_yaml_read(source, text, strlen(text), err);
+    if (!options)
+        return false;
+
+    struct config_node *entry = config_node_create(CONFIG_MAP, source);
+    config_node_graft(entry, "config", options);
+    if (!name_is_free(conf, name, entry, err)) {
+        config_node_destroy(entry);
+        return false;
+    }
+    struct config_node *list = config_node_get(conf->root, "plugins");
+    if (!list) {
+        list = config_node_create(CONFIG_LIST, source);
+        config_node_graft(conf->root, "plugins", list);
+    }
+    list->kind = CONFIG_LIST; /* "plugins:" without a value is none yet */
+    config_node_graft(list, NULL, entry);
+    add_plugin(conf, (struct config_plugin){
+                         .name = xstrdup(name),
+                         .on_error = ON_ERROR_CLOSED,
+                         .public_routes = public_routes,
+                         .config = options,
+                     });
+    return true;
+}
+
+void config_plugins_clear(struct config *conf)
+{
+    for (size_t i = 0; i < conf->plugin_count; i++) {
+        free(conf->plugins[i].name);
+        free(conf->plugins[i].file);
+    }
+    free(conf->plugins);
+    conf->plugins = NULL;
+    conf->plugin_count = 0;
+}
+
+/* ---- the options of one plugin ---- */
+
+static const struct config_option *option_find(const struct config_option *options, size_t count,
+                                               const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(options[i].name, name))
+            return &options[i];
+    return NULL;
+}
+
+static bool only_known(const struct config_node *map, const struct config_option *options,
+                       size_t count, struct error *err)
+{
+    const struct config_node *node;
+    list_for_each (node, &map->children, link) {
+        if (option_find(options, count, node->key))
+            continue;
+        struct config_guess guess = config_guess_start(node->key);
+        struct error what;
+        for (size_t i = 0; i < count; i++)
+            config_guess_try(&guess, text_of(options[i].name));
+        config_guess_tell(&guess, &what);
+        return config_node_refuse(node, err, "%s", what.text);
+    }
+    return true;
+}
+
+static bool read_option(const struct config *conf, size_t index, const struct config_option *option,
+                        struct config_value *value_out, struct error *err)
+{
+    const struct config_node *map = conf->plugins[index].config;
+    const struct config_node *node = map ? config_node_get(map, option->name) : NULL;
+    char place[384];
+    struct error what;
+    if (node && node->kind != CONFIG_NOTHING)
+        return config_value_read(option, node->text, value_out, &what) ||
+               config_node_refuse(node, err, "%s", what.text);
+    if (option->preset && config_value_read(option, option->preset, value_out, &what))
+        return true;
+    config_option_place(conf, index, option->name, place, sizeof place);
+    if (option->preset)
+        error_set(err, "%s: the plugin's own default is wrong: it %s", place, what.text);
+    else
+        error_set(err, "%s: is missing, the plugin needs it", place);
+    return false;
+}
+
+bool config_options(const struct config *conf, size_t index, const struct config_option *options,
+                    size_t count, struct config_value *values, struct error *err)
+{
+    assert(index < conf->plugin_count);
+    const struct config_node *map = conf->plugins[index].config;
+    if (map && !only_known(map, options, count, err))
+        return false;
+    struct config_value *found = xcalloc(count, sizeof *found);
+    size_t done = 0;
+    while (done < count && read_option(conf, index, &options[done], &found[done], err))
+        done++;
+    bool ok = done == count;
+    while (done--) {
+        if (ok)
+            values[done] = found[done];
+        else
+            free(found[done].text);
+    }
+    free(found);
+    return ok;
+}
+
+void config_option_place(const struct config *conf, size_t index, const char *name, char *out,
+                         size_t size)
+{
+    assert(index < conf->plugin_count);
+    const struct config_node *map = conf->plugins[index].config;
+    const struct config_node *node = map ? config_node_get(map, name) : NULL;
+    if (!node)
+        node = item_of(conf, index);
+    snprintf(out, size, "%s:%d:%d: plugins[%zu].config.%s", node->source, node->line, node->column,
+             index, name);
+}

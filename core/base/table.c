@@ -1,0 +1,84 @@
+#include "table.h"
+#include "alloc.h"
+
+#include <assert.h>
+
+enum { TABLE_MIN = 16 };
+
+uint64_t table_hash(uint64_t seed, const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+    uint64_t hash = 0xcbf29ce484222325u ^ seed;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ p[i]) * 0x100000001b3u;
+    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
+    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
+    return hash ^ (hash >> 31);
+}
+
+static void table_resize(struct table *table, size_t size)
+{
+    struct table_link **buckets = xcalloc(size, sizeof *buckets);
+    for (size_t i = 0; table->buckets && i <= table->mask; i++)
+        for (struct table_link *link = table->buckets[i], *next; link; link = next) {
+            next = link->next;
+            link->next = buckets[link->hash & (size - 1)];
+            buckets[link->hash & (size - 1)] = link;
+        }
+    free(table->buckets);
+    table->buckets = buckets;
+    table->mask = size - 1;
+}
+
+struct table_link *table_find(const struct table *table, uint64_t hash, table_match *match,
+                              const void *key)
+{
+    if (!table->buckets)
+        return NULL;
+    struct table_link *link = table->buckets[hash & table->mask];
+    while (link && !(link->hash == hash && match(link, key)))
+        link = link->next;
+    return link;
+}
+
+void table_add(struct table *table, struct table_link *link, uint64_t hash)
+{
+    if (!table->buckets)
+        table_resize(table, TABLE_MIN);
+    else if (table->count > table->mask)
+        table_resize(table, (table->mask + 1) * 2);
+    link->hash = hash;
+    link->next = table->buckets[hash & table->mask];
+    table->buckets[hash & table->mask] = link;
+    table->count++;
+}
+
+void table_remove(struct table *table, struct table_link *link)
+{
+    struct table_link **at = &table->buckets[link->hash & table->mask];
+    while (*at != link) {
+        assert(*at);
+        at = &(*at)->next;
+    }
+    *at = link->next;
+    table->count--;
+    if (table->count < (table->mask + 1) / 8 && table->mask >= TABLE_MIN && !table->walking)
+        table_resize(table, (table->mask + 1) / 2);
+}
+
+void table_walk(struct table *table, void (*visit)(struct table_link *link, void *arg), void *arg)
+{
+    table->walking = true;
+    for (size_t i = 0; table->buckets && i <= table->mask; i++)
+        for (struct table_link *link = table->buckets[i], *next; link; link = next) {
+            next = link->next;
+            visit(link, arg);
+        }
+    table->walking = false;
+}
+
+void table_finish(struct table *table)
+{
+    free(table->buckets);
+    *table = (struct table){0};
+}

@@ -1,0 +1,34 @@
+/* table.h: an intrusive hash table: the struct that is kept holds the link. Doubles when full,
+ * halves when nearly empty, so that a burst of rooms does not cost memory for ever. Its owner's
+ * thread only. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct table_link {
+    struct table_link *next;
+    uint64_t hash;
+};
+
+struct table { /* zero-initialised is empty */
+    struct table_link **buckets;
+    size_t mask, count;
+    bool walking; /* it keeps its size meanwhile */
+};
+
+typedef bool table_match(const struct table_link *link, const void *key);
+
+/* FNV-1a 64 (Fowler, Noll, Vo), then a final mix (splitmix64) so that low bits are good ones; seed
+ * keeps clients from choosing names that collide. */
+uint64_t table_hash(uint64_t seed, const void *bytes, size_t length);
+
+struct table_link *table_find(const struct table *table, uint64_t hash, table_match *match,
+                              const void *key);
+/* link->hash is set by the call; the caller has made sure that the key is new. */
+void table_add(struct table *table, struct table_link *link, uint64_t hash);
+void table_remove(struct table *table, struct table_link *link);
+/* Calls visit for each, in no order; visit may remove the one it is given, and must not add. */
+void table_walk(struct table *table, void (*visit)(struct table_link *link, void *arg), void *arg);
+/* Frees the buckets, not what was kept. */
+void table_finish(struct table *table);

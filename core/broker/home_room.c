@@ -1,0 +1,37 @@
+#include "home_room.h"
+#include "alloc.h"
+
+#include <assert.h>
+
+struct home_room *home_room_create(struct name *name, size_t loop_count)
+{
+    struct home_room *room = xcalloc(1, sizeof *room + loop_count * sizeof *room->loops);
+    room->name = name_ref(name);
+    answers_init(&room->answers);
+    members_init(&room->members);
+    return room;
+}
+
+void home_room_destroy(struct home_room *room)
+{
+    assert(!room->waiting);
+    history_finish(&room->history);
+    answers_finish(&room->answers);
+    members_finish(&room->members);
+    name_unref(room->name);
+    free(room);
+}
+
+bool home_room_in_use(const struct home_room *room)
+{
+    return !room->ready || room->in_flight || room->readers || room->members.table.count;
+}
+
+struct message **home_room_since(const struct home_room *room, const char *epoch,
+                                 const struct position *since, bool *recovered_out,
+                                 size_t *count_out)
+{
+    *recovered_out = strcmp(since->epoch, epoch) == 0 &&
+                     history_reaches(&room->history, since->offset, room->announced);
+    return history_after(&room->history, *recovered_out ? since->offset : 0, count_out);
+}

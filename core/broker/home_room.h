@@ -1,0 +1,37 @@
+/* home_room.h: a room at the loop that owns it (embedded.c): its numbers, history, answers and
+ * members. Lives while it is in use; the store remembers it otherwise. Its owner's loop only. */
+#pragma once
+#include "answers.h"
+#include "history.h"
+#include "loop.h"
+#include "members.h"
+#include "name.h"
+#include "position.h"
+#include "table.h"
+
+struct home_room {
+    struct table_link link;
+    struct name *name;
+    bool ready;             /* loaded from the store; letters wait until it is */
+    struct letter *waiting; /* oldest first */
+    uint64_t offset;        /* the last given */
+    uint64_t announced;     /* the last that is durable and was told */
+    uint32_t in_flight;     /* letters at the store that will come back */
+    uint64_t readers;       /* on all loops */
+    struct history history;
+    struct answers answers;
+    struct members members;
+    int64_t used_ms; /* monotonic */
+    uint32_t loops[]; /* per loop: readers, and HOME_LISTENS while it wants events */
+};
+
+enum { HOME_LISTENS = 1u << 31 };
+
+struct home_room *home_room_create(struct name *name, size_t loop_count);
+void home_room_destroy(struct home_room *room);
+bool home_room_in_use(const struct home_room *room);
+
+/* What a reader that comes with since gets. *count_out new references in a new array. */
+struct message **home_room_since(const struct home_room *room, const char *epoch,
+                                 const struct position *since, bool *recovered_out,
+                                 size_t *count_out);

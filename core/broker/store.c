@@ -1,0 +1,468 @@
+#include "store.h"
+#include "alloc.h"
+#include "bans.h"
+#include "message.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    ROOM_TOUCH,
+    ROOM_FIND,
+    MESSAGE_ADD,
+    MESSAGE_TRIM,
+    MESSAGE_LIST,
+    ANSWER_ADD,
+    ANSWER_LIST,
+    BAN_ADD,
+    BAN_LIST,
+    BAN_EMPTY_BY_NAME,
+    BAN_EMPTY_BY_SUB,
+    PURGE_MESSAGES,
+    PURGE_ANSWERS,
+    PURGE_BANS,
+    STATEMENTS
+};
+
+/* Names are blobs: any UTF-8, compared byte by byte. A removed message is a row without content. */
+static const char schema[] =
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
+    "CREATE TABLE room(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
+    "  offset INTEGER NOT NULL, touched INTEGER NOT NULL);"
+    "CREATE TABLE message(room INTEGER, offset INTEGER, id TEXT, time INTEGER, removed INTEGER,"
+    "  user TEXT, sub TEXT, name TEXT, msg TEXT, ev TEXT, data TEXT,"
+    "  PRIMARY KEY(room, offset)) WITHOUT ROWID;"
+    "CREATE TABLE answer(room INTEGER, client_id BLOB, offset INTEGER, id TEXT, time INTEGER,"
+    "  PRIMARY KEY(room, client_id)) WITHOUT ROWID;"
+    "CREATE INDEX answer_time ON answer(time);"
+    "CREATE TABLE ban(room BLOB, kind INTEGER, who TEXT, expires INTEGER,"
+    "  PRIMARY KEY(room, kind, who)) WITHOUT ROWID;"
+    "INSERT INTO meta VALUES('schema', '1');";
+
+#define EMPTY_MESSAGE                                                                              \
+    "UPDATE message SET removed = 1, user = NULL, sub = NULL, name = NULL, msg = NULL,"            \
+    " ev = NULL, data = NULL WHERE room = (SELECT id FROM room WHERE name = ?1)"                   \
+    " AND ev IS NOT 'rmUserMsg' AND "
+
+static const char *const texts[STATEMENTS] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [ROOM_TOUCH] = "INSERT INTO room(name, offset, touched) VALUES(?1, ?2, ?3) ON CONFLICT(name) "
+                   "DO UPDATE SET offset = ?2, touched = ?3 RETURNING id",
+    [ROOM_FIND] = "SELECT id, offset FROM room WHERE name = ?1",
+    [MESSAGE_ADD] = "INSERT INTO message VALUES(?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10)",
+    [MESSAGE_TRIM] = "DELETE FROM message WHERE room = ?1 AND offset <= ?2",
+    [MESSAGE_LIST] = "SELECT offset, id, time, removed, user, sub, name, msg, ev, data FROM message"
+                     " WHERE room = ?1 AND offset > ?2 AND time >= ?3 ORDER BY offset",
+    [ANSWER_ADD] = "INSERT OR REPLACE INTO answer VALUES(?1, ?2, ?3, ?4, ?5)",
+    [ANSWER_LIST] = "SELECT client_id, offset, id, time FROM answer WHERE room = ?1 AND time >= ?2"
+                    " ORDER BY offset DESC LIMIT ?3",
+    [BAN_ADD] = "INSERT OR REPLACE INTO ban VALUES(?1, ?2, ?3, ?4)",
+    [BAN_LIST] = "SELECT room, kind, who, expires FROM ban WHERE expires = -1 OR expires > ?1",
+    [BAN_EMPTY_BY_NAME] = EMPTY_MESSAGE "name = ?2",
+    [BAN_EMPTY_BY_SUB] = EMPTY_MESSAGE "sub = ?2",
+    [PURGE_MESSAGES] = "DELETE FROM message WHERE time < ?1 AND room IN"
+                       " (SELECT id FROM room WHERE touched < ?1)",
+    [PURGE_ANSWERS] = "DELETE FROM answer WHERE time < ?1",
+    [PURGE_BANS] = "DELETE FROM ban WHERE expires != -1 AND expires < ?1",
+};
+
+struct store {
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENTS];
+    struct store_limits limits;
+    int lock; /* an open descriptor: its lock goes with the process, however that ends */
+    char epoch[17];
+};
+
+/* ---- small steps ---- */
+
+static bool failed(struct store *store, struct error *err)
+{
+    error_set(err, "store: %s", sqlite3_errmsg(store->db));
+    return false;
+}
+
+static void bind_text(sqlite3_stmt *statement, int index, struct text text)
+{
+    if (text.at)
+        sqlite3_bind_text(statement, index, text.at, (int)text.length, SQLITE_STATIC);
+    else
+        sqlite3_bind_null(statement, index);
+}
+
+static void bind_blob(sqlite3_stmt *statement, int index, struct text text)
+{
+    sqlite3_bind_blob(statement, index, text.at, (int)text.length, SQLITE_STATIC);
+}
+
+static struct text column_text(sqlite3_stmt *statement, int index)
+{
+    const void *at = sqlite3_column_blob(statement, index);
+    size_t length = (size_t)sqlite3_column_bytes(statement, index);
+    if (!at && sqlite3_column_type(statement, index) != SQLITE_NULL)
+        at = ""; /* an empty text is not an absent one */
+    return (struct text){at, length};
+}
+
+/* Run a statement that gives no row, or whose row does not matter. */
+static bool run(struct store *store, sqlite3_stmt *statement, struct error *err)
+{
+    int rc = sqlite3_step(statement);
+    bool ok = rc == SQLITE_DONE || rc == SQLITE_ROW;
+    if (!ok)
+        failed(store, err);
+    sqlite3_reset(statement);
+    return ok;
+}
+
+bool store_begin(struct store *store, struct error *err)
+{
+    return run(store, store->statements[BEGIN], err);
+}
+
+bool store_commit(struct store *store, struct error *err)
+{
+    return run(store, store->statements[COMMIT], err);
+}
+
+void store_rollback(struct store *store)
+{
+    if (!sqlite3_get_autocommit(store->db)) /* some errors have rolled back already */
+        run(store, store->statements[ROLLBACK], &(struct error){{0}});
+}
+
+/* ---- writing ---- */
+
+static bool room_touch(struct store *store, const struct message *message, int64_t *room_out,
+                       struct error *err)
+{
+    sqlite3_stmt *touch = store->statements[ROOM_TOUCH];
+    bind_blob(touch, 1, name_text(message->room));
+    sqlite3_bind_int64(touch, 2, (int64_t)message->offset);
+    sqlite3_bind_int64(touch, 3, message->fields.time_ms);
+    bool ok = sqlite3_step(touch) == SQLITE_ROW;
+    if (ok)
+        *room_out = sqlite3_column_int64(touch, 0);
+    else
+        failed(store, err);
+    sqlite3_reset(touch);
+    return ok;
+}
+
+bool store_append(struct store *store, const struct message *message, struct text client_id,
+                  struct error *err)
+{
+    const struct message_fields *fields = &message->fields;
+    int64_t room;
+    if (!room_touch(store, message, &room, err))
+        return false;
+    sqlite3_stmt *add = store->statements[MESSAGE_ADD];
+    sqlite3_bind_int64(add, 1, room);
+    sqlite3_bind_int64(add, 2, (int64_t)message->offset);
+    bind_text(add, 3, fields->id);
+    sqlite3_bind_int64(add, 4, fields->time_ms);
+    const struct text columns[] = {fields->user, fields->sub, fields->name,
+                                   fields->msg,  fields->ev,  fields->data};
+    for (int i = 0; i < 6; i++)
+        bind_text(add, 5 + i, columns[i]);
+    if (!run(store, add, err))
+        return false;
+    if (message->offset > store->limits.history_size) {
+        sqlite3_stmt *trim = store->statements[MESSAGE_TRIM];
+        sqlite3_bind_int64(trim, 1, room);
+        sqlite3_bind_int64(trim, 2, (int64_t)(message->offset - store->limits.history_size));
+        if (!run(store, trim, err))
+            return false;
+    }
+    if (!client_id.length)
+        return true;
+    sqlite3_stmt *answer = store->statements[ANSWER_ADD];
+    sqlite3_bind_int64(answer, 1, room);
+    bind_blob(answer, 2, client_id);
+    sqlite3_bind_int64(answer, 3, (int64_t)message->offset);
+    bind_text(answer, 4, fields->id);
+    sqlite3_bind_int64(answer, 5, fields->time_ms);
+    return run(store, answer, err);
+}
+
+bool store_ban(struct store *store, const struct ban *ban, struct error *err)
+{
+    sqlite3_stmt *add = store->statements[BAN_ADD];
+    bind_blob(add, 1, name_text(ban->room));
+    sqlite3_bind_int(add, 2, ban->kind);
+    bind_text(add, 3, ban_who(ban));
+    sqlite3_bind_int64(add, 4, ban->expires_ms);
+    if (!run(store, add, err))
+        return false;
+    sqlite3_stmt *empty =
+        store->statements[ban->kind == BAN_SUB ? BAN_EMPTY_BY_SUB : BAN_EMPTY_BY_NAME];
+    bind_blob(empty, 1, name_text(ban->room));
+    bind_text(empty, 2, ban_who(ban));
+    return run(store, empty, err);
+}
+
+bool store_purge(struct store *store, int64_t now_ms, struct error *err)
+{
+    const struct {
+        enum statement statement;
+        int64_t before_ms;
+    } purges[] = {
+        {PURGE_MESSAGES, now_ms - store->limits.history_expire_ms},
+        {PURGE_ANSWERS, now_ms - store->limits.dedupe_ms},
+        {PURGE_BANS, now_ms},
+    };
+    for (size_t i = 0; i < sizeof purges / sizeof *purges; i++) {
+        sqlite3_stmt *purge = store->statements[purges[i].statement];
+        sqlite3_bind_int64(purge, 1, purges[i].before_ms);
+        if (!run(store, purge, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- reading ---- */
+
+static bool load_messages(struct store *store, struct name *name, int64_t room, int64_t since_ms,
+                          struct store_room *out, struct error *err)
+{
+    sqlite3_stmt *list = store->statements[MESSAGE_LIST];
+    uint64_t size = store->limits.history_size;
+    sqlite3_bind_int64(list, 1, room);
+    sqlite3_bind_int64(list, 2, (int64_t)(out->offset > size ? out->offset - size : 0));
+    sqlite3_bind_int64(list, 3, since_ms);
+    int rc;
+    while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+        struct message_fields fields = {
+            .id = column_text(list, 1),
+            .time_ms = sqlite3_column_int64(list, 2),
+            .user = column_text(list, 4),
+            .sub = column_text(list, 5),
+            .name = column_text(list, 6),
+            .msg = column_text(list, 7),
+            .ev = column_text(list, 8),
+            .data = column_text(list, 9),
+        };
+        struct message *message = message_create(name, &fields);
+        message->offset = (uint64_t)sqlite3_column_int64(list, 0);
+        message->removed = sqlite3_column_int(list, 3);
+        out->messages =
+            xrealloc(out->messages, (out->message_count + 1) * sizeof *out->messages);
+        out->messages[out->message_count++] = message;
+    }
+    if (rc != SQLITE_DONE)
+        failed(store, err);
+    sqlite3_reset(list);
+    return rc == SQLITE_DONE;
+}
+
+static bool load_answers(struct store *store, int64_t room, int64_t since_ms,
+                         struct store_room *out, struct error *err)
+{
+    sqlite3_stmt *list = store->statements[ANSWER_LIST];
+    sqlite3_bind_int64(list, 1, room);
+    sqlite3_bind_int64(list, 2, since_ms);
+    sqlite3_bind_int64(list, 3, store->limits.dedupe_entries);
+    int rc;
+    while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+        out->answers = xrealloc(out->answers, (out->answer_count + 1) * sizeof *out->answers);
+        struct store_answer *answer = &out->answers[out->answer_count++];
+        struct text client_id = column_text(list, 0);
+        answer->client_id = xstrndup(client_id.at, client_id.length);
+        answer->length = client_id.length;
+        answer->offset = (uint64_t)sqlite3_column_int64(list, 1);
+        snprintf(answer->id, sizeof answer->id, "%s", (const char *)sqlite3_column_text(list, 2));
+        answer->time_ms = sqlite3_column_int64(list, 3);
+    }
+    if (rc != SQLITE_DONE)
+        failed(store, err);
+    sqlite3_reset(list);
+    for (size_t i = 0, j = out->answer_count; i + 1 < j; i++) { /* oldest first */
+        struct store_answer swap = out->answers[i];
+        out->answers[i] = out->answers[--j];
+        out->answers[j] = swap;
+    }
+    return rc == SQLITE_DONE;
+}
+
+bool store_load(struct store *store, struct name *name, int64_t now_ms, struct store_room *out,
+                struct error *err)
+{
+    struct store_room room = {0};
+    sqlite3_stmt *find = store->statements[ROOM_FIND];
+    bind_blob(find, 1, name_text(name));
+    int rc = sqlite3_step(find);
+    int64_t id = 0;
+    if (rc == SQLITE_ROW) {
+        id = sqlite3_column_int64(find, 0);
+        room.offset = (uint64_t)sqlite3_column_int64(find, 1);
+    } else if (rc != SQLITE_DONE) {
+        failed(store, err);
+    }
+    sqlite3_reset(find);
+    bool ok = rc == SQLITE_DONE;
+    if (rc == SQLITE_ROW)
+        ok = load_messages(store, name, id, now_ms - store->limits.history_expire_ms, &room, err) &&
+             load_answers(store, id, now_ms - store->limits.dedupe_ms, &room, err);
+    if (ok)
+        *out = room;
+    else
+        store_room_finish(&room);
+    return ok;
+}
+
+void store_room_finish(struct store_room *room)
+{
+    for (size_t i = 0; i < room->message_count; i++)
+        message_unref(room->messages[i]);
+    for (size_t i = 0; i < room->answer_count; i++)
+        free(room->answers[i].client_id);
+    free(room->messages);
+    free(room->answers);
+    *room = (struct store_room){0};
+}
+
+bool store_each_ban(struct store *store, int64_t now_ms,
+                    void (*each)(void *arg, const struct ban *ban), void *arg, struct error *err)
+{
+    sqlite3_stmt *list = store->statements[BAN_LIST];
+    sqlite3_bind_int64(list, 1, now_ms);
+    int rc;
+    while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+        struct name *room = name_create(column_text(list, 0));
+        if (!room)
+            continue;
+        struct ban *ban = ban_create(room, sqlite3_column_int(list, 1), column_text(list, 2),
+                                     sqlite3_column_int64(list, 3));
+        each(arg, ban);
+        ban_unref(ban);
+        name_unref(room);
+    }
+    if (rc != SQLITE_DONE)
+        failed(store, err);
+    sqlite3_reset(list);
+    return rc == SQLITE_DONE;
+}
+
+/* ---- opening ---- */
+
+static bool take_lock(struct store *store, const char *dir, struct error *err)
+{
+    char path[4096];
+    if (mkdir(dir, 0700) && errno != EEXIST) {
+        error_set(err, "data_dir %s: cannot make it: %s", dir, strerror(errno));
+        return false;
+    }
+    snprintf(path, sizeof path, "%s/lock", dir);
+    store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock < 0) {
+        error_set(err, "data_dir %s: cannot write there: %s", dir, strerror(errno));
+        return false;
+    }
+    if (flock(store->lock, LOCK_EX | LOCK_NB)) {
+        error_set(err, "data_dir %s: another chatup is using it; stop that one or choose another "
+                       "directory", dir);
+        return false;
+    }
+    return true;
+}
+
+static bool read_meta(struct store *store, const char *key, char *out, size_t size)
+{
+    sqlite3_stmt *statement = NULL;
+    bool found = sqlite3_prepare_v2(store->db, "SELECT value FROM meta WHERE key = ?1", -1,
+                                    &statement, NULL) == SQLITE_OK &&
+                 sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC) == SQLITE_OK &&
+                 sqlite3_step(statement) == SQLITE_ROW;
+    if (found)
+        snprintf(out, size, "%s", (const char *)sqlite3_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    return found;
+}
+
+/* A new file gets its tables and its epoch in one transaction: it is whole or it is not there. */
+static bool make_schema(struct store *store, struct error *err)
+{
+    char version[8] = "";
+    char *sql = NULL;
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        abort();
+    if (read_meta(store, "schema", version, sizeof version)) {
+        if (strcmp(version, "1") != 0) {
+            error_set(err, "store: schema %s is newer than this chatup knows (1)", version);
+            return false;
+        }
+    } else {
+        sql = sqlite3_mprintf("BEGIN EXCLUSIVE; %s INSERT INTO meta VALUES('epoch', '%016llx');"
+                              " COMMIT;",
+                              schema, (unsigned long long)random);
+        bool ok = sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+        sqlite3_free(sql);
+        if (!ok)
+            return failed(store, err);
+    }
+    return read_meta(store, "epoch", store->epoch, sizeof store->epoch) || failed(store, err);
+}
+
+static bool open_database(struct store *store, const char *dir, struct error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/chatup.db", dir);
+    if (sqlite3_open_v2(path, &store->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
+        error_set(err, "%s: %s", path, sqlite3_errmsg(store->db));
+        return false;
+    }
+    if (sqlite3_exec(store->db,
+                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;",
+                     NULL, NULL, NULL)) {
+        error_set(err, "%s: %s", path, sqlite3_errmsg(store->db));
+        return false;
+    }
+    if (!make_schema(store, err))
+        return false;
+    for (int i = 0; i < STATEMENTS; i++)
+        if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &store->statements[i], NULL))
+            return failed(store, err);
+    return true;
+}
+
+struct store *store_open(const char *dir, const struct store_limits *limits, struct error *err)
+{
+    struct store *store = xcalloc(1, sizeof *store);
+    store->limits = *limits;
+    store->lock = -1;
+    if (take_lock(store, dir, err) && open_database(store, dir, err))
+        return store;
+    store_close(store);
+    return NULL;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    for (int i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(store->statements[i]);
+    sqlite3_close(store->db);
+    if (store->lock >= 0)
+        close(store->lock);
+    free(store);
+}
+
+const char *store_epoch(const struct store *store)
+{
+    return store->epoch;
+}

@@ -1,0 +1,214 @@
+#include "rooms.h"
+#include "alloc.h"
+#include "clock.h"
+#include "frame.h"
+#include "loop.h"
+#include "message.h"
+#include "subscriber.h"
+
+#include <assert.h>
+#include <ev.h>
+
+struct rooms {
+    struct table table;
+    struct rooms_up up;
+    struct loop *loop;
+    struct turn_end at_turn_end;
+    int64_t gap_ms;
+    struct list due;     /* flush at the end of this turn */
+    struct list cooling; /* flushed less than a gap ago, oldest first: one gap for all, so one FIFO */
+    struct list changed; /* their member count is news */
+    ev_timer gap_over;   /* of the oldest in cooling */
+};
+
+static bool room_is(const struct table_link *link, const void *name)
+{
+    return name_equal(list_entry(link, struct room, link)->name, name);
+}
+
+struct room *rooms_find(struct rooms *rooms, const struct name *name)
+{
+    struct table_link *link = table_find(&rooms->table, name->hash, room_is, name);
+    return link ? list_entry(link, struct room, link) : NULL;
+}
+
+/* ---- when ---- */
+
+static void gap_timer_set(struct rooms *rooms, int64_t now_ms)
+{
+    if (list_empty(&rooms->cooling) || ev_is_active(&rooms->gap_over))
+        return;
+    struct room *first = list_entry(rooms->cooling.next, struct room, cooling);
+    int64_t wait_ms = first->cool_at_ms > now_ms ? first->cool_at_ms - now_ms : 0;
+    struct ev_loop *ev = loop_ev(rooms->loop);
+    ev_now_update(ev); /* the turn may have been long */
+    ev_timer_set(&rooms->gap_over, (double)wait_ms / 1000, 0);
+    ev_timer_start(ev, &rooms->gap_over);
+}
+
+static void room_flush(struct rooms *rooms, struct room *room, int64_t now_ms)
+{
+    list_remove(&room->due);
+    if (!room->batch_count)
+        return;
+    struct frame *frame = rooms->up.encode(rooms->up.arg, room, room->batch, room->batch_count);
+    room_batch_drop(room);
+    if (frame)
+        room_fan_out(room, frame);
+    frame_unref(frame);
+    list_remove(&room->cooling);
+    if (rooms->gap_ms) {
+        room->cool_at_ms = now_ms + rooms->gap_ms;
+        list_append(&rooms->cooling, &room->cooling);
+    }
+}
+
+static void on_gap_over(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    struct rooms *rooms = timer->data;
+    int64_t now_ms = clock_mono_ms();
+    struct room *room, *after;
+    list_for_each_safe(room, after, &rooms->cooling, cooling) {
+        if (room->cool_at_ms > now_ms)
+            break;
+        list_remove(&room->cooling); /* quiet from now on, unless there is something to send */
+        if (room->batch_count)
+            list_append(&rooms->due, &room->due);
+    }
+    gap_timer_set(rooms, now_ms);
+}
+
+static void on_turn_end(void *arg)
+{
+    struct rooms *rooms = arg;
+    if (!list_empty(&rooms->due)) {
+        int64_t now_ms = clock_mono_ms();
+        while (!list_empty(&rooms->due))
+            room_flush(rooms, list_entry(rooms->due.next, struct room, due), now_ms);
+        gap_timer_set(rooms, now_ms);
+    }
+    while (!list_empty(&rooms->changed)) {
+        struct room *room = list_entry(rooms->changed.next, struct room, changed);
+        list_remove(&room->changed);
+        rooms->up.count_changed(rooms->up.arg, room, room->member_count);
+    }
+}
+
+void rooms_add(struct rooms *rooms, struct message *message)
+{
+    struct room *room = rooms_find(rooms, message->room);
+    if (!room || !room->member_count || !room_add(room, message))
+        return;
+    if (list_empty(&room->cooling) && list_empty(&room->due))
+        list_append(&rooms->due, &room->due);
+}
+
+/* ---- who ---- */
+
+static void room_count_changed(struct rooms *rooms, struct room *room)
+{
+    if (list_empty(&room->changed))
+        list_append(&rooms->changed, &room->changed);
+}
+
+static void room_release(struct rooms *rooms, struct room *room)
+{
+    if (room->member_count || room->awaited)
+        return;
+    rooms->up.count_changed(rooms->up.arg, room, 0);
+    table_remove(&rooms->table, &room->link);
+    room_finish(room);
+    free(room);
+}
+
+struct membership *rooms_await(struct rooms *rooms, struct name *name, struct subscriber *sub)
+{
+    struct room *room = rooms_find(rooms, name);
+    if (!room) {
+        room = xmalloc(sizeof *room);
+        room_init(room, name);
+        table_add(&rooms->table, &room->link, name->hash);
+    }
+    room->awaited++;
+    struct membership *member = xmalloc(sizeof *member);
+    member->room = room;
+    member->sub = sub;
+    list_init(&member->in_room);
+    list_append(&sub->memberships, &member->in_subscriber);
+    return member;
+}
+
+bool rooms_admit(struct rooms *rooms, struct membership *member, uint64_t offset,
+                 struct frame *first)
+{
+    struct room *room = member->room;
+    if (!member->sub || member->sub->state != SUBSCRIBER_OPEN) {
+        rooms_refuse(rooms, member);
+        return false;
+    }
+    if (room->batch_count)
+        room_flush(rooms, room, clock_mono_ms());
+    room->offset = offset;
+    room->awaited--;
+    room->member_count++;
+    list_append(&room->members, &member->in_room);
+    room_count_changed(rooms, room);
+    if (subscriber_send(member->sub, first) == QUEUE_FULL)
+        subscriber_close(member->sub, CLOSE_TOO_SLOW);
+    gap_timer_set(rooms, clock_mono_ms());
+    return true;
+}
+
+void rooms_refuse(struct rooms *rooms, struct membership *member)
+{
+    list_remove(&member->in_subscriber);
+    member->room->awaited--;
+    room_release(rooms, member->room);
+    free(member);
+}
+
+void rooms_leave_all(struct rooms *rooms, struct subscriber *sub)
+{
+    struct membership *member, *after;
+    list_for_each_safe(member, after, &sub->memberships, in_subscriber) {
+        struct room *room = member->room;
+        list_remove(&member->in_subscriber);
+        if (list_empty(&member->in_room)) { /* under way: the answer will find nobody */
+            member->sub = NULL;
+            continue;
+        }
+        list_remove(&member->in_room);
+        free(member);
+        room->member_count--;
+        room_count_changed(rooms, room);
+        room_release(rooms, room);
+    }
+}
+
+/* ---- life ---- */
+
+struct rooms *rooms_create(struct loop *loop, const struct rooms_up *up, int64_t flush_gap_ms)
+{
+    struct rooms *rooms = xcalloc(1, sizeof *rooms);
+    rooms->loop = loop;
+    rooms->up = *up;
+    rooms->gap_ms = flush_gap_ms;
+    list_init(&rooms->due);
+    list_init(&rooms->cooling);
+    list_init(&rooms->changed);
+    ev_timer_init(&rooms->gap_over, on_gap_over, 0, 0);
+    rooms->gap_over.data = rooms;
+    rooms->at_turn_end = (struct turn_end){.run = on_turn_end, .arg = rooms};
+    loop_on_turn_end(loop, &rooms->at_turn_end);
+    return rooms;
+}
+
+void rooms_destroy(struct rooms *rooms)
+{
+    if (!rooms)
+        return;
+    assert(!rooms->table.count);
+    table_finish(&rooms->table);
+    ev_timer_stop(loop_ev(rooms->loop), &rooms->gap_over);
+    free(rooms);
+}

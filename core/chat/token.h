@@ -1,0 +1,31 @@
+/* token.h: signed tokens (JWT, RFC 7519) to claims. What libjwt leaves open is decided here: which
+ * texts are tokens at all, which algorithm counts, and when a token is valid. No state: any thread.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_t; /* jansson */
+struct keyring;
+
+/* No token is larger, whatever the limits in the YAML say: libjwt copies it to the stack. */
+enum { TOKEN_BYTES_MAX = 1024 * 1024 };
+
+enum token_status {
+    TOKEN_OK,
+    TOKEN_MALFORMED, /* not three base64url parts of JSON: "Wrong format" */
+    TOKEN_WRONG,     /* signature, algorithm, exp, nbf, crit, duplicated claim: "Wrong JWT" */
+    TOKEN_CONTENT,   /* signed, but no user in it: "Wrong JWT content". Only of user_from_token */
+};
+
+/* Check signature, algorithm, exp and nbf (now_ms: Unix time in milliseconds; no leeway).
+ *   token        need not be NUL-terminated
+ *   payload_out  new reference, an object or an array; only with TOKEN_OK */
+enum token_status token_verify(const struct keyring *keys, const char *token, size_t length,
+                               int64_t now_ms, struct json_t **payload_out);
+
+/* The time in a claim (seconds, fractions allowed) as milliseconds.
+ *   ms_out   left alone if there is no such claim
+ *   returns  false if the claim is not a number */
+bool token_claim_ms(const struct json_t *payload, const char *claim, int64_t *ms_out);

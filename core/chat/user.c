@@ -1,0 +1,87 @@
+#include "user.h"
+
+#include "alloc.h"
+
+#include <jansson.h>
+
+struct user *user_create(const char *sub, const char *name, const char *public_json, size_t length)
+{
+    struct user *user = xcalloc(1, sizeof *user);
+    user->refs = 1;
+    user->sub = xstrdup(sub);
+    user->name = xstrdup(name);
+    user->public_json = xstrndup(public_json, length);
+    user->public_length = length;
+    return user;
+}
+
+struct user *user_ref(struct user *user)
+{
+    user->refs++;
+    return user;
+}
+
+void user_unref(struct user *user)
+{
+    if (!user || --user->refs)
+        return;
+    free(user->sub);
+    free(user->name);
+    free(user->public_json);
+    free(user);
+}
+
+/* ---- from a token ---- */
+
+/* A claim's text, freed by the caller; "" unless it is a string or a number. */
+static char *claim_text(const json_t *object, const char *claim)
+{
+    const json_t *value = json_object_get(object, claim);
+    if (json_is_string(value))
+        return xstrdup(json_string_value(value));
+    if (json_is_number(value))
+        return alloc_checked(json_dumps(value, JSON_ENCODE_ANY));
+    return xstrdup("");
+}
+
+/* The first of them that has a text. */
+static const char *first_text(const char *a, const char *b, const char *c)
+{
+    return *a ? a : *b ? b : c;
+}
+
+static enum token_status user_from_payload(const json_t *payload, struct user **user_out)
+{
+    enum token_status status = TOKEN_CONTENT;
+    const json_t *public = json_object_get(payload, "_public");
+    if (!json_is_object(public))
+        return status;
+
+    char *sub = claim_text(payload, "sub"), *name = claim_text(payload, "name");
+    char *public_name = claim_text(public, "name");
+    const char *identity = first_text(sub, name, public_name);
+    if (strlen(identity) <= USER_NAME_BYTES_MAX && strlen(public_name) <= USER_NAME_BYTES_MAX) {
+        char *json = alloc_checked(json_dumps(public, JSON_COMPACT));
+        struct user *user = user_create(identity, public_name, json, strlen(json));
+        token_claim_ms(payload, "exp", &user->expires_ms); /* a number: token_verify has looked */
+        free(json);
+        *user_out = user;
+        status = TOKEN_OK;
+    }
+    free(sub);
+    free(name);
+    free(public_name);
+    return status;
+}
+
+enum token_status user_from_token(const struct keyring *keys, const char *token, size_t length,
+                                  int64_t now_ms, struct user **user_out)
+{
+    json_t *payload;
+    enum token_status status = token_verify(keys, token, length, now_ms, &payload);
+    if (status == TOKEN_OK) {
+        status = user_from_payload(payload, user_out);
+        json_decref(payload);
+    }
+    return status;
+}

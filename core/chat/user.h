@@ -1,0 +1,28 @@
+/* user.h: who speaks, and the way from a signed token to it. Users are counted and immutable: any
+ * thread may ref, read and unref. */
+#pragma once
+#include "keyring.h"
+#include "token.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { USER_NAME_BYTES_MAX = 256 }; /* of sub, and of name */
+
+struct user {
+    _Atomic unsigned refs;
+    char *sub;         /* claim sub, else claim name, else _public.name; "" if none: identity */
+    char *name;        /* _public.name; "" if it has none: what /ban {name} matches */
+    char *public_json; /* the claim _public as compact JSON text: what others see */
+    size_t public_length;
+    int64_t expires_ms; /* 0: never */
+};
+
+/* The user of a token: the payload must be an object with an object _public. A number as sub or
+ * name counts as its decimal text, anything else that is no text as absent.
+ * *user_out (only with TOKEN_OK) belongs to the caller: user_unref. */
+enum token_status user_from_token(const struct keyring *keys, const char *token, size_t length,
+                                  int64_t now_ms, struct user **user_out);
+/* A user that the server made itself (/post): public_json may be "null". Copies. */
+struct user *user_create(const char *sub, const char *name, const char *public_json, size_t length);
+struct user *user_ref(struct user *user);
+void user_unref(struct user *user);

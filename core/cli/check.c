@@ -1,0 +1,76 @@
+/* chatup check: would the server start with this configuration? Says the first thing that is wrong.
+ * It looks, it does not touch: no port is opened, no plugin is run. */
+#include "alloc.h"
+#include "cli.h"
+#include "config.h"
+#include "options.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: chatup check [-c FILE] [--set path=value]… [--demo]\n"
+    "\n"
+    "Reads a configuration as `chatup serve` with the same arguments would, and says\n"
+    "whether it is right. Exit code 0 if it is, 1 if not.\n"
+    "\n"
+    "  -c, --config FILE  default: $CHATUP_CONFIG, else conf/chatup.yaml if there is one,\n"
+    "                     else /etc/chatup/chatup.yaml\n"
+    "  --set path=value   set one option, such as listen.port=9000; may be repeated\n"
+    "  --demo             as for serve\n";
+
+static bool readable(const char *what, size_t index, const char *file, struct error *err)
+{
+    if (access(file, R_OK) == 0)
+        return true;
+    error_set(err, "%s[%zu]: cannot read %s: %s", what, index, file, strerror(errno));
+    return false;
+}
+
+/* The files that the configuration names, without looking into them. */
+static bool files_are_there(const struct config *conf, struct error *err)
+{
+    for (size_t i = 0; i < conf->key_count; i++)
+        if (conf->keys[i].file && !readable("jwt.keys", i, conf->keys[i].file, err))
+            return false;
+    for (size_t i = 0; i < conf->plugin_count; i++) {
+        const struct config_plugin *plugin = &conf->plugins[i];
+        size_t size = strlen(conf->plugins_dir) + strlen(plugin->name) + sizeof "/.so";
+        char *path = xmalloc(size);
+        snprintf(path, size, "%s/%s.so", conf->plugins_dir, plugin->name);
+        bool ok = readable("plugins", i, plugin->file ? plugin->file : path, err);
+        free(path);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static void print_summary(const struct config *conf)
+{
+    printf("%s: ok (%s port %d, %d thread%s, %zu key%s, %zu plugin%s)\n", conf->path, conf->address,
+           conf->port, conf->threads, conf->threads == 1 ? "" : "s", conf->key_count,
+           conf->key_count == 1 ? "" : "s", conf->plugin_count, conf->plugin_count == 1 ? "" : "s");
+    if (!conf->key_count && !conf->demo)
+        printf("jwt.keys is empty: nobody's token will be accepted\n");
+}
+
+int cli_check(int argc, char **argv)
+{
+    struct cli_options options;
+    struct error err = {0};
+    int code = cli_options_parse(argc, argv, usage, &options);
+    if (code >= 0)
+        return code;
+    struct config *conf = config_load(options.config, options.sets, options.set_count, &err);
+    if (conf)
+        conf->demo |= options.demo;
+    if (conf && files_are_there(conf, &err))
+        print_summary(conf);
+    else
+        fprintf(stderr, "%s\n", err.text);
+    code = *err.text ? 1 : 0;
+    config_destroy(conf);
+    cli_options_finish(&options);
+    return code;
+}

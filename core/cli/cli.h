@@ -1,0 +1,6 @@
+/* cli.h: the commands that main.c hands over to, one file each. argv[0] is the command's name.
+ *   returns  the exit status: 0, 1 with one line on standard error, or 2 for misuse */
+#pragma once
+
+int cli_keygen(int argc, char **argv); /* make a key to sign tokens with */
+int cli_token(int argc, char **argv);  /* sign a token */

@@ -1,0 +1,70 @@
+#include "options.h"
+#include "alloc.h"
+
+#include <getopt.h>
+#include <unistd.h>
+
+static const char *default_config(void)
+{
+    const char *named = getenv("CHATUP_CONFIG");
+    if (named && *named)
+        return named;
+    return access("conf/chatup.yaml", F_OK) == 0 ? "conf/chatup.yaml" : "/etc/chatup/chatup.yaml";
+}
+
+static int misuse(const char *command, const char *what, const char *argument, const char *usage)
+{
+    fprintf(stderr, "chatup %s: %s: %s\n%.*s\n", command, argument, what,
+            (int)strcspn(usage, "\n"), usage);
+    return 2;
+}
+
+int cli_options_parse(int argc, char **argv, const char *usage, struct cli_options *out)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
+        {"demo", no_argument, NULL, 'd'},         {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct cli_options found = {.sets = xcalloc((size_t)argc, sizeof *found.sets)};
+    int code = -1, letter;
+    optind = 0; /* start anew, also the second time in a process (glibc, musl) */
+    opterr = 0;
+    while (code < 0 && (letter = getopt_long(argc, argv, "+:c:h", options, NULL)) >= 0) {
+        const char *last = argv[optind > 1 ? optind - 1 : 1];
+        switch (letter) {
+        case 'c':
+            found.config = optarg;
+            break;
+        case 's':
+            found.sets[found.set_count++] = optarg;
+            break;
+        case 'd':
+            found.demo = true;
+            break;
+        case 'h':
+            printf("%s", usage);
+            code = 0;
+            break;
+        default:
+            code = misuse(argv[0], letter == ':' ? "needs a value" : "unknown option", last, usage);
+        }
+    }
+    if (code < 0 && optind < argc)
+        code = misuse(argv[0], "unexpected argument", argv[optind], usage);
+    if (code >= 0) {
+        cli_options_finish(&found);
+        return code;
+    }
+    if (!found.config)
+        found.config = default_config();
+    *out = found;
+    return -1;
+}
+
+void cli_options_finish(struct cli_options *options)
+{
+    free(options->sets);
+    options->sets = NULL;
+    options->set_count = 0;
+}

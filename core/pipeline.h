@@ -1,0 +1,74 @@
+/* pipeline.h: the way of a message, in order. Start reading in pipeline.c.
+ *
+ * One per loop, made of what that loop owns. Its loop only. */
+#pragma once
+#include "broker.h"
+#include "text.h"
+#include "uuid.h"
+#include <stdbool.h>
+
+struct buffer;
+struct chain;
+struct config;
+struct keyring;
+struct loop;
+struct plugin;
+struct rooms;
+struct subscriber;
+struct user;
+
+struct pipeline {
+    const struct config *conf;
+    const struct keyring *keys;
+    struct plugin *const *plugins; /* plugin_count of them */
+    size_t plugin_count;
+    const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
+    struct loop *loop;
+    struct broker *broker;
+    struct chain *chain;
+    struct rooms *rooms;
+    struct uuid_source uuids;
+};
+
+/* Fill the rest of a pipeline whose fields up to broker are set: its rooms and its chain, and the
+ * broker's events arrive here from now on. Before the loop runs. */
+void pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count);
+void pipeline_finish(struct pipeline *pipeline);
+
+/* ---- in ---- */
+
+/* reply: JSON for the publisher, lent: {"status":"ok","i":uuid,"offset":12,"epoch":"…"} or the
+ * error, or what a plugin answered. Called once, now or later. */
+typedef void pipeline_said(void *arg, struct text reply);
+/* client_id: as the client chose it; absent: none. All borrowed. */
+void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room,
+                  struct text msg, struct text client_id, pipeline_said *done, void *arg);
+
+struct post { /* one item of POST /post; texts borrowed during the call */
+    struct name *room;
+    struct text user;           /* JSON; absent: null */
+    struct text name;           /* user.name if it is a string; else empty */
+    struct text msg, ev, data;  /* as in message.h */
+    struct text client_id;      /* absent: none */
+};
+/* rejected: a plugin refused it (reply is its JSON); that is not a failure of the store. */
+typedef void pipeline_posted(void *arg, enum broker_status status, bool rejected);
+void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
+                   void *arg);
+
+/* Ban, with the rmUserMsg event that tells readers. expires_ms: Unix time or BAN_FOR_EVER. */
+void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind,
+                  struct text who, int64_t expires_ms, broker_banned *done, void *arg);
+
+/* ---- out ---- */
+
+/* sub gets the first frame of the room, then what happens there, until pipeline_leave. If the
+ * broker refuses, sub is closed. */
+void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                        const struct position *since);
+/* sub's socket is gone: out of all its rooms. */
+void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub);
+
+/* The JSON array of a history, message_out applied, newest first as /join and /messages show it. */
+void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
+                            const struct snapshot *history, struct buffer *out);

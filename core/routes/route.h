@@ -1,0 +1,56 @@
+/* route.h: one HTTP request as a route sees it, and the routes. The socket's side is net/http.c.
+ *
+ * A route answers exactly once, by request_reply, now or later, on the loop that called it; the
+ * request lives until then, whether or not its client is still there. */
+#pragma once
+#include "text.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pipeline;
+struct json_t;
+
+enum method { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_DELETE = 8 };
+/* HEAD is GET to a route; OPTIONS, 404, 405, 411, 413 and CORS are dealt with before it. */
+
+struct request {
+    struct pipeline *pipeline;
+    uint32_t method;            /* enum method */
+    struct text path;           /* decoded by libwebsockets: "/join/lobby" */
+    struct text rest;           /* behind the route's own path: "lobby", "" */
+    struct text query;          /* decoded arguments, joined by NUL bytes: "limit=5\0skip=10" */
+    struct text body;
+    struct text host;           /* the Host header; may be empty */
+    struct text idempotency_key;
+    /* Copies. headers: further ones, "name: value\r\n…", or NULL. */
+    void (*reply)(struct request *request, int status, const char *content_type, struct text body,
+                  const char *headers);
+};
+
+void request_reply_json(struct request *request, int status, struct text json);
+/* {"status":"error","err":err} */
+void request_reply_error(struct request *request, int status, const char *err);
+/* The value of a query argument; absent if there is none. */
+struct text request_argument(const struct request *request, const char *name);
+/* The channel that the path or ?channel= names; NULL after answering 400. Caller unrefs. */
+struct name *request_channel(struct request *request);
+/* The payload of the body, a signed token: an array. NULL after answering 400, 401 or 403. */
+struct json_t *request_signed_array(struct request *request);
+
+struct route {
+    const char *path;  /* "/join" matches "/join" and "/join/…"; exact when no_rest */
+    uint32_t methods;
+    bool no_rest;
+    void (*handle)(struct request *request);
+};
+
+/* One file each. */
+void route_join(struct request *request);     /* join.c */
+void route_stats(struct request *request);    /* stats.c */
+void route_messages(struct request *request); /* history.c */
+void route_post(struct request *request);     /* post.c */
+void route_ban(struct request *request);      /* ban.c */
+void route_plugin(struct request *request);   /* plugin.c: /plugin/<name>/… */
+void route_page(struct request *request);     /* page.c: /, /style.css, /app.js of client_dir */
+
+extern const struct route routes[]; /* route.c; ends with a path of NULL. The only list of them */
