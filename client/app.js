@@ -536,13 +536,17 @@ class MessageList {
         nameOf(a.user, a.sub) === nameOf(b.user, b.sub));
   }
 
+  /* What is above the reader may not move what is read. */
   drop(node) {
-    const next = node.nextElementSibling;
-    const place = () => this.following ? 0 : this.box.lastChild?.getBoundingClientRect().top ?? 0;
-    const before = place();
+    const { nextElementSibling: next } = node;
+    const { lastElementChild: last } = this.box;
+    const top = (some) => some.getBoundingClientRect().top;
+    const above = !this.following && next && top(next) <= top(this.box);
+    const before = above && top(last);
     node.remove();
     this.group(next);
-    this.box.scrollTop += place() - before;
+    if (above)
+      this.box.scrollTop += top(last) - before;
   }
 
   removeUser(who) {

@@ -3,6 +3,7 @@
  * One per loop, made of what that loop owns. Its loop only. */
 #pragma once
 #include "broker.h"
+#include "error.h"
 #include "text.h"
 #include "uuid.h"
 #include <stdbool.h>
@@ -31,8 +32,10 @@ struct pipeline {
 };
 
 /* Fill the rest of a pipeline whose fields up to broker are set: its rooms and its chain, and the
- * broker's events arrive here from now on. Before the loop runs. */
-void pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count);
+ * broker's events arrive here from now on. Before the loop runs.
+ *   returns  false with err if a plugin could not open its shard */
+bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count,
+                   struct error *err);
 void pipeline_finish(struct pipeline *pipeline);
 
 /* ---- in ---- */

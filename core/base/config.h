@@ -20,10 +20,11 @@
 enum config_durability { DURABILITY_COMMIT, DURABILITY_MEMORY };
 enum config_on_error { ON_ERROR_CLOSED, ON_ERROR_OPEN };
 
-struct config_key { /* one key that user and server tokens may be signed with */
+/* One key that user and server tokens may be signed with. */
+struct config_key {
     char *algorithm; /* RS256, ES256, HS256 …: the only one accepted with this key */
-    char *file;      /* PEM public key, X.509 certificate, or the bytes of an HMAC secret; or NULL */
-    char *secret;    /* the same, inline; exactly one of both is set */
+    char *file;   /* PEM public key, X.509 certificate, or the bytes of an HMAC secret; or NULL */
+    char *secret; /* the same, inline; exactly one of both is set */
 };
 
 struct config_node; /* a piece of parsed YAML that knows its place */
@@ -40,8 +41,8 @@ struct config {
     char *path; /* of the file, as given */
     /* listen: */
     char *address;
-    int port; /* 0: any free one */
-    int threads; /* >= 1; 0 in the file means one per core */
+    int port;       /* 0: any free one */
+    int threads;    /* >= 1; 0 in the file means one per core */
     char *announce; /* URL that /join hands to clients; "" means the Host of their request */
     char *origins;  /* value of Access-Control-Allow-Origin */
     char *data_dir;
@@ -59,18 +60,18 @@ struct config {
         int64_t flush_gap_ms; /* a busy room sends at most one frame per gap; a quiet one at once */
     } rooms;
     struct {
-        int64_t message_bytes;  /* text of one message, also data of one event */
-        int64_t body_bytes;     /* body of one HTTP request */
+        int64_t message_bytes; /* text of one message, also data of one event */
+        int64_t body_bytes;    /* body of one HTTP request */
         int64_t token_bytes;
-        int64_t rooms;          /* rooms known at a time, per process */
-        int64_t channels;       /* channels of one subscriber connection */
-        int64_t connections;    /* in all, per process */
-        int64_t queue_bytes;    /* waiting for one slow reader */
-        int64_t stall_ms;       /* a reader that takes nothing for so long is closed */
-        int64_t pending_says;   /* unanswered says of one publisher before it is not read further */
-        int64_t request_ms;     /* for a client to send its request, or to authenticate */
-        int64_t idle_ms;        /* silent sockets: pinged after half of it, closed after all of it */
-        int64_t dedupe_ms;      /* a repeated client id within it is answered as the first one */
+        int64_t rooms;        /* rooms known at a time, per process */
+        int64_t channels;     /* channels of one subscriber connection */
+        int64_t connections;  /* in all, per process */
+        int64_t queue_bytes;  /* waiting for one slow reader */
+        int64_t stall_ms;     /* a reader that takes nothing for so long is closed */
+        int64_t pending_says; /* unanswered says of one publisher before it is not read further */
+        int64_t request_ms;   /* for a client to send its request, or to authenticate */
+        int64_t idle_ms;      /* silent sockets: pinged after half of it, closed after all of it */
+        int64_t dedupe_ms;    /* a repeated client id within it is answered as the first one */
         int64_t dedupe_entries; /* remembered per room */
     } limits;
     char *plugins_dir;
@@ -79,14 +80,14 @@ struct config {
     struct {
         char *host;
         int port;
-    } redis; /* for the roles dispatcher and worker */
+    } redis;                  /* for the roles dispatcher and worker */
     struct config_node *root; /* keeps what the plugins point into */
 };
 
 /* Read and check the file, which may be empty. Warns in the log about what it ignores.
  *   sets     "path=value" strings that win over everything ("listen.port=0"), or NULL when count 0
- *   returns  the configuration, destroyed by the caller; NULL with err: "file:line:col: path: what",
- *            "CHATUP_PORT: 99999: what" or "--set listen.port=abc: what" */
+ *   returns  the configuration, destroyed by the caller; NULL with err, which begins with the
+ * place: "file:line:col: path: ", "CHATUP_PORT: 99999: " or "--set listen.port=abc: " */
 struct config *config_load(const char *path, const char *const *sets, size_t set_count,
                            struct error *err);
 void config_destroy(struct config *conf);
@@ -119,6 +120,6 @@ struct config_value {
  *   returns  false with err, and values untouched */
 bool config_options(const struct config *conf, size_t index, const struct config_option *options,
                     size_t count, struct config_value *values, struct error *err);
-/* "file:line:col: plugins[i].config.name", the place of one option or of the plugin if it is absent */
+/* "file:line:col: plugins[i].config.name": the place of one option, or of the plugin if absent. */
 void config_option_place(const struct config *conf, size_t index, const char *name, char *out,
                          size_t size);

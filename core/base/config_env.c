@@ -27,12 +27,9 @@ static bool apply_plain(struct config *conf, struct error *err)
     static const struct {
         const char *name, *path;
     } plain[] = {
-        {"CHATUP_PORT", "listen.port"},
-        {"CHATUP_ORIGINS", "origins"},
-        {"CHATUP_THREADS", "threads"},
-        {"CHATUP_MESSAGEHISTORYSIZE", "history.size"},
-        {"CHATUP_REDISHOST", "redis.host"},
-        {"CHATUP_REDISPORT", "redis.port"},
+        {"CHATUP_PORT", "listen.port"},     {"CHATUP_ORIGINS", "origins"},
+        {"CHATUP_THREADS", "threads"},      {"CHATUP_MESSAGEHISTORYSIZE", "history.size"},
+        {"CHATUP_REDISHOST", "redis.host"}, {"CHATUP_REDISPORT", "redis.port"},
     };
     struct error what;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
@@ -65,8 +62,8 @@ static bool apply_expire(struct config *conf, struct error *err)
 
 static bool is_hostname(const char *text)
 {
-    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[:]")] ==
-           0;
+    return text[strspn(
+               text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[:]")] == 0;
 }
 
 /* HOSTNAME, ANNOUNCEDPORT and ANNOUNCESSL are parts of what is one URL here. */
@@ -88,7 +85,8 @@ static bool apply_announce(struct config *conf, struct error *err)
         return refuse("CHATUP_ANNOUNCESSL", what.text, err);
     if (!host) {
         if (port || secure.number)
-            log_warn("%s: ignored without CHATUP_HOSTNAME", port ? port_name : "CHATUP_ANNOUNCESSL");
+            log_warn("%s: ignored without CHATUP_HOSTNAME",
+                     port ? port_name : "CHATUP_ANNOUNCESSL");
         return true;
     }
     if (!is_hostname(host) || strlen(host) > 255)

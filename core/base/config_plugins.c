@@ -49,7 +49,8 @@ static void add_plugin(struct config *conf, struct config_plugin plugin)
 static bool read_plugin(struct config *conf, const struct config_node *entry, struct error *err)
 {
     struct config_field fields[] = {
-        {"name", NULL}, {"file", NULL}, {"on_error", NULL}, {"public_routes", NULL}, {"config", NULL},
+        {"name", NULL},          {"file", NULL},   {"on_error", NULL},
+        {"public_routes", NULL}, {"config", NULL},
     };
     const struct config_node *name, *file, *on_error, *public_routes, *options;
     int64_t policy = ON_ERROR_CLOSED;

@@ -23,7 +23,8 @@ static bool check_announce(const char *text, struct error *what);
 static const char *const durabilities[] = {"commit", "memory", NULL}; /* as config_durability */
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
-#define AT(field) .offset = offsetof(struct config, field), .size = sizeof(((struct config *)0)->field)
+#define AT(field)                                                                                  \
+    .offset = offsetof(struct config, field), .size = sizeof(((struct config *)0)->field)
 
 /* clang-format off */
 static const struct row rows[] = {

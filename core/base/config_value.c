@@ -11,10 +11,10 @@ struct unit {
 
 /* Smallest first: a number is printed in the largest unit that leaves no rest. */
 static const struct unit plain[] = {{"", 1}, {NULL, 0}};
-static const struct unit durations[] = {{"ms", 1},        {"s", 1000},      {"m", 60000},
-                                        {"h", 3600000},   {"d", 86400000},  {NULL, 0}};
-static const struct unit sizes[] = {{"", 1},           {"KiB", 1 << 10}, {"MiB", 1 << 20},
-                                    {"GiB", 1 << 30}, {NULL, 0}};
+static const struct unit durations[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
+                                        {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const struct unit sizes[] = {
+    {"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
 
 static const struct {
     const struct unit *units; /* of numbers */
@@ -39,7 +39,8 @@ static bool read_bool(const char *text, int64_t *number)
     return false;
 }
 
-/* Decimal digits and a unit, nothing else. A bare 0 needs no unit; only plain numbers have a sign. */
+/* Decimal digits and a unit, nothing else. A bare 0 needs no unit; only plain numbers have a sign.
+ */
 static bool read_number(const char *text, const struct unit *units, int64_t *number)
 {
     bool negative = units == plain && *text == '-';
@@ -119,7 +120,7 @@ bool config_value_choose(const char *const *choices, const char *text, int64_t *
             return true;
         }
         at += (size_t)snprintf(what->text + at, sizeof what->text - at, "%s%s",
-                               !i                ? ""
+                               !i               ? ""
                                : choices[i + 1] ? ", "
                                                 : " or ",
                                choices[i]);

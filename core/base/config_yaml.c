@@ -1,10 +1,12 @@
 /* libyaml hands out events; a value is filled into the node that `reader_place` finds for it: the
  * one its key has made, else a new item of the open list, else the root. So there is no recursion
- * on what the file nests, and what has been read hangs in the tree even when the next event fails. */
+ * on what the file nests, and what has been read hangs in the tree even when the next event fails.
+ */
 #include "config_yaml.h"
 #include "alloc.h"
 #include "buffer.h"
 
+#include <assert.h>
 #include <yaml.h>
 
 struct reader {
@@ -188,7 +190,8 @@ static bool expand(const struct config_node *node, const char *text, size_t leng
                                           "and }; write $${ for a plain ${");
             char variable[128];
             if (name >= sizeof variable)
-                return config_node_refuse(node, err, "${%.*s…}: the name is too long", 20, text + 2);
+                return config_node_refuse(node, err, "${%.*s…}: the name is too long", 20,
+                                          text + 2);
             memcpy(variable, text + 2, name);
             variable[name] = 0;
             const char *value = getenv(variable);
@@ -246,6 +249,7 @@ static bool take_start(struct reader *reader, const yaml_event_t *event, enum co
 
 static bool take_end(struct reader *reader)
 {
+    assert(reader->open); /* libyaml sends no end without its start */
     reader->open = reader->open->parent;
     reader->depth--;
     return true;
@@ -345,7 +349,8 @@ struct config_node *config_yaml_read(const char *source, const char *bytes, size
     if (reader.root->kind == CONFIG_NOTHING)
         reader.root->kind = CONFIG_MAP;
     if (reader.root->kind != CONFIG_MAP) {
-        config_node_refuse(reader.root, err, "must be a map of options, one \"name: value\" a line");
+        config_node_refuse(reader.root, err,
+                           "must be a map of options, one \"name: value\" a line");
         config_node_destroy(reader.root);
         return NULL;
     }

@@ -10,7 +10,7 @@ struct frame;
 struct subscriber;
 
 enum subscriber_state { SUBSCRIBER_OPEN, SUBSCRIBER_CLOSING };
-enum close_reason { CLOSE_TOO_SLOW, CLOSE_GOING_AWAY, CLOSE_BROKEN };
+enum close_reason { CLOSE_TOO_SLOW, CLOSE_UNAVAILABLE, CLOSE_BROKEN };
 
 struct subscriber_socket { /* what a transport does for a subscriber */
     /* Whether the kernel took all that was written so far. */

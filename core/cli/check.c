@@ -19,11 +19,13 @@ static const char usage[] =
     "  --set path=value   set one option, such as listen.port=9000; may be repeated\n"
     "  --demo             as for serve\n";
 
-static bool readable(const char *what, size_t index, const char *file, struct error *err)
+static bool readable(const struct config *conf, const char *list, size_t index, const char *file,
+                     struct error *err)
 {
     if (access(file, R_OK) == 0)
         return true;
-    error_set(err, "%s[%zu]: cannot read %s: %s", what, index, file, strerror(errno));
+    error_set(err, "%s: %s[%zu]: cannot read %s: %s", conf->path, list, index, file,
+              strerror(errno));
     return false;
 }
 
@@ -31,14 +33,14 @@ static bool readable(const char *what, size_t index, const char *file, struct er
 static bool files_are_there(const struct config *conf, struct error *err)
 {
     for (size_t i = 0; i < conf->key_count; i++)
-        if (conf->keys[i].file && !readable("jwt.keys", i, conf->keys[i].file, err))
+        if (conf->keys[i].file && !readable(conf, "jwt.keys", i, conf->keys[i].file, err))
             return false;
     for (size_t i = 0; i < conf->plugin_count; i++) {
         const struct config_plugin *plugin = &conf->plugins[i];
         size_t size = strlen(conf->plugins_dir) + strlen(plugin->name) + sizeof "/.so";
         char *path = xmalloc(size);
         snprintf(path, size, "%s/%s.so", conf->plugins_dir, plugin->name);
-        bool ok = readable("plugins", i, plugin->file ? plugin->file : path, err);
+        bool ok = readable(conf, "plugins", i, plugin->file ? plugin->file : path, err);
         free(path);
         if (!ok)
             return false;
@@ -63,14 +65,14 @@ int cli_check(int argc, char **argv)
     if (code >= 0)
         return code;
     struct config *conf = config_load(options.config, options.sets, options.set_count, &err);
-    if (conf)
+    bool ok = conf && files_are_there(conf, &err);
+    if (ok) {
         conf->demo |= options.demo;
-    if (conf && files_are_there(conf, &err))
         print_summary(conf);
-    else
+    } else {
         fprintf(stderr, "%s\n", err.text);
-    code = *err.text ? 1 : 0;
+    }
     config_destroy(conf);
     cli_options_finish(&options);
-    return code;
+    return ok ? 0 : 1;
 }

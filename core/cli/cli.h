@@ -2,5 +2,7 @@
  *   returns  the exit status: 0, 1 with one line on standard error, or 2 for misuse */
 #pragma once
 
+int cli_serve(int argc, char **argv);  /* run a server */
+int cli_check(int argc, char **argv);  /* is this configuration right? */
 int cli_keygen(int argc, char **argv); /* make a key to sign tokens with */
 int cli_token(int argc, char **argv);  /* sign a token */

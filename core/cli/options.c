@@ -14,16 +14,18 @@ static const char *default_config(void)
 
 static int misuse(const char *command, const char *what, const char *argument, const char *usage)
 {
-    fprintf(stderr, "chatup %s: %s: %s\n%.*s\n", command, argument, what,
-            (int)strcspn(usage, "\n"), usage);
+    fprintf(stderr, "chatup %s: %s: %s\n%.*s\n", command, argument, what, (int)strcspn(usage, "\n"),
+            usage);
     return 2;
 }
 
 int cli_options_parse(int argc, char **argv, const char *usage, struct cli_options *out)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
-        {"demo", no_argument, NULL, 'd'},         {"help", no_argument, NULL, 'h'},
+        {"config", required_argument, NULL, 'c'},
+        {"set", required_argument, NULL, 's'},
+        {"demo", no_argument, NULL, 'd'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     struct cli_options found = {.sets = xcalloc((size_t)argc, sizeof *found.sets)};

@@ -5,8 +5,9 @@
 #include <stddef.h>
 
 struct cli_options {
-    const char *config; /* -c FILE, else $CHATUP_CONFIG, ./conf/chatup.yaml, /etc/chatup/chatup.yaml */
-    const char **sets;  /* --set path=value, in their order; points into argv */
+    const char
+        *config; /* -c FILE, else $CHATUP_CONFIG, ./conf/chatup.yaml, /etc/chatup/chatup.yaml */
+    const char **sets; /* --set path=value, in their order; points into argv */
     size_t set_count;
     bool demo;
 };

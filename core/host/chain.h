@@ -9,6 +9,7 @@
 
 struct buffer;
 struct chain;
+struct error;
 struct message;
 struct name;
 struct plugin;
@@ -20,26 +21,32 @@ enum chain_verdict { CHAIN_ACCEPT, CHAIN_REJECT, CHAIN_CONSUME };
 struct turn {
     struct chatup_event event; /* first: hooks get a pointer to it */
     size_t max_msg;            /* bytes an edit may have */
-    char *msg;                 /* staged edits, NULL if none */
+    int64_t now_ms;
+    char *msg; /* the last edit that was accepted: event.msg points to it; NULL: none */
     char *reply;
     size_t reply_length;
-    int64_t now_ms;
+    char *staged_msg, *staged_reply; /* of the hook that is running */
+    size_t staged_msg_length, staged_reply_length;
 };
+
+enum { TURN_REPLY_MAX = 64 * 1024 }; /* bytes of a plugin's reply */
 
 typedef int32_t chain_hook(void *arg, struct chatup_event *event);
 
 /* plugins[0..count) in order; shards are opened here, on the loop's thread or before it runs.
  *   first, first_arg  link 0 of message_in, or NULL
- *   index, loops      which loop this is, of how many */
+ *   index, loops      which loop this is, of how many
+ *   returns           NULL with err if a plugin could not open its shard */
 struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_hook *first,
-                           void *first_arg, uint32_t index, uint32_t loops);
+                           void *first_arg, uint32_t index, uint32_t loops, struct error *err);
 void chain_destroy(struct chain *chain);
 
 /* Run message_in. After it turn->event.msg is the text to publish, turn->reply the JSON for the
- * sender if a plugin (or the chain, for a fault or a bare reject) gave one. */
+ * sender if a plugin (or the chain, for a fault or a bare reject) gave one. The reply is of the
+ * plugin that ended the turn; of an accepted turn, the last one that any plugin gave. */
 enum chain_verdict chain_in(struct chain *chain, struct turn *turn);
 void turn_finish(struct turn *turn);
-/* For link 0, which is of the core: what set_reply does. json is a JSON object. */
+/* For link 0, which is of the core: json is a JSON object and is not checked. */
 void turn_set_reply(struct turn *turn, const char *json, size_t length);
 
 /* Run message_out over a batch and write what is left as a JSON array's content, comma separated
@@ -50,3 +57,6 @@ size_t chain_out(struct chain *chain, const struct name *room, struct message *c
                  size_t count, struct buffer *out);
 /* The shard of plugin i on this loop, for its routes. */
 void *chain_shard(struct chain *chain, size_t i);
+
+/* For plugin.c: put the calls that hooks may make into the host's table. */
+void chain_offer(struct chatup_host *host);

@@ -143,8 +143,9 @@ struct chatup_host {
      * The host adds the option's place in the YAML. i of UINT32_MAX: not about one option. */
     void (*refuse)(void *host, uint32_t i, const char *why, size_t length);
     /* [in message_in] Replace the text of the event (only where msg is present), or its reply to
-     * the sender (a JSON object). Staged: dropped if the hook then faults. 0; -1: not valid UTF-8,
-     * too long, not a JSON object, or nothing to replace. */
+     * the sender (a JSON object, up to 64 KiB). Staged: the event shows it from the next hook on,
+     * and it is dropped if this one faults. 0; -1: not valid UTF-8, longer than the YAML allows a
+     * message, not a JSON object, or nothing to replace. */
     int32_t (*set_msg)(struct chatup_event *event, const char *text, size_t length);
     int32_t (*set_reply)(struct chatup_event *event, const char *json, size_t length);
     /* [in message_out] Replace the text of message i of the batch, or leave it out. As above. */
@@ -165,8 +166,8 @@ struct chatup_plugin {
     /* Once per process, on the main thread; NULL refuses to start. host is valid until destroy. */
     void *(*create)(const struct chatup_host *host);
     void (*destroy)(void *plugin);
-    /* Once per loop, on its thread, before and after its hooks; may both be NULL: then the
-     * shard is what create returned, and is shared by all loops. */
+    /* Once per loop, on its thread, before and after its hooks; NULL from shard_open refuses to
+     * start. May both be NULL: then the shard is what create returned, shared by all loops. */
     void *(*shard_open)(void *plugin, uint32_t index, uint32_t count);
     void (*shard_close)(void *shard);
     int32_t (*message_in)(void *shard, struct chatup_event *event);  /* NULL costs nothing */

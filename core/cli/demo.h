@@ -1,0 +1,10 @@
+/* demo.h: what `--demo` adds to a configuration: a key made at the first start, kept in data_dir,
+ * and the plugin that hands out tokens signed with it. Main thread, before anything runs. */
+#pragma once
+#include "error.h"
+#include <stdbool.h>
+
+struct config;
+
+/* Refused on an address that others can reach: anybody would get a token. */
+bool demo_prepare(struct config *conf, struct error *err);

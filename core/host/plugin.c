@@ -1,0 +1,426 @@
+/* Loading, in the order in which a plugin can be wrong: its file, its symbol, its table, its
+ * options, and what its own create says. */
+#include "plugin.h"
+#include "alloc.h"
+#include "chain.h"
+#include "clock.h"
+#include "log.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+enum {
+    FILE_BYTES_MAX = 256 * 1024 * 1024,
+    API_BYTES_MIN = offsetof(struct chatup_plugin, message_out) + sizeof(void *),
+    API_BYTES_MAX = 4096, /* a size beyond it is not a newer table, but rubbish */
+    TABLE_MAX = 256,      /* options, or routes */
+    NAME_BYTES_MAX = 64,
+    METHODS = CHATUP_GET | CHATUP_POST | CHATUP_PUT | CHATUP_DELETE,
+};
+
+/* Always false, so that a caller returns it. */
+__attribute__((format(printf, 3, 4))) static bool refuse(const struct plugin *plugin,
+                                                         struct error *err, const char *format, ...)
+{
+    char what[sizeof err->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    error_set(err, "plugin %s: %.400s", plugin->name, what);
+    return false;
+}
+
+/* ---- its file ---- */
+
+static const char *file_of(const struct plugin *plugin, char *out, size_t size)
+{
+    const struct config_plugin *entry = &plugin->conf->plugins[plugin->index];
+    if (entry->file)
+        return entry->file;
+    snprintf(out, size, "%s/%s.so", plugin->conf->plugins_dir, entry->name);
+    return out;
+}
+
+/* A library that ends too early is mapped all the same, and kills the process at the first touch.
+ */
+static bool is_complete(int fd, size_t size)
+{
+    ElfW(Ehdr) head;
+    if (size < sizeof head || pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head)
+        return false;
+    if (head.e_phentsize != sizeof(ElfW(Phdr)))
+        return true; /* of another machine: dlopen says so */
+    for (size_t i = 0; i < head.e_phnum; i++) {
+        ElfW(Phdr) part;
+        off_t at = (off_t)(head.e_phoff + i * sizeof part);
+        if (pread(fd, &part, sizeof part, at) != (ssize_t)sizeof part)
+            return false;
+        if (part.p_type == PT_LOAD &&
+            (part.p_offset > size || part.p_filesz > size - part.p_offset))
+            return false;
+    }
+    return true;
+}
+
+static bool copy_bytes(struct plugin *plugin, const char *file, int from, struct error *err)
+{
+    enum { CHUNK = 64 * 1024 };
+    char *chunk = xmalloc(CHUNK);
+    size_t size = 0;
+    ssize_t got = 0, put = 0;
+    while (size <= FILE_BYTES_MAX && (got = read(from, chunk, CHUNK)) > 0) {
+        for (ssize_t done = 0; done < got; done += put)
+            if ((put = write(plugin->copy, chunk + done, (size_t)(got - done))) <= 0)
+                goto out;
+        size += (size_t)got;
+    }
+out:
+    free(chunk);
+    if (got < 0 || put < 0)
+        return refuse(plugin, err, "cannot copy %s: %s", file, strerror(errno));
+    if (size > FILE_BYTES_MAX)
+        return refuse(plugin, err, "%s is larger than 256 MiB: strip it", file);
+    char magic[SELFMAG] = {0};
+    if (pread(plugin->copy, magic, SELFMAG, 0) != SELFMAG || memcmp(magic, ELFMAG, SELFMAG) != 0)
+        return refuse(plugin, err, "%s is no shared object: build it with -shared -fPIC", file);
+    if (!is_complete(plugin->copy, size))
+        return refuse(plugin, err, "%s is cut short: copy it again", file);
+    return true;
+}
+
+/* The copy is a file in memory: it needs no directory that is writable and allows to execute, and
+ * leaves nothing behind after a crash. Its descriptor stays open, so that gdb finds it by its path,
+ * and so that no other copy gets that path: dlopen would take it for this one. */
+static bool copy_file(struct plugin *plugin, const char *file, struct error *err)
+{
+    struct stat what;
+    int from =
+        open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold up the start */
+    if (from < 0)
+        return refuse(
+            plugin, err,
+            "cannot read %s: %s; its place is plugins_dir/<name>.so, or what its entry in "
+            "the YAML says as file",
+            file, strerror(errno));
+    if (fstat(from, &what) != 0 || !S_ISREG(what.st_mode)) {
+        close(from);
+        return refuse(plugin, err, "%s is no regular file", file);
+    }
+    plugin->copy = memfd_create(plugin->name, MFD_CLOEXEC | MFD_EXEC);
+    if (plugin->copy < 0 && errno == EINVAL) /* Linux before 6.3 has no such flag, and no need */
+        plugin->copy = memfd_create(plugin->name, MFD_CLOEXEC);
+    bool ok = plugin->copy >= 0 ? copy_bytes(plugin, file, from, err)
+                                : refuse(plugin, err, "cannot copy %s: %s", file, strerror(errno));
+    close(from);
+    snprintf(plugin->copy_path, sizeof plugin->copy_path, "/proc/%d/fd/%d", (int)getpid(),
+             plugin->copy);
+    return ok;
+}
+
+/* ---- its symbol ---- */
+
+static bool open_file(struct plugin *plugin, struct error *err)
+{
+    typedef const struct chatup_plugin *entry(void);
+    char path[4096];
+    const char *file = file_of(plugin, path, sizeof path);
+    if (!copy_file(plugin, file, err))
+        return false;
+    plugin->so = dlopen(plugin->copy_path, RTLD_NOW | RTLD_LOCAL);
+    if (!plugin->so) {
+        const char *why = dlerror();
+        size_t prefix = strlen(plugin->copy_path); /* means nothing to who reads it */
+        if (!strncmp(why, plugin->copy_path, prefix))
+            why += prefix + strspn(why + prefix, ": ");
+        return refuse(plugin, err,
+                      "cannot open %s: %s; it must bring all it uses (link it with -Wl,-z,defs)",
+                      file, why);
+    }
+    entry *enter = (entry *)dlsym(plugin->so, "chatup_plugin_v1");
+    if (!enter)
+        return refuse(
+            plugin, err,
+            "%s has no function chatup_plugin_v1: it is no plugin of chatup " CHATUP_VERSION
+            ", or lacks CHATUP_EXPORT",
+            file);
+    const struct chatup_plugin *api = enter();
+    if (!api)
+        return refuse(plugin, err,
+                      "its chatup_plugin_v1 returned NULL: it must return a static struct");
+    if (api->size < API_BYTES_MIN) /* before anything else of it is read */
+        return refuse(plugin, err,
+                      "built for an older chatup (its table has %" PRIu32
+                      " bytes, not %d): rebuild it against " CHATUP_VERSION "'s headers",
+                      api->size, (int)API_BYTES_MIN);
+    if (api->size > API_BYTES_MAX)
+        return refuse(plugin, err,
+                      "its table claims %" PRIu32
+                      " bytes: set size to sizeof (struct chatup_plugin)",
+                      api->size);
+    memcpy(&plugin->api, api, api->size < sizeof *api ? api->size : sizeof *api);
+    return true;
+}
+
+/* ---- its table ---- */
+
+static bool is_name(const char *name)
+{
+    size_t length = name ? strlen(name) : 0;
+    return length >= 1 && length <= NAME_BYTES_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+               length;
+}
+
+static bool check_options(const struct plugin *plugin, struct error *err)
+{
+    const struct chatup_plugin *api = &plugin->api;
+    if (api->option_count > TABLE_MAX || (api->option_count && !api->options))
+        return refuse(plugin, err, "its table of options is missing or longer than %d",
+                      (int)TABLE_MAX);
+    for (uint32_t i = 0; i < api->option_count; i++) {
+        const struct chatup_option *option = &api->options[i];
+        if (!is_name(option->name))
+            return refuse(plugin, err,
+                          "its option %" PRIu32
+                          " has no proper name: use 1 to 64 letters, digits, - and _",
+                          i);
+        if (option->type < CHATUP_BOOL || option->type > CHATUP_STRING)
+            return refuse(plugin, err,
+                          "its option %s has the unknown type %" PRId32
+                          ": use one of enum chatup_option_type",
+                          option->name, option->type);
+        if (option->min > option->max)
+            return refuse(plugin, err, "its option %s has a min above its max", option->name);
+        for (uint32_t j = 0; j < i; j++)
+            if (!strcmp(api->options[j].name, option->name))
+                return refuse(plugin, err, "it has two options %s: remove one", option->name);
+    }
+    return true;
+}
+
+static bool is_route_path(const char *path)
+{
+    if (!path || (*path && *path != '/'))
+        return false;
+    for (; *path; path++) /* what no path of a request has could never be called */
+        if ((unsigned char)*path <= ' ' || (unsigned char)*path >= 0x7f || strchr("?#", *path))
+            return false;
+    return true;
+}
+
+static bool check_route(const struct plugin *plugin, uint32_t i, struct error *err)
+{
+    const struct chatup_route *route = &plugin->api.routes[i], *other = plugin->api.routes;
+    if (!is_route_path(route->path))
+        return refuse(plugin, err,
+                      "the path of its route %" PRIu32
+                      " must be \"\" or begin with \"/\", without spaces, ? and #",
+                      i);
+    if (!route->handle)
+        return refuse(plugin, err, "its route /plugin/%s%s has no handle: set it", plugin->name,
+                      route->path);
+    if (!route->methods || route->methods & ~(uint32_t)METHODS)
+        return refuse(plugin, err,
+                      "its route /plugin/%s%s has the unknown methods 0x%" PRIx32
+                      ": or CHATUP_GET and its like",
+                      plugin->name, route->path, route->methods);
+    if (route->access != CHATUP_BODY_JWT && route->access != CHATUP_PUBLIC)
+        return refuse(plugin, err,
+                      "its route /plugin/%s%s has the unknown access %" PRId32
+                      ": use one of enum chatup_access",
+                      plugin->name, route->path, route->access);
+    if (route->access == CHATUP_PUBLIC && !plugin->conf->plugins[plugin->index].public_routes)
+        return refuse(plugin, err,
+                      "anyone may call its route /plugin/%s%s: allow that with "
+                      "public_routes: true in its entry of the YAML, or do not load it",
+                      plugin->name, route->path);
+    for (; other < route; other++)
+        if (!strcmp(other->path, route->path) && other->methods & route->methods)
+            return refuse(plugin, err,
+                          "two of its routes answer the same requests to /plugin/%s%s: remove one",
+                          plugin->name, route->path);
+    return true;
+}
+
+static bool check_table(struct plugin *plugin, struct error *err)
+{
+    struct chatup_plugin *api = &plugin->api;
+    if (!is_name(api->name))
+        return refuse(plugin, err,
+                      "its table has no proper name: use 1 to 64 letters, digits, - and _");
+    if (api->flags)
+        return refuse(plugin, err,
+                      "needs what chatup " CHATUP_VERSION " does not have (flags 0x%" PRIx32
+                      "): use a newer chatup",
+                      api->flags);
+    if (!api->create)
+        return refuse(plugin, err, "its table has no create: set it");
+    if (!api->shard_open != !api->shard_close)
+        return refuse(plugin, err,
+                      "its table has one of shard_open and shard_close: set both or none");
+    if (!check_options(plugin, err))
+        return false;
+    if (api->route_count > TABLE_MAX || (api->route_count && !api->routes))
+        return refuse(plugin, err, "its table of routes is missing or longer than %d",
+                      (int)TABLE_MAX);
+    for (uint32_t i = 0; i < api->route_count; i++)
+        if (!check_route(plugin, i, err))
+            return false;
+    return true;
+}
+
+/* ---- its options ---- */
+
+static bool read_options(struct plugin *plugin, struct error *err)
+{
+    static const enum config_type types[] = {
+        [CHATUP_BOOL] = CONFIG_BOOL,         [CHATUP_INT] = CONFIG_INT,
+        [CHATUP_DURATION] = CONFIG_DURATION, [CHATUP_SIZE] = CONFIG_SIZE,
+        [CHATUP_STRING] = CONFIG_STRING,
+    };
+    size_t count = plugin->api.option_count;
+    struct config_option *options = xcalloc(count, sizeof *options);
+    for (size_t i = 0; i < count; i++) {
+        const struct chatup_option *from = &plugin->api.options[i];
+        options[i] = (struct config_option){.name = from->name,
+                                            .type = types[from->type],
+                                            .preset = from->preset,
+                                            .min = from->min,
+                                            .max = from->max};
+    }
+    plugin->values = xcalloc(count, sizeof *plugin->values);
+    bool ok = config_options(plugin->conf, plugin->index, options, count, plugin->values, err);
+    free(options);
+    return ok;
+}
+
+/* ---- what it may call ---- */
+
+static void host_log(void *host, int32_t level, const char *text, size_t length)
+{
+    static const enum log_level levels[] = {
+        [CHATUP_ERROR] = LOG_ERROR,
+        [CHATUP_WARN] = LOG_WARN,
+        [CHATUP_INFO] = LOG_INFO,
+        [CHATUP_DEBUG] = LOG_DEBUG,
+    };
+    const struct plugin *plugin = host;
+    bool known = level >= CHATUP_ERROR && level <= CHATUP_DEBUG;
+    int shown = !text ? 0 : length < 900 ? (int)length : 900; /* log.c cuts at about that */
+    log_line(known ? levels[level] : LOG_ERROR, "plugin %s: %.*s", plugin->name, shown,
+             text ? text : "");
+}
+
+static struct chatup_value host_option(void *host, uint32_t i)
+{
+    const struct plugin *plugin = host;
+    if (i >= plugin->api.option_count) {
+        log_error("plugin %s: asked for its option %" PRIu32 ", but has only %" PRIu32,
+                  plugin->name, i, plugin->api.option_count);
+        return (struct chatup_value){0};
+    }
+    const struct config_value *value = &plugin->values[i];
+    return (struct chatup_value){value->number,
+                                 {value->text, value->text ? strlen(value->text) : 0}};
+}
+
+static void host_refuse(void *host, uint32_t i, const char *why, size_t length)
+{
+    struct plugin *plugin = host;
+    plugin->refused = true;
+    plugin->refused_option = i;
+    if (length >= sizeof plugin->refusal)
+        length = sizeof plugin->refusal - 1;
+    snprintf(plugin->refusal, sizeof plugin->refusal, "%.*s", why ? (int)length : 0,
+             why ? why : "");
+}
+
+/* ---- the whole ---- */
+
+static bool start(struct plugin *plugin, struct error *err)
+{
+    char place[sizeof err->text];
+    plugin->host = (struct chatup_host){.size = sizeof plugin->host,
+                                        .self = plugin,
+                                        .log = host_log,
+                                        .option = host_option,
+                                        .refuse = host_refuse};
+    chain_offer(&plugin->host);
+    plugin->self = plugin->api.create(&plugin->host);
+    if (plugin->self && !plugin->refused)
+        return true;
+    if (!plugin->refused || !*plugin->refusal)
+        return refuse(plugin, err, "its create refused to start and gave no reason");
+    if (plugin->refused_option >= plugin->api.option_count)
+        return refuse(plugin, err, "refused to start: %s", plugin->refusal);
+    config_option_place(plugin->conf, plugin->index,
+                        plugin->api.options[plugin->refused_option].name, place, sizeof place);
+    error_set(err, "%.220s: plugin %s: %s", place, plugin->name, plugin->refusal);
+    return false;
+}
+
+struct plugin *plugin_load(const struct config *conf, size_t index, struct error *err)
+{
+    struct plugin *plugin = xcalloc(1, sizeof *plugin);
+    plugin->conf = conf;
+    plugin->index = index;
+    plugin->name = conf->plugins[index].name;
+    plugin->on_error = conf->plugins[index].on_error;
+    plugin->copy = -1;
+    if (open_file(plugin, err) && check_table(plugin, err) && read_options(plugin, err) &&
+        start(plugin, err))
+        return plugin;
+    plugin_unload(plugin);
+    return NULL;
+}
+
+void plugin_unload(struct plugin *plugin)
+{
+    if (!plugin)
+        return;
+    if (plugin->self && plugin->api.destroy)
+        plugin->api.destroy(plugin->self);
+    for (size_t i = 0; plugin->values && i < plugin->api.option_count; i++)
+        free(plugin->values[i].text);
+    free(plugin->values);
+    void *stays = NULL;
+    if (plugin->so) {
+        dlclose(plugin->so);
+        stays = dlopen(plugin->copy_path, RTLD_NOW | RTLD_NOLOAD);
+    }
+    /* Thread locals of C++ and Rust keep a library mapped. Then its path must stay taken. */
+    if (stays)
+        dlclose(stays);
+    else if (plugin->copy >= 0)
+        close(plugin->copy);
+    free(plugin);
+}
+
+void plugin_fault(struct plugin *plugin, const char *where, int32_t verdict)
+{
+    char answer[32] = "CHATUP_FAULT";
+    int64_t now = clock_mono_ms(), last = plugin->fault_logged_ms;
+    atomic_fetch_add(&plugin->faults, 1);
+    /* Two loops at once: one wins the exchange, the other's fault is counted in a later line. */
+    if ((last && now - last < 1000) ||
+        !atomic_compare_exchange_strong(&plugin->fault_logged_ms, &last, now))
+        return;
+    uint64_t faults = plugin->faults;
+    uint64_t news = faults - atomic_exchange(&plugin->faults_logged, faults);
+    if (verdict != CHATUP_FAULT)
+        snprintf(answer, sizeof answer, "%" PRId32, verdict);
+    log_error("plugin %s: %s failed, it answered %s (%" PRIu64 " faults since the last such line)",
+              plugin->name, where, answer, news);
+}

@@ -1,0 +1,65 @@
+/* chatup: one binary, several commands. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int cli_version(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--help") != 0) {
+        fprintf(stderr, "chatup version: takes no arguments\n");
+        return 2;
+    }
+    puts(argc > 1 ? "usage: chatup version\n\nPrints the version." : "chatup " CHATUP_VERSION);
+    return 0;
+}
+
+static int cli_later(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "--help")) {
+        printf("usage: chatup %s\n\nOne of several processes on Redis. It comes with a later "
+               "version;\n`chatup serve` is a whole server in one process.\n", argv[0]);
+        return 0;
+    }
+    fprintf(stderr, "chatup %s: the Redis broker comes with a later version; `chatup serve` runs "
+                    "everything in one process, without Redis\n", argv[0]);
+    return 1;
+}
+
+static const struct {
+    const char *name, *what;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"serve", "run a whole server in one process", cli_serve},
+    {"check", "check a configuration", cli_check},
+    {"keygen", "make a key to sign tokens with", cli_keygen},
+    {"token", "sign a token", cli_token},
+    {"version", "print the version", cli_version},
+    {"dispatcher", "the HTTP API alone, on Redis (later)", cli_later},
+    {"worker", "the sockets alone, on Redis (later)", cli_later},
+};
+
+static void usage(FILE *to)
+{
+    fputs("usage: chatup COMMAND [OPTION]…\n\n", to);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].what);
+    fputs("\nchatup COMMAND --help tells more.\n", to);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        usage(stdout);
+        return 0;
+    }
+    fprintf(stderr, "chatup: %s: no such command; see chatup --help\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,34 @@
+/* server.h: the sockets of one loop: accept, libwebsockets' context, connections. Home of
+ * libwebsockets (with connection.h). Its loop only, but for create and destroy. */
+#pragma once
+#include "error.h"
+#include "list.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lws_context;
+struct pipeline;
+struct route;
+struct server;
+
+/* Listening descriptors for count loops on one address. port 0 takes a free one.
+ *   fds_out   count of them, each owned by the server that gets it
+ *   returns   false with err: the address is in use, or not ours */
+bool listen_open(const char *address, int port, size_t count, int *fds_out, int *port_out,
+                 struct error *err);
+
+/* Before the loop runs. routes ends with a path of NULL. */
+struct server *server_create(struct pipeline *pipeline, const struct route *routes, int listen_fd,
+                             struct error *err);
+/* Accept nobody, tell everybody to go (1001), and call gone once nobody is left. */
+void server_close(struct server *server, void (*gone)(void *arg), void *arg);
+/* After the loop has ended. */
+void server_destroy(struct server *server);
+
+/* ---- for the files of net/ ---- */
+struct pipeline *server_pipeline(const struct server *server);
+const struct route *server_routes(const struct server *server);
+/* Whether a request from that page may be answered, and what Access-Control-Allow-Origin says
+ * ("" for nothing). origin: absent when the header is. */
+bool server_origin_allowed(const struct server *server, const char *origin, char *out, size_t size);

@@ -1,0 +1,175 @@
+/* What a reader asks for, in three forms, becomes one: [{"channel": name, "since": position}, …] */
+#include "alloc.h"
+#include "config.h"
+#include "connection.h"
+#include "name.h"
+#include "pipeline.h"
+#include "position.h"
+#include "server.h"
+
+#include <jansson.h>
+
+struct wish {
+    struct name *room;
+    struct position since;
+};
+
+static void wishes_free(struct wish *wishes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        name_unref(wishes[i].room);
+    free(wishes);
+}
+
+static struct text json_text(const json_t *string)
+{
+    return (struct text){json_string_value(string), json_string_length(string)};
+}
+
+/* ["lobby", {"channel": "a/b", "since": "epoch:12"}] */
+static struct wish *wishes_parse(const json_t *channels, size_t max, size_t *count_out,
+                                 const char **err)
+{
+    size_t count = json_array_size(channels);
+    *err = "channels: a list of names, or of objects with channel and since";
+    if (!json_is_array(channels) || !count)
+        return NULL;
+    if (count > max) {
+        *err = "channels: too many of them";
+        return NULL;
+    }
+    struct wish *wishes = xcalloc(count, sizeof *wishes);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(channels, i);
+        const json_t *name = json_is_object(item) ? json_object_get(item, "channel") : item;
+        const json_t *since = json_is_object(item) ? json_object_get(item, "since") : NULL;
+        wishes[i].room = json_is_string(name) ? name_create(json_text(name)) : NULL;
+        bool ok = wishes[i].room != NULL;
+        if (!ok)
+            *err = "channels: a name is 1 to 200 bytes of UTF-8";
+        for (size_t j = 0; ok && j < i; j++)
+            if (name_equal(wishes[i].room, wishes[j].room)) {
+                *err = "channels: the same channel twice";
+                ok = false;
+            }
+        if (ok && since && !json_is_null(since) &&
+            (!json_is_string(since) || !position_parse(json_text(since), &wishes[i].since))) {
+            *err = "since: a position is epoch:offset";
+            ok = false;
+        }
+        if (!ok) {
+            wishes_free(wishes, i + 1);
+            return NULL;
+        }
+    }
+    *count_out = count;
+    return wishes;
+}
+
+static size_t channels_max(const struct connection *conn)
+{
+    return (size_t)server_pipeline(conn->server)->conf->limits.channels;
+}
+
+/* /ws/a/b and since=E:1,E:2 as the JSON above. */
+static json_t *channels_of_path(struct text path, struct text since)
+{
+    json_t *channels = json_array();
+    const char *p = path.at, *end = path.at + path.length;
+    const char *s = since.at, *since_end = since.at ? since.at + since.length : NULL;
+    while (p < end) {
+        const char *slash = memchr(p, '/', (size_t)(end - p));
+        size_t length = slash ? (size_t)(slash - p) : (size_t)(end - p);
+        json_t *name = json_stringn(p, length);
+        if (!name) { /* not UTF-8 */
+            json_decref(channels);
+            return NULL;
+        }
+        json_t *item = json_object();
+        json_object_set_new(item, "channel", name);
+        if (s && s <= since_end) {
+            const char *comma = memchr(s, ',', (size_t)(since_end - s));
+            size_t n = comma ? (size_t)(comma - s) : (size_t)(since_end - s);
+            json_t *position = json_stringn(s, n);
+            if (n)
+                json_object_set_new(item, "since", position ? position : json_true());
+            else
+                json_decref(position);
+            s = comma ? comma + 1 : NULL;
+        }
+        json_array_append_new(channels, item);
+        p += length + 1;
+    }
+    return channels;
+}
+
+/* The value of an argument in "a=1\0b=2". */
+static struct text argument(struct text query, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *p = query.at, *end = query.at + query.length; query.at && p < end;) {
+        size_t n = strnlen(p, (size_t)(end - p));
+        if (n > length && !strncmp(p, name, length) && p[length] == '=')
+            return (struct text){p + length + 1, n - length - 1};
+        p += n + 1;
+    }
+    return (struct text){NULL, 0};
+}
+
+bool subscriber_socket_accepts(struct connection *conn, struct text path, struct text query,
+                               const char **err)
+{
+    struct text asked = argument(query, "channels");
+    json_t *channels;
+    if (asked.at) {
+        channels = json_loadb(asked.at, asked.length, 0, NULL);
+    } else if (path.length > 4) {
+        path = (struct text){path.at + 4, path.length - 4};
+        channels = channels_of_path(path, argument(query, "since"));
+    } else {
+        return true; /* the first frame will say */
+    }
+    size_t count;
+    *err = "channels: not a JSON array";
+    struct wish *wishes = channels ? wishes_parse(channels, channels_max(conn), &count, err) : NULL;
+    if (wishes) {
+        wishes_free(wishes, count);
+        conn->channels = json_dumps(channels, JSON_COMPACT);
+    }
+    json_decref(channels);
+    return wishes != NULL;
+}
+
+static void subscribe(struct connection *conn, const json_t *channels)
+{
+    size_t count;
+    const char *err;
+    struct wish *wishes = wishes_parse(channels, channels_max(conn), &count, &err);
+    if (!wishes) {
+        connection_close(conn, 1008, err);
+        return;
+    }
+    conn->subscribed = true;
+    for (size_t i = 0; i < count; i++)
+        pipeline_subscribe(server_pipeline(conn->server), &conn->out, wishes[i].room,
+                           &wishes[i].since);
+    wishes_free(wishes, count);
+}
+
+void subscriber_socket_on_open(struct connection *conn)
+{
+    if (!conn->channels)
+        return;
+    json_t *channels = json_loads(conn->channels, 0, NULL);
+    free(conn->channels);
+    conn->channels = NULL;
+    subscribe(conn, channels);
+    json_decref(channels);
+}
+
+void subscriber_socket_on_message(struct connection *conn, struct text message)
+{
+    json_t *request = json_loadb(message.at, message.length, 0, NULL);
+    subscribe(conn, json_object_get(request, "channels"));
+    json_decref(request);
+}

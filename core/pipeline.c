@@ -1,0 +1,331 @@
+/* The way of a message. On its way in: pipeline_say or pipeline_post, the chain of hooks with the
+ * ban check as link 0, the broker, and back to the publisher. On its way out, on every loop that
+ * has a reader: pipeline_arrive, then at the end of the turn pipeline_encode, once for all readers. */
+#include "pipeline.h"
+#include "alloc.h"
+#include "buffer.h"
+#include "chain.h"
+#include "clock.h"
+#include "config.h"
+#include "frame.h"
+#include "message.h"
+#include "rooms.h"
+#include "subscriber.h"
+#include "user.h"
+
+/* ---- in ---- */
+
+static struct chatup_text lent(struct text text)
+{
+    return (struct chatup_text){text.at, text.length};
+}
+
+/* Link 0 of message_in: who is banned is not heard by any plugin. What servers post passes. */
+static int32_t hook_ban(void *arg, struct chatup_event *event)
+{
+    struct pipeline *pipeline = arg;
+    struct turn *turn = (struct turn *)event;
+    char json[80];
+    if (event->flags & CHATUP_FROM_POST)
+        return CHATUP_ACCEPT;
+    struct name *room = name_create((struct text){event->room.at, event->room.length});
+    int64_t ttl = broker_ban_ttl(pipeline->broker, room,
+                                 (struct text){event->sub.at, event->sub.length},
+                                 (struct text){event->name.at, event->name.length});
+    name_unref(room);
+    if (!ttl)
+        return CHATUP_ACCEPT;
+    int length = snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}",
+                          (long long)ttl);
+    turn_set_reply(turn, json, (size_t)length);
+    return CHATUP_REJECT;
+}
+
+struct said { /* a say that the broker is asked about */
+    pipeline_said *done;
+    void *arg;
+};
+
+static void say_published(void *arg, const struct published *result)
+{
+    struct said *said = arg;
+    char reply[160];
+    int length;
+    switch (result->status) {
+    case BROKER_OK:
+        length = snprintf(reply, sizeof reply,
+                          "{\"status\":\"ok\",\"i\":\"%s\",\"offset\":%llu,\"epoch\":\"%s\"}",
+                          result->id, (unsigned long long)result->at.offset, result->at.epoch);
+        break;
+    case BROKER_BANNED:
+        length = snprintf(reply, sizeof reply,
+                          "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}",
+                          (long long)result->ban_ttl);
+        break;
+    default:
+        length = snprintf(reply, sizeof reply, "{\"status\":\"error\",\"err\":\"%s\"}",
+                          result->status == BROKER_FULL ? "tooManyRooms" : "unavailable");
+    }
+    said->done(said->arg, (struct text){reply, (size_t)length});
+    free(said);
+}
+
+/* Steps 3 and 4: make the message's fields the event of a turn, and run the hooks. */
+static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn, uint32_t flags,
+                                   struct name *room, struct message_fields *fields)
+{
+    *turn = (struct turn){
+        .event = {.size = sizeof turn->event,
+                  .flags = flags,
+                  .room = lent(name_text(room)),
+                  .id = lent(fields->id),
+                  .sub = lent(fields->sub),
+                  .name = lent(fields->name),
+                  .user = lent(fields->user),
+                  .msg = lent(fields->msg),
+                  .ev = lent(fields->ev),
+                  .data = lent(fields->data),
+                  .time_ms = fields->time_ms},
+        .max_msg = (size_t)pipeline->conf->limits.message_bytes,
+        .now_ms = fields->time_ms,
+    };
+    enum chain_verdict verdict = chain_in(pipeline->chain, turn);
+    fields->msg = (struct text){turn->event.msg.at, turn->event.msg.length};
+    return verdict;
+}
+
+static struct text identity_key(struct buffer *buffer, const struct user *user, struct text client_id)
+{
+    if (!client_id.at)
+        return client_id;
+    buffer_text(buffer, user->sub);
+    buffer_bytes(buffer, "\x1f", 1);
+    buffer_bytes(buffer, client_id.at, client_id.length);
+    return (struct text){buffer->at, buffer->length};
+}
+
+void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room,
+                  struct text msg, struct text client_id, pipeline_said *done, void *arg)
+{
+    char id[UUID_LENGTH + 1];
+    uuid_next(&pipeline->uuids, id);
+    struct message_fields fields = {
+        .id = {id, UUID_LENGTH},
+        .time_ms = clock_wall_ms(),
+        .user = {user->public_json, user->public_length},
+        .sub = text_of(user->sub),
+        .name = text_of(user->name),
+        .msg = msg,
+    };
+    struct turn turn;
+    enum chain_verdict verdict = turn_run(pipeline, &turn, 0, room, &fields);
+    if (verdict == CHAIN_ACCEPT) {
+        struct said *said = xmalloc(sizeof *said);
+        *said = (struct said){done, arg};
+        struct buffer key = {0};
+        struct publication publication = {.message = message_create(room, &fields),
+                                          .client_id = identity_key(&key, user, client_id),
+                                          .check_ban = true};
+        broker_publish(pipeline->broker, &publication, say_published, said);
+        buffer_finish(&key);
+    } else if (turn.reply) {
+        done(arg, (struct text){turn.reply, turn.reply_length});
+    } else {
+        done(arg, text_of(verdict == CHAIN_CONSUME ? "{\"status\":\"ok\"}"
+                                                   : "{\"status\":\"error\",\"err\":\"rejected\"}"));
+    }
+    turn_finish(&turn);
+}
+
+struct posted {
+    pipeline_posted *done;
+    void *arg;
+};
+
+static void post_published(void *arg, const struct published *result)
+{
+    struct posted *posted = arg;
+    posted->done(posted->arg, result->status, false);
+    free(posted);
+}
+
+void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
+                   void *arg)
+{
+    char id[UUID_LENGTH + 1];
+    uuid_next(&pipeline->uuids, id);
+    struct message_fields fields = {
+        .id = {id, UUID_LENGTH},
+        .time_ms = clock_wall_ms(),
+        .user = post->user,
+        .name = post->name,
+        .msg = post->msg,
+        .ev = post->ev,
+        .data = post->data,
+    };
+    struct turn turn;
+    enum chain_verdict verdict = turn_run(pipeline, &turn, CHATUP_FROM_POST, post->room, &fields);
+    if (verdict == CHAIN_ACCEPT) {
+        struct posted *posted = xmalloc(sizeof *posted);
+        *posted = (struct posted){done, arg};
+        broker_publish(pipeline->broker,
+                       &(struct publication){.message = message_create(post->room, &fields),
+                                             .client_id = post->client_id},
+                       post_published, posted);
+    } else {
+        done(arg, BROKER_OK, verdict == CHAIN_REJECT);
+    }
+    turn_finish(&turn);
+}
+
+void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind,
+                  struct text who, int64_t expires_ms, broker_banned *done, void *arg)
+{
+    char id[UUID_LENGTH + 1];
+    struct buffer data = {0};
+    uuid_next(&pipeline->uuids, id);
+    buffer_json_string(&data, who);
+    struct message_fields fields = {.id = {id, UUID_LENGTH},
+                                    .time_ms = clock_wall_ms(),
+                                    .ev = text_of("rmUserMsg"),
+                                    .data = {data.at, data.length}};
+    broker_ban(pipeline->broker, ban_create(room, kind, who, expires_ms),
+               message_create(room, &fields), done, arg);
+    buffer_finish(&data);
+}
+
+/* ---- out ---- */
+
+/* Step 7: something was announced. */
+static void pipeline_arrive(void *arg, struct message *message)
+{
+    struct pipeline *pipeline = arg;
+    rooms_add(pipeline->rooms, message);
+}
+
+/* Steps 8 and 9: {"channel":"lobby","offset":15,"messages":[…]}, in a websocket frame. The first
+ * frame of a subscription says where it stands too. */
+static struct frame *encode(struct pipeline *pipeline, const struct name *room, uint64_t offset,
+                            const struct snapshot *first, struct message *const *messages,
+                            size_t count)
+{
+    struct buffer json = {0};
+    buffer_text(&json, "{\"channel\":");
+    buffer_json_string(&json, name_text(room));
+    if (first) {
+        buffer_text(&json, ",\"epoch\":");
+        buffer_json_string(&json, text_of(first->at.epoch));
+    }
+    buffer_text(&json, ",\"offset\":");
+    buffer_number(&json, (int64_t)offset);
+    if (first)
+        buffer_text(&json, first->recovered ? ",\"recovered\":true" : ",\"recovered\":false");
+    buffer_text(&json, ",\"messages\":[");
+    chain_out(pipeline->chain, room, messages, count, &json);
+    buffer_text(&json, "]}");
+    struct frame *frame = frame_create((struct text){json.at, json.length});
+    buffer_finish(&json);
+    return frame;
+}
+
+static struct frame *pipeline_encode(void *arg, struct room *room, struct message *const *messages,
+                                     size_t count)
+{
+    return encode(arg, room->name, room->offset, NULL, messages, count);
+}
+
+static void pipeline_count_changed(void *arg, struct room *room, uint32_t count)
+{
+    struct pipeline *pipeline = arg;
+    broker_readers(pipeline->broker, room->name, count);
+}
+
+struct subscription {
+    struct pipeline *pipeline;
+    struct membership *member;
+};
+
+static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
+{
+    struct subscription *subscription = arg;
+    struct pipeline *pipeline = subscription->pipeline;
+    struct membership *member = subscription->member;
+    if (snapshot->status != BROKER_OK) {
+        if (member->sub)
+            subscriber_close(member->sub, CLOSE_UNAVAILABLE);
+        rooms_refuse(pipeline->rooms, member);
+    } else {
+        struct frame *frame = encode(pipeline, member->room->name, snapshot->at.offset, snapshot,
+                                     snapshot->messages, snapshot->count);
+        rooms_admit(pipeline->rooms, member, snapshot->at.offset, frame);
+        frame_unref(frame);
+    }
+    free(subscription);
+}
+
+void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                        const struct position *since)
+{
+    struct subscription *subscription = xmalloc(sizeof *subscription);
+    subscription->pipeline = pipeline;
+    subscription->member = rooms_await(pipeline->rooms, room, sub);
+    broker_subscribe(pipeline->broker, room, since, pipeline_subscribed, subscription);
+}
+
+void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub)
+{
+    rooms_leave_all(pipeline->rooms, sub);
+}
+
+/* The room's numbering began anew: readers get a first frame again. */
+static void pipeline_reset(void *arg, struct name *name, const struct snapshot *snapshot)
+{
+    struct pipeline *pipeline = arg;
+    struct room *room = rooms_find(pipeline->rooms, name);
+    if (!room)
+        return;
+    room_batch_drop(room);
+    room->offset = snapshot->at.offset;
+    struct frame *frame = encode(pipeline, name, snapshot->at.offset, snapshot, snapshot->messages,
+                                 snapshot->count);
+    room_fan_out(room, frame);
+    frame_unref(frame);
+}
+
+void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
+                            const struct snapshot *history, struct buffer *out)
+{
+    struct message **newest_first = xmalloc(history->count * sizeof *newest_first);
+    for (size_t i = 0; i < history->count; i++)
+        newest_first[i] = history->messages[history->count - 1 - i];
+    buffer_text(out, "[");
+    chain_out(pipeline->chain, room, newest_first, history->count, out);
+    buffer_text(out, "]");
+    free(newest_first);
+}
+
+/* ---- life ---- */
+
+bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count,
+                   struct error *err)
+{
+    pipeline->chain = chain_create(pipeline->plugins, pipeline->plugin_count, hook_ban, pipeline,
+                                   index, loop_count, err);
+    if (!pipeline->chain)
+        return false;
+    pipeline->rooms = rooms_create(pipeline->loop,
+                                   &(struct rooms_up){.encode = pipeline_encode,
+                                                      .count_changed = pipeline_count_changed,
+                                                      .arg = pipeline},
+                                   pipeline->conf->rooms.flush_gap_ms);
+    pipeline->broker->on_event = pipeline_arrive;
+    pipeline->broker->on_reset = pipeline_reset;
+    pipeline->broker->up = pipeline;
+    return true;
+}
+
+void pipeline_finish(struct pipeline *pipeline)
+{
+    chain_destroy(pipeline->chain);
+    rooms_destroy(pipeline->rooms);
+}

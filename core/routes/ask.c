@@ -1,0 +1,79 @@
+#include "ask.h"
+#include "alloc.h"
+#include "name.h"
+#include "pipeline.h"
+#include "route.h"
+
+static void reply_failure(struct request *request, enum broker_status status)
+{
+    request_reply_error(request, 503, status == BROKER_FULL ? "tooManyRooms" : "unavailable");
+}
+
+/* ---- one look at a room ---- */
+
+struct look {
+    struct request *request;
+    struct name *room;
+    ask_looked *answer;
+};
+
+static void looked(void *arg, const struct room_view *view)
+{
+    struct look *look = arg;
+    if (view->history.status == BROKER_OK)
+        look->answer(look->request, look->room, view);
+    else
+        reply_failure(look->request, view->history.status);
+    name_unref(look->room);
+    free(look);
+}
+
+void ask_look(struct request *request, struct name *room, uint64_t skip, uint64_t limit,
+              ask_looked *answer)
+{
+    struct look *look = xmalloc(sizeof *look);
+    *look = (struct look){request, room, answer};
+    broker_look(request->pipeline->broker, room, skip, limit, looked, look);
+}
+
+/* ---- many things at once ---- */
+
+struct ask {
+    struct request *request;
+    size_t waiting;            /* for so many answers, and for ask_close */
+    enum broker_status status; /* of the first that failed */
+    bool rejected;
+};
+
+struct ask *ask_open(struct request *request)
+{
+    struct ask *ask = xmalloc(sizeof *ask);
+    *ask = (struct ask){.request = request, .waiting = 1, .status = BROKER_OK};
+    return ask;
+}
+
+void ask_add(struct ask *ask)
+{
+    ask->waiting++;
+}
+
+void ask_close(struct ask *ask)
+{
+    if (--ask->waiting)
+        return;
+    if (ask->status != BROKER_OK)
+        reply_failure(ask->request, ask->status);
+    else if (ask->rejected)
+        request_reply_error(ask->request, 422, "rejected");
+    else
+        ask->request->reply(ask->request, 200, "text/plain", text_of("OK"), NULL);
+    free(ask);
+}
+
+void ask_answered(struct ask *ask, enum broker_status status, bool rejected)
+{
+    if (ask->status == BROKER_OK)
+        ask->status = status;
+    ask->rejected |= rejected;
+    ask_close(ask);
+}

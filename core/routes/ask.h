@@ -1,0 +1,33 @@
+/* ask.h: what a route asks of the broker, and the one answer when that is known.
+ *
+ * A request is not to be touched once it may have been answered: after ask_look, after ask_close.
+ */
+#pragma once
+#include "broker.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct name;
+struct request;
+
+/* ---- one look at a room ---- */
+
+/* Answers the request; only called for a view with BROKER_OK. */
+typedef void ask_looked(struct request *request, const struct name *room,
+                        const struct room_view *view);
+/* broker_look, then answer(); when the broker refuses, 503 has been answered instead.
+ *   room  the reference is taken */
+void ask_look(struct request *request, struct name *room, uint64_t skip, uint64_t limit,
+              ask_looked *answer);
+
+/* ---- many things at once ---- */
+
+enum { ASK_ITEMS_MAX = 1000 }; /* of one request */
+
+/* Counts what is still open. When nothing is, answers: 503 if something was not stored, 422 if a
+ * plugin rejected something, else 200 "OK"; and frees itself. */
+struct ask;
+struct ask *ask_open(struct request *request);
+void ask_add(struct ask *ask); /* before each thing is asked for: its answer may come at once */
+void ask_answered(struct ask *ask, enum broker_status status, bool rejected);
+void ask_close(struct ask *ask); /* all is asked for; not used by its opener any more */

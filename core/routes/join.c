@@ -1,0 +1,115 @@
+/* join.c: POST /join: where the room is, who is there, what was said. */
+#include "ask.h"
+#include "buffer.h"
+#include "config.h"
+#include "name.h"
+#include "pipeline.h"
+#include "route.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+enum { HOST_BYTES_MAX = 255 };
+
+/* ---- the body ---- */
+
+static void reply_wrong_format(struct request *request, const char *why)
+{
+    char err[JSON_ERROR_TEXT_LENGTH + 20];
+    snprintf(err, sizeof err, "Wrong format: %s", why);
+    /* jansson quotes the body, and may cut the quotation short within a character. */
+    request_reply_error(request, 400, utf8_valid(text_of(err)) ? err : "Wrong format");
+}
+
+/* {"worker":{"id":string}}, all of it optional; the body may be empty.
+ *   returns  false after answering */
+static bool check_body(struct request *request)
+{
+    if (request->body.length == 0)
+        return true;
+    json_error_t why;
+    json_t *body = json_loadb(request->body.at, request->body.length, 0, &why);
+    if (!json_is_object(body)) {
+        reply_wrong_format(request, body ? "an object expected" : why.text);
+        json_decref(body);
+        return false;
+    }
+    /* A client that could not reach this worker must not be sent here again. */
+    const char *failed = json_string_value(json_object_get(json_object_get(body, "worker"), "id"));
+    bool good = !failed || strcmp(failed, request->pipeline->worker_id) != 0;
+    json_decref(body);
+    if (!good)
+        request_reply_json(request, 418, text_of("{\"error\":\"No workers available\"}"));
+    return good;
+}
+
+/* ---- the host ---- */
+
+/* Clients make an URL of it, so it may hold nothing but a name or an address, and a port. */
+static bool host_is_good(struct text host)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               ".:-[]_";
+    if (host.length > HOST_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < host.length; i++)
+        if (!memchr(good, host.at[i], sizeof good - 1))
+            return false;
+    return true;
+}
+
+static void write_host(const struct request *request, struct buffer *out)
+{
+    const struct config *conf = request->pipeline->conf;
+    if (*conf->announce) {
+        buffer_json_string(out, text_of(conf->announce));
+        return;
+    }
+    char url[HOST_BYTES_MAX + sizeof "http://[]:65535"];
+    if (request->host.length)
+        snprintf(url, sizeof url, "http://%.*s", (int)request->host.length, request->host.at);
+    else if (strchr(conf->address, ':')) /* IPv6 */
+        snprintf(url, sizeof url, "http://[%s]:%d", conf->address, conf->port);
+    else
+        snprintf(url, sizeof url, "http://%s:%d", conf->address, conf->port);
+    buffer_json_string(out, text_of(url));
+}
+
+/* ---- the answer ---- */
+
+/* {"host":url,"id":worker,"channel":{"subCount":n,"pubCount":n},"epoch":string,"offset":n,
+ *  "messages":[…]} */
+static void answer(struct request *request, const struct name *room, const struct room_view *view)
+{
+    struct buffer json = {0};
+    buffer_text(&json, "{\"host\":");
+    write_host(request, &json);
+    buffer_text(&json, ",\"id\":");
+    buffer_json_string(&json, text_of(request->pipeline->worker_id));
+    buffer_text(&json, ",\"channel\":{\"subCount\":");
+    buffer_number(&json, (int64_t)view->readers);
+    buffer_text(&json, ",\"pubCount\":");
+    buffer_number(&json, (int64_t)view->publishers);
+    buffer_text(&json, "},\"epoch\":");
+    buffer_json_string(&json, text_of(view->history.at.epoch));
+    buffer_text(&json, ",\"offset\":");
+    buffer_number(&json, (int64_t)view->history.at.offset);
+    buffer_text(&json, ",\"messages\":");
+    pipeline_write_history(request->pipeline, room, &view->history, &json);
+    buffer_text(&json, "}");
+    request_reply_json(request, 200, (struct text){json.at, json.length});
+    buffer_finish(&json);
+}
+
+void route_join(struct request *request)
+{
+    if (!check_body(request))
+        return;
+    if (!*request->pipeline->conf->announce && !host_is_good(request->host)) {
+        request_reply_error(request, 400, "Wrong Host");
+        return;
+    }
+    struct name *room = request_channel(request);
+    if (room)
+        ask_look(request, room, 0, 0, answer);
+}

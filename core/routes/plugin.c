@@ -1,0 +1,152 @@
+/* plugin.c: /plugin/<name>/…: requests that plugins answer. */
+#include "plugin.h"
+#include "alloc.h"
+#include "buffer.h"
+#include "chain.h"
+#include "log.h"
+#include "pipeline.h"
+#include "plugin_routes.h"
+#include "route.h"
+#include "signed.h"
+
+#include <jansson.h>
+
+enum { CONTENT_TYPE_MAX = 127 };
+
+/* A request's method is handed over as it is. */
+_Static_assert((int)METHOD_GET == CHATUP_GET && (int)METHOD_POST == CHATUP_POST &&
+                   (int)METHOD_PUT == CHATUP_PUT && (int)METHOD_DELETE == CHATUP_DELETE,
+               "enum method and the plugins' methods are the same bits");
+
+/* ---- no such route ---- */
+
+static void reply_not_allowed(struct request *request, uint32_t allowed)
+{
+    static const struct {
+        uint32_t method;
+        const char *name;
+    } methods[] = {{METHOD_GET, "GET, HEAD, "},
+                   {METHOD_POST, "POST, "},
+                   {METHOD_PUT, "PUT, "},
+                   {METHOD_DELETE, "DELETE, "}};
+    struct buffer headers = {0};
+    buffer_text(&headers, "allow: ");
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (allowed & methods[i].method)
+            buffer_text(&headers, methods[i].name);
+    buffer_bytes(&headers, "OPTIONS\r\n", sizeof "OPTIONS\r\n"); /* with its NUL */
+    request->reply(request, 405, "application/json",
+                   text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), headers.at);
+    buffer_finish(&headers);
+}
+
+/* ---- what the plugin gets ---- */
+
+/* The payload of the token in the body as JSON, freed by the caller; NULL after answering.
+ * The same keys sign the tokens of users: one of those, an object with _public, is not leave to
+ * call a route that is for your servers. */
+static char *signed_body(struct request *request)
+{
+    json_t *payload = signed_payload(request);
+    if (!payload)
+        return NULL;
+    char *body = NULL;
+    if (json_object_get(payload, "_public"))
+        request_reply_error(request, 403, "Wrong JWT content");
+    else
+        body = alloc_checked(json_dumps(payload, JSON_COMPACT));
+    json_decref(payload);
+    return body;
+}
+
+/* The query as it was, but decoded; freed by the caller. */
+static char *query_with_ampersands(struct text query)
+{
+    char *copy = query.length ? xmemdup(query.at, query.length) : NULL;
+    for (size_t i = 0; i < query.length; i++)
+        if (!copy[i])
+            copy[i] = '&';
+    return copy;
+}
+
+/* ---- what the plugin answered ---- */
+
+/* As a header's value, so no line may end in it. An absent one is JSON.
+ *   returns  false if it is no content type */
+static bool content_type_read(struct chatup_text text, char out[CONTENT_TYPE_MAX + 1])
+{
+    if (!text.at)
+        text = (struct chatup_text){"application/json", sizeof "application/json" - 1};
+    if (text.length == 0 || text.length > CONTENT_TYPE_MAX)
+        return false;
+    for (size_t i = 0; i < text.length; i++)
+        if (text.at[i] < 0x20 || text.at[i] > 0x7e)
+            return false;
+    memcpy(out, text.at, text.length);
+    out[text.length] = 0;
+    return true;
+}
+
+static void reply_fault(struct request *request, const struct plugin *plugin, const char *what)
+{
+    struct buffer json = {0};
+    log_warn("plugin %s: route %.*s: %s", plugin->name, (int)request->path.length, request->path.at,
+             what);
+    buffer_text(&json, "{\"status\":\"error\",\"err\":\"pluginUnavailable\",\"by\":");
+    buffer_json_string(&json, text_of(plugin->name));
+    buffer_text(&json, "}");
+    request_reply_json(request, 500, (struct text){json.at, json.length});
+    buffer_finish(&json);
+}
+
+static void call(struct request *request, const struct chatup_route *route, size_t i,
+                 struct text rest, struct chatup_text body)
+{
+    const struct plugin *plugin = request->pipeline->plugins[i];
+    char *query = query_with_ampersands(request->query);
+    struct chatup_request asked = {.size = sizeof asked,
+                                   .method = request->method,
+                                   .path = {rest.at, rest.length},
+                                   .query = {query, request->query.length},
+                                   .body = body};
+    struct chatup_response response = {.size = sizeof response};
+    int32_t verdict = route->handle(chain_shard(request->pipeline->chain, i), &asked, &response);
+    free(query);
+
+    char content_type[CONTENT_TYPE_MAX + 1];
+    if (verdict != CHATUP_ACCEPT)
+        reply_fault(request, plugin, "failed");
+    else if (response.status && (response.status < 200 || response.status > 599))
+        reply_fault(request, plugin, "answered with a status outside 200 to 599");
+    else if (!content_type_read(response.content_type, content_type))
+        reply_fault(request, plugin, "answered with a content type that is none");
+    else
+        request->reply(request, response.status ? response.status : 200, content_type,
+                       (struct text){response.body.at, response.body.at ? response.body.length : 0},
+                       NULL);
+}
+
+void route_plugin(struct request *request)
+{
+    const struct pipeline *pipeline = request->pipeline;
+    size_t i = 0;
+    struct text rest = {0};
+    uint32_t allowed = 0;
+    const struct chatup_route *route =
+        plugin_route_find(pipeline->plugins, pipeline->plugin_count, request->path, request->method,
+                          &i, &rest, &allowed);
+    if (!route && !allowed) {
+        request_reply_error(request, 404, "Not found");
+    } else if (!route) {
+        reply_not_allowed(request, allowed);
+    } else if (route->max_body && request->body.length > route->max_body) {
+        request_reply_error(request, 413, "Body too large");
+    } else if (route->access == CHATUP_PUBLIC) {
+        call(request, route, i, rest, (struct chatup_text){request->body.at, request->body.length});
+    } else { /* CHATUP_BODY_JWT, and whatever else a plugin may say there: closed, not open */
+        char *body = signed_body(request);
+        if (body)
+            call(request, route, i, rest, (struct chatup_text){body, strlen(body)});
+        free(body);
+    }
+}

@@ -1,0 +1,164 @@
+/* post.c: POST /post: messages and events of your servers.
+ *
+ * All items are checked before the first is published, so a mistake in the last does not leave the
+ * others behind. Then all are published at once: the broker keeps their order within a room. */
+#include "alloc.h"
+#include "ask.h"
+#include "buffer.h"
+#include "config.h"
+#include "name.h"
+#include "pipeline.h"
+#include "route.h"
+#include "user.h"
+
+#include <jansson.h>
+
+enum { KEY_BYTES_MAX = 64 };
+
+enum verdict { ITEM_GOOD, ITEM_WRONG, ITEM_TOO_LONG };
+
+struct item {
+    struct post post; /* msg, ev and name point into the payload, user and data here: */
+    char *user, *data;
+};
+
+static void items_free(struct item *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        name_unref(items[i].post.room);
+        free(items[i].user);
+        free(items[i].data);
+    }
+    free(items);
+}
+
+/* ---- checking ---- */
+
+static struct text string_text(const json_t *value)
+{
+    return (struct text){json_string_value(value), json_string_length(value)};
+}
+
+/* The value as JSON, freed by the caller; NULL without one. */
+static char *dump(const json_t *value, struct text *text_out)
+{
+    if (!value)
+        return NULL;
+    char *json = alloc_checked(json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY));
+    *text_out = text_of(json);
+    return json;
+}
+
+/* {"channel":string,"msg":string,"ev":string,"user":any,"data":any}; msg or ev is required, and
+ * other keys are ignored. What it fills is freed by items_free, whatever it returns. */
+static enum verdict item_read(struct item *item, const json_t *json, size_t max_bytes)
+{
+    struct post *post = &item->post;
+    const json_t *msg = json_object_get(json, "msg"), *ev = json_object_get(json, "ev");
+    const json_t *user = json_object_get(json, "user");
+    if ((msg && !json_is_string(msg)) || (ev && !json_is_string(ev)) || (!msg && !ev))
+        return ITEM_WRONG;
+    post->room = name_create(string_text(json_object_get(json, "channel")));
+    if (!post->room)
+        return ITEM_WRONG;
+
+    post->msg = string_text(msg);
+    post->ev = string_text(ev);
+    post->name = string_text(json_object_get(user, "name"));
+    if (post->name.length > USER_NAME_BYTES_MAX)
+        post->name = (struct text){0}; /* nobody can be banned by it: /ban takes no such name */
+    item->user = dump(user, &post->user);
+    item->data = dump(json_object_get(json, "data"), &post->data);
+    if (post->msg.length > max_bytes || post->ev.length > max_bytes ||
+        post->user.length > max_bytes || post->data.length > max_bytes)
+        return ITEM_TOO_LONG;
+    return ITEM_GOOD;
+}
+
+static void reply_too_long(struct request *request, size_t max_bytes)
+{
+    struct buffer json = {0};
+    buffer_text(&json, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":");
+    buffer_number(&json, (int64_t)max_bytes);
+    buffer_text(&json, "}");
+    request_reply_json(request, 400, (struct text){json.at, json.length});
+    buffer_finish(&json);
+}
+
+/* returns  as many items as payload has, for items_free; NULL after answering */
+static struct item *items_read(struct request *request, const json_t *payload)
+{
+    size_t max_bytes = (size_t)request->pipeline->conf->limits.message_bytes;
+    size_t count = json_array_size(payload);
+    if (count > ASK_ITEMS_MAX) {
+        request_reply_error(request, 400, "Wrong JWT content");
+        return NULL;
+    }
+    struct item *items = xcalloc(count, sizeof *items);
+    for (size_t i = 0; i < count; i++) {
+        enum verdict verdict = item_read(&items[i], json_array_get(payload, i), max_bytes);
+        if (verdict == ITEM_GOOD)
+            continue;
+        items_free(items, count);
+        if (verdict == ITEM_TOO_LONG)
+            reply_too_long(request, max_bytes);
+        else
+            request_reply_error(request, 400, "Wrong JWT content");
+        return NULL;
+    }
+    return items;
+}
+
+/* ---- publishing ---- */
+
+static void posted(void *arg, enum broker_status status, bool rejected)
+{
+    ask_answered(arg, status, rejected);
+}
+
+/* The separator occurs in no identity of a user: claims are told apart from keys by it. */
+static void write_client_id(struct buffer *out, struct text key, size_t index)
+{
+    out->length = 0;
+    buffer_text(out, "post\x1f");
+    buffer_bytes(out, key.at, key.length);
+    buffer_text(out, "\x1f");
+    buffer_number(out, (int64_t)index);
+}
+
+static void publish(struct request *request, struct item *items, size_t count)
+{
+    struct pipeline *pipeline = request->pipeline;
+    struct text key = request->idempotency_key; /* there until ask_close */
+    struct buffer client_id = {0};
+    struct ask *ask = ask_open(request);
+    for (size_t i = 0; i < count; i++) {
+        if (key.at) {
+            write_client_id(&client_id, key, i);
+            items[i].post.client_id = (struct text){client_id.at, client_id.length};
+        }
+        ask_add(ask);
+        pipeline_post(pipeline, &items[i].post, posted, ask);
+    }
+    buffer_finish(&client_id);
+    ask_close(ask);
+}
+
+void route_post(struct request *request)
+{
+    struct text key = request->idempotency_key;
+    if (key.at && (key.length == 0 || key.length > KEY_BYTES_MAX)) {
+        request_reply_error(request, 400, "Wrong Idempotency-Key: 1 to 64 bytes");
+        return;
+    }
+    json_t *payload = request_signed_array(request);
+    if (!payload)
+        return;
+    size_t count = json_array_size(payload);
+    struct item *items = items_read(request, payload);
+    if (items) {
+        publish(request, items, count);
+        items_free(items, count);
+    }
+    json_decref(payload);
+}

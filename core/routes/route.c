@@ -1,0 +1,76 @@
+#include "route.h"
+#include "buffer.h"
+#include "name.h"
+
+#include <string.h>
+
+static void route_health(struct request *request);
+
+#define METHODS_ALL (METHOD_GET | METHOD_POST | METHOD_PUT | METHOD_DELETE)
+
+const struct route routes[] = {
+    {"/join", METHOD_POST, false, route_join},
+    {"/stats", METHOD_GET, false, route_stats},
+    {"/messages", METHOD_GET, false, route_messages},
+    {"/post", METHOD_POST, true, route_post},
+    {"/ban", METHOD_POST, true, route_ban},
+    {"/plugin", METHODS_ALL, false, route_plugin},
+    {"/health", METHOD_GET, true, route_health},
+    {"/", METHOD_GET, true, route_page},
+    {"/style.css", METHOD_GET, true, route_page},
+    {"/app.js", METHOD_GET, true, route_page},
+    {NULL, 0, false, NULL},
+};
+
+static void route_health(struct request *request)
+{
+    request_reply_json(request, 200, text_of("{\"status\":\"ok\"}"));
+}
+
+/* ---- answers ---- */
+
+void request_reply_json(struct request *request, int status, struct text json)
+{
+    request->reply(request, status, "application/json", json, NULL);
+}
+
+void request_reply_error(struct request *request, int status, const char *err)
+{
+    struct buffer json = {0};
+    buffer_text(&json, "{\"status\":\"error\",\"err\":");
+    buffer_json_string(&json, text_of(err));
+    buffer_text(&json, "}");
+    request_reply_json(request, status, (struct text){json.at, json.length});
+    buffer_finish(&json);
+}
+
+/* ---- questions ---- */
+
+struct text request_argument(const struct request *request, const char *name)
+{
+    const char *p = request->query.at;
+    size_t left = request->query.length, name_length = strlen(name);
+    while (left) {
+        const char *nul = memchr(p, 0, left);
+        size_t length = nul ? (size_t)(nul - p) : left;
+        if (length >= name_length && !memcmp(p, name, name_length)) {
+            if (length == name_length)
+                return (struct text){p + length, 0}; /* "?limit": there, and empty */
+            if (p[name_length] == '=')
+                return (struct text){p + name_length + 1, length - name_length - 1};
+        }
+        size_t step = nul ? length + 1 : length;
+        p += step;
+        left -= step;
+    }
+    return (struct text){0};
+}
+
+struct name *request_channel(struct request *request)
+{
+    struct text text = request->rest.length ? request->rest : request_argument(request, "channel");
+    struct name *name = name_create(text);
+    if (!name)
+        request_reply_error(request, 400, "Wrong channel: 1 to 200 bytes of UTF-8");
+    return name;
+}

@@ -1,0 +1,78 @@
+/* stats.c: GET /stats: who is in a room. */
+#include "ask.h"
+#include "buffer.h"
+#include "name.h"
+#include "pipeline.h"
+#include "route.h"
+
+enum { LIMIT_PRESET = 50, LIMIT_MAX = 1000, SKIP_MAX = 1000 * 1000 * 1000 };
+
+/* A number argument: preset if absent, max if it is larger.
+ *   returns  false if it is there and not a number */
+static bool argument_number(const struct request *request, const char *name, uint64_t preset,
+                            uint64_t max, uint64_t *number_out)
+{
+    struct text text = request_argument(request, name);
+    uint64_t number = 0;
+    if (!text.at) {
+        *number_out = preset;
+        return true;
+    }
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9')
+            return false;
+        number = number * 10 + (uint64_t)(text.at[i] - '0');
+        if (number > max)
+            number = max; /* and does not overflow */
+    }
+    *number_out = number;
+    return text.length > 0;
+}
+
+/* returns  false after answering */
+static bool get_page(struct request *request, uint64_t *skip_out, uint64_t *limit_out)
+{
+    if (!argument_number(request, "limit", LIMIT_PRESET, LIMIT_MAX, limit_out)) {
+        request_reply_error(request, 400, "Wrong limit: not a number");
+        return false;
+    }
+    if (!argument_number(request, "skip", 0, SKIP_MAX, skip_out)) {
+        request_reply_error(request, 400, "Wrong skip: not a number");
+        return false;
+    }
+    return true;
+}
+
+static void write_count(struct buffer *out, const char *key, uint64_t count)
+{
+    buffer_text(out, key);
+    buffer_number(out, (int64_t)count);
+}
+
+/* {"subCount":n,"pubCount":n,"users":n,"limit":n,"skip":n,"clients":[object,…]} */
+static void answer(struct request *request, const struct name *room, const struct room_view *view)
+{
+    struct buffer json = {0};
+    uint64_t skip = 0, limit = 0;
+    get_page(request, &skip, &limit); /* as route_stats did */
+    write_count(&json, "{\"subCount\":", view->readers);
+    write_count(&json, ",\"pubCount\":", view->publishers);
+    write_count(&json, ",\"users\":", view->users);
+    write_count(&json, ",\"limit\":", limit);
+    write_count(&json, ",\"skip\":", skip);
+    buffer_text(&json, ",\"clients\":");
+    buffer_bytes(&json, view->clients.at, view->clients.length);
+    buffer_text(&json, "}");
+    request_reply_json(request, 200, (struct text){json.at, json.length});
+    buffer_finish(&json);
+}
+
+void route_stats(struct request *request)
+{
+    uint64_t skip, limit;
+    if (!get_page(request, &skip, &limit))
+        return;
+    struct name *room = request_channel(request);
+    if (room)
+        ask_look(request, room, skip, limit, answer);
+}

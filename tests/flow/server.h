@@ -1,0 +1,54 @@
+/* server.h: the real binary, started, ended and started again.
+ *   CHATUP_BIN      the binary      CHATUP_PLUGINS  directory of plugins
+ *   CHATUP_CLIENT   directory of the page at / */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct server_options {
+    int threads;      /* 0 means 1 */
+    const char *yaml; /* further configuration, whole sections */
+    const char *keys; /* further items of jwt.keys, indented by four */
+};
+
+struct server {
+    char *dir; /* holds chatup.yaml and data/ */
+    char *config;
+    char *log; /* standard error of all its lives */
+    int threads;
+    int port; /* the same in all its lives */
+    int out;
+    pid_t pid; /* 0 while it does not run */
+};
+
+/* Ready to accept connections when it returns.
+ *   struct server *server = server_start(.threads = 3, .yaml = "history:\n  size: 10\n"); */
+#define server_start(...)                                                                          \
+    server_start_with(&(struct server_options){.threads = 0, __VA_ARGS__})
+struct server *server_start_with(const struct server_options *options);
+/* End it with a signal; the test fails unless it exits with 0, in time, and without a report of a
+ * sanitizer. */
+void server_end(struct server *server, int signal);
+void server_stop(struct server *server);    /* SIGTERM */
+void server_kill(struct server *server);    /* SIGKILL */
+void server_restart(struct server *server); /* after one of these: same data, same port */
+void server_stop_all(void);
+
+/* From now on no file of the server can grow, or they can again. */
+void server_disk_full(struct server *server, bool full);
+bool server_is_alive(struct server *server);
+uint64_t server_cpu_ticks(const struct server *server); /* used so far, user and system */
+uint64_t server_rss_kib(const struct server *server);
+
+/* Run a command of the binary until it ends.
+ *   struct run run = chatup("check", "-c", path); */
+struct run {
+    int code; /* -1 if a signal ended it */
+    char *out, *err;
+};
+#define chatup(...) chatup_run((const char *const[]){__VA_ARGS__, NULL})
+struct run chatup_run(const char *const *arguments);
+/* Run "serve", which must refuse to start: exit code 1 to 127 and one line, which is returned.
+ *   yaml, keys  as for server_start */
+char *serve_refused(const struct server_options *options);
