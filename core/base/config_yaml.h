@@ -2,15 +2,14 @@
  *
  * What a configuration can do without is refused, because it hides what the file says or grows
  * without bound: aliases, tags, a second document, a key written twice, deep nesting.
- * A tree belongs to whoever read it; a grafted one to its new parent. Not shared while it changes.
- */
+ * A tree belongs to its reader; a grafted one to its new parent. Not shared while it changes. */
 #pragma once
 #include "error.h"
 #include "list.h"
 #include <stdbool.h>
 
-#define CONFIG_YAML_MAX_BYTES                                                                      \
-    (1024 * 1024) /* of a document, and again of it with ${NAME} expanded */
+/* Bytes of a document, and again of it with ${NAME} expanded. */
+#define CONFIG_YAML_MAX_BYTES ((size_t)1024 * 1024)
 #define CONFIG_YAML_MAX_NODES 10000
 #define CONFIG_YAML_MAX_DEPTH 16
 #define CONFIG_PATH_SIZE      256 /* room for a path in a message; a longer one is cut */

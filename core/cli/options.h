@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 struct cli_options {
-    const char
-        *config; /* -c FILE, else $CHATUP_CONFIG, ./conf/chatup.yaml, /etc/chatup/chatup.yaml */
+    /* -c FILE, else $CHATUP_CONFIG, conf/chatup.yaml if there is one, /etc/chatup/chatup.yaml */
+    const char *config;
     const char **sets; /* --set path=value, in their order; points into argv */
     size_t set_count;
     bool demo;

@@ -80,6 +80,7 @@ static struct connection *connection_open(struct server *server, struct lws *wsi
     conn->wsi = wsi;
     conn->heard_ms = clock_mono_ms();
     list_append(&server->connections, &conn->in_server);
+    lws_set_opaque_user_data(wsi, conn);
     return conn;
 }
 
@@ -198,16 +199,13 @@ static void connection_on_receive(struct connection *conn, const void *bytes, si
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t length)
 {
-    struct connection **slot = user; /* libwebsockets': zeroed when the connection is made */
-    struct connection *conn = slot ? *slot : NULL;
+    /* Not the per-session data: an upgrade replaces that. */
+    struct connection *conn = wsi ? lws_get_opaque_user_data(wsi) : NULL;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        if (!slot)
-            return -1;
         if (!conn)
-            conn = *slot = connection_open(lws_context_user(lws_get_context(wsi)), wsi);
-        conn->wsi = wsi;
+            conn = connection_open(lws_context_user(lws_get_context(wsi)), wsi);
         return reason == LWS_CALLBACK_HTTP ? http_on_request(conn, in, length)
                                            : http_on_upgrade(conn);
     case LWS_CALLBACK_HTTP_BODY:
@@ -234,7 +232,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_WSI_DESTROY: {
         struct server *server = lws_context_user(lws_get_context(wsi));
         if (conn) {
-            *slot = NULL;
+            lws_set_opaque_user_data(wsi, NULL);
             connection_free(conn);
         }
         if (server && lws_get_vhost(wsi) == server->vhost && server->count)
@@ -253,7 +251,6 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 static const struct lws_protocols protocols[] = {
     {.name = "chatup",
      .callback = on_event,
-     .per_session_data_size = sizeof(struct connection *),
      .rx_buffer_size = 1024},
     {.name = NULL},
 };

@@ -116,7 +116,8 @@ static void posted(void *arg, enum broker_status status, bool rejected)
     ask_answered(arg, status, rejected);
 }
 
-/* The separator occurs in no identity of a user: claims are told apart from keys by it. */
+/* Begins as the pipeline's begin with the speaker's identity. The index: one key covers all items.
+ */
 static void write_client_id(struct buffer *out, struct text key, size_t index)
 {
     out->length = 0;

@@ -1,0 +1,472 @@
+/* The routes between a fake socket and a fake broker. */
+#include "unit.h"
+
+#include "../../../core/pipeline.h"
+#include "alloc.h"
+#include "buffer.h"
+#include "chain.h"
+#include "config.h"
+#include "keyring.h"
+#include "name.h"
+#include "plugin.h"
+#include "route.h"
+#include "sign.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* ---- the pipeline below: it keeps what it is asked, and answers when told ---- */
+
+static struct {
+    char text[4096]; /* one line per thing asked */
+    size_t count;
+    pipeline_posted *posted[8];
+    broker_banned *banned;
+    void *arg[8];
+} asked;
+
+static void note(const char *what, struct text text)
+{
+    size_t length = strlen(asked.text);
+    snprintf(asked.text + length, sizeof asked.text - length, "%s%.*s", what, (int)text.length,
+             text.length ? text.at : "");
+}
+
+void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
+                   void *arg)
+{
+    note("", name_text(post->room));
+    note(" msg=", post->msg);
+    note(" ev=", post->ev);
+    note(" data=", post->data);
+    note(" user=", post->user);
+    note(" name=", post->name);
+    note(" id=", post->client_id);
+    note("\n", (struct text){0});
+    asked.posted[asked.count] = done;
+    asked.arg[asked.count++] = arg;
+}
+
+void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind, struct text who,
+                  int64_t expires_ms, broker_banned *done, void *arg)
+{
+    note("", name_text(room));
+    note(kind == BAN_NAME ? " name=" : " sub=", who);
+    note(expires_ms == BAN_FOR_EVER ? " for ever\n" : " for a while\n", (struct text){0});
+    done(arg, BROKER_OK); /* at once is allowed, too */
+}
+
+void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
+                            const struct snapshot *history, struct buffer *out)
+{
+    buffer_text(out, "[]");
+}
+
+static enum broker_status look_status;
+
+static void fake_look(struct broker *broker, struct name *room, uint64_t skip, uint64_t limit,
+                      broker_looked *done, void *arg)
+{
+    struct room_view view = {.history = {.status = look_status, .at = {"5f1c", 14}},
+                             .readers = 2,
+                             .publishers = 1,
+                             .users = 1,
+                             .clients = text_of("[{\"name\":\"Ann\"}]")};
+    done(arg, &view);
+}
+
+/* ---- a plugin ---- */
+
+static int32_t echo(void *shard, const struct chatup_request *request,
+                    struct chatup_response *response)
+{
+    static char body[512];
+    int length = snprintf(body, sizeof body, "%s|%.*s|%.*s|%.*s", (char *)shard,
+                          (int)request->path.length, request->path.at, (int)request->query.length,
+                          request->query.at ? request->query.at : "", (int)request->body.length,
+                          request->body.at ? request->body.at : "");
+    response->status = 201;
+    response->content_type = (struct chatup_text){"text/plain", 10};
+    response->body = (struct chatup_text){body, (size_t)length};
+    return CHATUP_ACCEPT;
+}
+
+static int32_t split(void *shard, const struct chatup_request *request,
+                     struct chatup_response *response)
+{
+    response->content_type = (struct chatup_text){"a/b\r\nx: y", 9};
+    return CHATUP_ACCEPT;
+}
+
+static int32_t fail(void *shard, const struct chatup_request *request,
+                    struct chatup_response *response)
+{
+    return CHATUP_FAULT;
+}
+
+static const struct chatup_route plugin_routes[] = {
+    {CHATUP_GET | CHATUP_POST, CHATUP_PUBLIC, "/echo", 8, echo},
+    {CHATUP_POST, CHATUP_BODY_JWT, "", 0, echo},
+    {CHATUP_GET, CHATUP_PUBLIC, "/split", 0, split},
+    {CHATUP_GET, CHATUP_PUBLIC, "/fail", 0, fail},
+};
+
+/* ---- one request ---- */
+
+static char key_file[] = "/tmp/chatup-routes-XXXXXX";
+static char no_dir[] = "", here[] = "127.0.0.1";
+static struct config conf = {
+    .address = here, .port = 8080, .announce = no_dir, .client_dir = no_dir};
+static struct config_key key = {.file = key_file};
+static struct pipeline pipeline;
+
+static struct answer {
+    int count, status;
+    char type[128], body[4096], headers[1024];
+} answer;
+
+static void fake_reply(struct request *request, int status, const char *content_type,
+                       struct text body, const char *headers)
+{
+    answer.count++;
+    answer.status = status;
+    snprintf(answer.type, sizeof answer.type, "%s", content_type);
+    snprintf(answer.body, sizeof answer.body, "%.*s", (int)body.length, body.length ? body.at : "");
+    snprintf(answer.headers, sizeof answer.headers, "%s", headers ? headers : "");
+    free(request); /* as net/http.c may, when the client has left */
+}
+
+static struct request *request_to(const char *path, const char *rest)
+{
+    struct request *request = xcalloc(1, sizeof *request);
+    *request = (struct request){.pipeline = &pipeline,
+                                .method = METHOD_POST,
+                                .path = text_of(path),
+                                .rest = text_of(rest),
+                                .reply = fake_reply};
+    answer.count = 0;
+    return request;
+}
+
+static void setup(void)
+{
+    static const struct broker_home home = {.look = fake_look};
+    static struct broker broker = {.home = &home};
+    static struct plugin plugin = {.name = "demo", .conf = &conf, .self = (void *)"shard"};
+    static struct plugin *plugins[] = {&plugin};
+    static char algorithm[] = "HS256";
+    struct error err;
+    int fd = mkstemp(key_file);
+    ck_assert_int_eq(write(fd, "0123456789abcdef0123456789abcdef", 32), 32);
+    close(fd);
+    key.algorithm = algorithm;
+    conf.keys = &key;
+    conf.key_count = 1;
+    conf.limits.message_bytes = 64;
+    plugin.api.routes = plugin_routes;
+    plugin.api.route_count = 4;
+    pipeline = (struct pipeline){.conf = &conf,
+                                 .plugins = plugins,
+                                 .plugin_count = 1,
+                                 .worker_id = "chatUp:chatServer:1",
+                                 .broker = &broker};
+    pipeline.keys = keyring_load(&conf, &err);
+    pipeline.chain = chain_create(plugins, 1, NULL, NULL, 0, 1, &err);
+    ck_assert(pipeline.keys && pipeline.chain);
+}
+
+static void finish(void)
+{
+    chain_destroy(pipeline.chain);
+    keyring_destroy((struct keyring *)pipeline.keys);
+    unlink(key_file);
+}
+
+/* A token with that payload, a newline behind it. */
+static char *token(const char *json)
+{
+    struct error err;
+    json_t *payload = json_loads(json, 0, NULL);
+    char *bare = sign_token(key_file, "HS256", payload, &err), *text = NULL;
+    ck_assert_ptr_nonnull(bare);
+    ck_assert_int_gt(asprintf(&text, "%s\n", bare), 0);
+    free(bare);
+    json_decref(payload);
+    return text;
+}
+
+static void send_signed(void (*route)(struct request *), const char *json, const char *idempotency)
+{
+    char *body = token(json);
+    struct request *request = request_to("", "");
+    request->body = text_of(body);
+    request->idempotency_key = text_of(idempotency);
+    memset(&asked, 0, sizeof asked);
+    route(request);
+    free(body); /* while it is answered: what was asked has been copied by then */
+}
+
+#define ANSWERED(code, text)                                                                       \
+    do {                                                                                           \
+        ck_assert_int_eq(answer.count, 1);                                                         \
+        ck_assert_str_eq(answer.body, text);                                                       \
+        ck_assert_int_eq(answer.status, code);                                                     \
+    } while (0)
+
+/* ---- what they prove ---- */
+
+START_TEST(join_tells_where_who_and_what)
+{
+    setup();
+    struct request *request = request_to("/join/lobby", "lobby");
+    request->host = text_of("chat.example.org:81");
+    route_join(request);
+    ANSWERED(200, "{\"host\":\"http://chat.example.org:81\",\"id\":\"chatUp:chatServer:1\","
+                  "\"channel\":{\"subCount\":2,\"pubCount\":1},\"epoch\":\"5f1c\",\"offset\":14,"
+                  "\"messages\":[]}");
+    finish();
+}
+END_TEST
+
+START_TEST(join_refuses_what_it_cannot_trust)
+{
+    setup();
+    struct request *request = request_to("/join/lobby", "lobby");
+    request->host = text_of("evil/\"");
+    route_join(request);
+    ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong Host\"}");
+    request = request_to("/join/lobby", "lobby");
+    request->body = text_of("{\"worker\":{\"id\":\"chatUp:chatServer:1\"}}");
+    route_join(request);
+    ANSWERED(418, "{\"error\":\"No workers available\"}");
+    static const char *const bodies[] = {"{", "[]", "\xff", " ", "\"x\"", "{\"\xc3\":1}"};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        request = request_to("/join/lobby", "lobby");
+        request->body = text_of(bodies[i]);
+        route_join(request);
+        ck_assert_int_eq(answer.count, 1);
+        ck_assert_int_eq(answer.status, 400);
+        ck_assert_ptr_nonnull(strstr(answer.body, "\"err\":\"Wrong format"));
+    }
+    route_join(request_to("/join", ""));
+    ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong channel: 1 to 200 bytes of UTF-8\"}");
+    look_status = BROKER_FULL;
+    route_join(request_to("/join/lobby", "lobby"));
+    look_status = BROKER_OK;
+    ANSWERED(503, "{\"status\":\"error\",\"err\":\"tooManyRooms\"}");
+    finish();
+}
+END_TEST
+
+static void stats(const char *query, size_t length)
+{
+    struct request *request = request_to("/stats", "");
+    request->query = (struct text){query, length};
+    route_stats(request);
+}
+
+START_TEST(stats_caps_its_limit_and_wants_numbers)
+{
+    setup();
+    stats("limits=7\0channel=a/b\0limit=99999999999999999999999\0skip=3", 57);
+    ANSWERED(200, "{\"subCount\":2,\"pubCount\":1,\"users\":1,\"limit\":1000,\"skip\":3,"
+                  "\"clients\":[{\"name\":\"Ann\"}]}");
+    stats("channel=a", 9);
+    ck_assert_ptr_nonnull(strstr(answer.body, "\"limit\":50,\"skip\":0"));
+    static const char *const wrong[] = {"limit=-1", "limit=", "limit", "skip=x", "skip=1.5"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        stats(wrong[i], strlen(wrong[i]));
+        ck_assert_int_eq(answer.status, 400);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(post_publishes_all_in_order_and_answers_once)
+{
+    setup();
+    send_signed(route_post,
+                "[{\"channel\":\"a\",\"msg\":\"hi\",\"user\":{\"name\":\"S\"},\"x\":1},"
+                "{\"channel\":\"b\",\"ev\":\"score\",\"data\":{\"home\": 2}}]",
+                "k");
+    ck_assert_str_eq(asked.text, "a msg=hi ev= data= user={\"name\":\"S\"} name=S id=post\x1fk\x1f"
+                                 "0\n"
+                                 "b msg= ev=score data={\"home\":2} user= name= id=post\x1fk\x1f"
+                                 "1\n");
+    asked.posted[1](asked.arg[1], BROKER_OK, false);
+    ck_assert_int_eq(answer.count, 0);
+    asked.posted[0](asked.arg[0], BROKER_OK, false);
+    ANSWERED(200, "OK");
+    send_signed(route_post, "[]", NULL);
+    ANSWERED(200, "OK");
+    finish();
+}
+END_TEST
+
+START_TEST(post_says_what_failed)
+{
+    static const struct {
+        enum broker_status first, second;
+        bool rejected;
+        int status;
+        const char *body;
+    } cases[] = {
+        {BROKER_OK, BROKER_UNKNOWN, true, 503, "{\"status\":\"error\",\"err\":\"unavailable\"}"},
+        {BROKER_FULL, BROKER_OK, false, 503, "{\"status\":\"error\",\"err\":\"tooManyRooms\"}"},
+        {BROKER_OK, BROKER_OK, true, 422, "{\"status\":\"error\",\"err\":\"rejected\"}"},
+    };
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        send_signed(route_post,
+                    "[{\"channel\":\"a\",\"msg\":\"\"},{\"channel\":\"a\",\"ev\":\"e\"}]", NULL);
+        asked.posted[0](asked.arg[0], cases[i].first, cases[i].rejected);
+        asked.posted[1](asked.arg[1], cases[i].second, false);
+        ANSWERED(cases[i].status, cases[i].body);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(a_wrong_item_publishes_and_bans_nothing)
+{
+    static const char *const posts[] = {
+        "[1]", "[{\"channel\":\"a\"}]", "[{\"msg\":\"x\"}]", "[{\"channel\":\"\",\"msg\":\"x\"}]",
+        "[{\"channel\":\"a\",\"msg\":\"x\"},{\"channel\":\"a\",\"msg\":1}]"};
+    static const char *const bans[] = {
+        "[{}]",
+        "[{\"channel\":\"a\"}]",
+        "[{\"channel\":\"a\",\"name\":\"\"}]",
+        "[{\"channel\":\"a\",\"name\":\"m\",\"sub\":\"m\"}]",
+        "[{\"channel\":\"a\",\"name\":\"m\",\"expire\":-1}]",
+        "[{\"channel\":\"a\",\"name\":\"m\"},{\"channel\":\"a\",\"name\":\"m\",\"expire\":\"1\"}]",
+        "[{\"channel\":\"a\",\"name\":\"m\",\"expire\":1e300}]"};
+    setup();
+    for (size_t i = 0; i < sizeof posts / sizeof *posts; i++) {
+        send_signed(route_post, posts[i], NULL);
+        ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
+        ck_assert_str_eq(asked.text, "");
+    }
+    for (size_t i = 0; i < sizeof bans / sizeof *bans; i++) {
+        send_signed(route_ban, bans[i], NULL);
+        ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
+        ck_assert_str_eq(asked.text, "");
+    }
+    send_signed(route_post,
+                "[{\"channel\":\"a\",\"ev\":\"x\",\"data\":"
+                "\"0123456789012345678901234567890123456789012345678901234567890123\"}]",
+                NULL);
+    ANSWERED(400, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":64}");
+    send_signed(route_post, "[]", "");
+    ck_assert_int_eq(answer.status, 400);
+    finish();
+}
+END_TEST
+
+START_TEST(bans_are_for_a_while_or_for_ever)
+{
+    setup();
+    send_signed(
+        route_ban,
+        "[{\"name\":\"m\",\"channel\":\"a\",\"expire\":30},{\"sub\":\"u\",\"channel\":\"a\"},"
+        "{\"sub\":\"u\",\"channel\":\"a\",\"expire\":0},"
+        "{\"sub\":\"u\",\"channel\":\"a\",\"expire\":0.0001}]",
+        NULL);
+    ck_assert_str_eq(asked.text, "a name=m for a while\na sub=u for ever\na sub=u for ever\n"
+                                 "a sub=u for a while\n");
+    ANSWERED(200, "OK");
+    finish();
+}
+END_TEST
+
+START_TEST(only_an_array_signed_by_our_key_counts)
+{
+    setup();
+    send_signed(route_ban, "{\"_public\":{}}", NULL);
+    ANSWERED(403, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
+    struct request *request = request_to("", "");
+    request->body = text_of("  ");
+    route_post(request);
+    ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong format\"}");
+    char *text = token("[]");
+    char *signature = strrchr(text, '.') + 1;
+    *signature = *signature == 'A' ? 'B' : 'A';
+    request = request_to("", "");
+    request->body = text_of(text);
+    route_post(request);
+    free(text);
+    ANSWERED(401, "{\"status\":\"error\",\"err\":\"Wrong JWT\"}");
+    finish();
+}
+END_TEST
+
+static void call_plugin(const char *path, uint32_t method, const char *body)
+{
+    struct request *request = request_to(path, "");
+    request->method = method;
+    request->query = (struct text){"a=1\0b=2", 7};
+    request->body = text_of(body);
+    route_plugin(request);
+}
+
+START_TEST(plugins_answer_and_their_faults_do_not_get_through)
+{
+    setup();
+    call_plugin("/plugin/demo/echo", METHOD_GET, "hi");
+    ANSWERED(201, "shard|/echo|a=1&b=2|hi");
+    ck_assert_str_eq(answer.type, "text/plain");
+    call_plugin("/plugin/demo/echo", METHOD_POST, "123456789");
+    ANSWERED(413, "{\"status\":\"error\",\"err\":\"Body too large\"}");
+    call_plugin("/plugin/demo/echo", METHOD_PUT, "");
+    ck_assert_int_eq(answer.status, 405);
+    ck_assert_str_eq(answer.headers, "allow: GET, HEAD, POST, OPTIONS\r\n");
+    call_plugin("/plugin/demo/none", METHOD_GET, "");
+    ANSWERED(404, "{\"status\":\"error\",\"err\":\"Not found\"}");
+    call_plugin("/plugin/demo/split", METHOD_GET, "");
+    ANSWERED(500, "{\"status\":\"error\",\"err\":\"pluginUnavailable\",\"by\":\"demo\"}");
+    call_plugin("/plugin/demo/fail", METHOD_GET, "");
+    ANSWERED(500, "{\"status\":\"error\",\"err\":\"pluginUnavailable\",\"by\":\"demo\"}");
+
+    char *text = token("{\"a\": 1}");
+    call_plugin("/plugin/demo", METHOD_POST, text);
+    free(text);
+    ANSWERED(201, "shard||a=1&b=2|{\"a\":1}");
+    text = token("{\"_public\":{}}");
+    call_plugin("/plugin/demo", METHOD_POST, text);
+    free(text);
+    ck_assert_int_eq(answer.status, 403);
+    call_plugin("/plugin/demo", METHOD_POST, "x");
+    ck_assert_int_eq(answer.status, 400);
+    finish();
+}
+END_TEST
+
+START_TEST(the_page_is_what_client_dir_holds)
+{
+    char dir[] = "/tmp/chatup-page-XXXXXX", file[64];
+    setup();
+    route_page(request_to("/", ""));
+    ANSWERED(404, "{\"status\":\"error\",\"err\":\"Not found\"}");
+    conf.client_dir = mkdtemp(dir);
+    snprintf(file, sizeof file, "%s/index.html", dir);
+    FILE *out = fopen(file, "w");
+    fputs("<p>", out);
+    fclose(out);
+    route_page(request_to("/", ""));
+    ANSWERED(200, "<p>");
+    ck_assert_str_eq(answer.type, "text/html; charset=utf-8");
+    ck_assert_ptr_nonnull(strstr(answer.headers, "content-security-policy: default-src 'none'"));
+    route_page(request_to("/app.js", ""));
+    ck_assert_int_eq(answer.status, 404);
+    unlink(file);
+    rmdir(dir);
+    conf.client_dir = no_dir;
+    finish();
+}
+END_TEST
+
+UNIT_MAIN("routes", join_tells_where_who_and_what, join_refuses_what_it_cannot_trust,
+          stats_caps_its_limit_and_wants_numbers, post_publishes_all_in_order_and_answers_once,
+          post_says_what_failed, a_wrong_item_publishes_and_bans_nothing,
+          bans_are_for_a_while_or_for_ever, only_an_array_signed_by_our_key_counts,
+          plugins_answer_and_their_faults_do_not_get_through, the_page_is_what_client_dir_holds)
