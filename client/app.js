@@ -161,7 +161,8 @@ class Chat {
   async askHome() {
     const failed = this.failed;
     this.failed = undefined; /* named once: it may be the only one there is */
-    const home = await postJson(`/join?channel=${encodeURIComponent(this.room)}`, failed ? { worker: { id: failed } } : {});
+    const path = `/join?channel=${encodeURIComponent(this.room)}`;
+    const home = await postJson(path, failed ? { worker: { id: failed } } : {});
     if (!this.position) {
       this.position = `${home.epoch}:${home.offset}`;
       this.on.history(home.messages.reverse(), false);
@@ -431,7 +432,10 @@ function reasonOf(reply) {
   case 'pluginUnavailable':
   case 'unavailable': return 'The server could not take this just now. Please try again.';
   case 'tooManyRooms': return 'The server has no place for another room just now.';
-  case 'unsure': return 'The connection was away for long: this may or may not have been sent. Look before you send it again.';
+  case 'unsure': return 'The connection was away for long: this may have been sent already.';
+  case 'nameMissing': return 'Please give a name.';
+  case 'nameTooLong': return 'This name is too long.';
+  case 'nameInvalid': return 'This name has characters that nobody could see. Please choose another.';
   }
   const words = reply.err ?? reply.error ?? reply.comment ?? reply.status ?? 'Not accepted.';
   return typeof words === 'string' ? words : JSON.stringify(words);
@@ -594,7 +598,7 @@ class Notice {
   draw() {
     const left = Math.max(0, Math.ceil((this.banEnds - Date.now()) / 1000));
     const forEver = this.banEnds === Infinity;
-    const text = !this.banEnds ? this.text : forEver ? 'You are banned from this room.' : 'You are banned from this room for another';
+    const text = this.banEnds ? `You are banned from this room${forEver ? '.' : ' for another'}` : this.text;
     if (at('notice-text').textContent !== text)
       at('notice-text').textContent = text;
     at('notice-time').textContent = this.banEnds && !forEver ? duration(left) : '';
@@ -667,7 +671,7 @@ function main() {
       showForm(name);
       text.focus();
     } catch (error) {
-      notice.show(error.status ? error.message : 'The server cannot be reached just now.', 'error');
+      notice.show(error.status ? reasonOf({ err: error.message }) : 'The server cannot be reached just now.', 'error');
     }
     at('enter').disabled = false;
   }
@@ -721,7 +725,7 @@ function main() {
       if (reply && reply.err !== 'banned') /* banned() tells that, while it lasts */
         notice.show(reasonOf(reply), 'error');
     },
-    nameRefused: askName,
+    nameRefused: (err) => askName(reasonOf({ err })),
   });
 
   at('name-form').addEventListener('submit', (event) => {

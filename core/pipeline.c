@@ -98,6 +98,7 @@ static struct text identity_key(struct buffer *buffer, const struct user *user, 
 {
     if (!client_id.at)
         return client_id;
+    buffer_text(buffer, "user\x1f"); /* never one of POST /post, which begin with "post" */
     buffer_text(buffer, user->sub);
     buffer_bytes(buffer, "\x1f", 1);
     buffer_bytes(buffer, client_id.at, client_id.length);

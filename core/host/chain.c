@@ -18,6 +18,7 @@ struct chain_link {
 
 struct out_item { /* one message of a batch that is running */
     const struct message *message;
+    struct chatup_message view;
     char *msg; /* the accepted edit; NULL: as it is in message */
     size_t msg_length;
     char *staged;
@@ -28,9 +29,9 @@ struct out_item { /* one message of a batch that is running */
 struct out_batch {
     struct chatup_batch batch; /* first: hooks get a pointer to it */
     size_t count, max_msg;
-    size_t room;                  /* of both arrays, which are kept for the next batch */
-    struct chatup_message *views; /* what the hooks see: item for item */
+    size_t room; /* of the arrays, which are kept for the next batch */
     struct out_item *items;
+    const struct chatup_message **views; /* what the hooks see: the view in items[i] */
 };
 
 struct chain {
@@ -300,8 +301,9 @@ static void batch_fill(struct out_batch *out, struct message *const *messages, s
         const struct message_fields *fields = &message->fields;
         if (message->removed)
             continue;
-        out->items[out->count] = (struct out_item){.message = message};
-        out->views[out->count++] = (struct chatup_message){
+        struct out_item *item = &out->items[out->count++];
+        *item = (struct out_item){.message = message};
+        item->view = (struct chatup_message){
             .size = sizeof(struct chatup_message),
             .offset = message->offset,
             .room = to_plugin(name_text(message->room)),
@@ -331,7 +333,6 @@ static void batch_commit(struct out_batch *out)
     size_t kept = 0;
     for (size_t i = 0; i < out->count; i++) {
         struct out_item item = out->items[i];
-        struct chatup_message view = out->views[i];
         if (item.staged_drop) {
             free(item.staged);
             free(item.msg);
@@ -342,10 +343,9 @@ static void batch_commit(struct out_batch *out)
             item.msg = item.staged;
             item.msg_length = item.staged_length;
             item.staged = NULL;
-            view.msg = (struct chatup_text){item.msg, item.msg_length};
+            item.view.msg = (struct chatup_text){item.msg, item.msg_length};
         }
-        out->items[kept] = item;
-        out->views[kept++] = view;
+        out->items[kept++] = item;
     }
     out->count = kept;
 }
@@ -361,6 +361,8 @@ static void batch_finish(struct out_batch *out)
 /* false: nothing of the batch may be shown. */
 static bool link_out(struct chain_link *link, const struct name *room, struct out_batch *out)
 {
+    for (size_t i = 0; i < out->count; i++)
+        out->views[i] = &out->items[i].view;
     out->batch = (struct chatup_batch){.size = sizeof out->batch,
                                        .count = (uint32_t)out->count,
                                        .messages = out->views,

@@ -421,6 +421,6 @@ void plugin_fault(struct plugin *plugin, const char *where, int32_t verdict)
     uint64_t news = faults - atomic_exchange(&plugin->faults_logged, faults);
     if (verdict != CHATUP_FAULT)
         snprintf(answer, sizeof answer, "%" PRId32, verdict);
-    log_error("plugin %s: %s failed, it answered %s (%" PRIu64 " faults since the last such line)",
+    log_error("plugin %s: %s failed, it answered %s (faults since the last such line: %" PRIu64 ")",
               plugin->name, where, answer, news);
 }

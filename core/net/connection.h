@@ -17,6 +17,7 @@ struct connection {
     struct server *server;
     struct lws *wsi;
     enum connection_kind kind;
+    bool established; /* a websocket */
     struct subscriber out; /* what is on its way to a websocket */
     struct buffer in;      /* a websocket message, or a request's body, as far as it has come */
     int64_t heard_ms;      /* monotonic: of the last sign of life */
@@ -24,6 +25,7 @@ struct connection {
     uint16_t close_code; /* 0: it stays open */
     const char *close_reason;
     struct http_request *request; /* HTTP: under way, else NULL */
+    bool ended;                   /* HTTP: answered for the last time */
     struct publisher *publisher;
     char *channels; /* SUBSCRIBER: what it asked for, JSON, until it is established; NULL: the
                      * first frame says */

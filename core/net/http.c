@@ -1,5 +1,6 @@
 /* HTTP/1.1 (RFC 9110, 9112) as far as libwebsockets leaves it to us: what a request may look like,
- * which route it is for, and the answer. An answer is one buffer, written when the socket takes it. */
+ * which route it is for, and the answer. An answer is one buffer; what the socket
+ * does not take of it, libwebsockets keeps. */
 #include "alloc.h"
 #include "config.h"
 #include "connection.h"
@@ -12,7 +13,7 @@ struct http_request { /* lives until it is answered, and its connection has let 
     struct request request; /* first */
     struct connection *conn; /* NULL: the client has left */
     const struct route *route;
-    bool answered, head, close_after, dispatched;
+    bool answered, head, dispatched, in_dispatch;
     int body_status; /* not 0: answer this once the body is through */
     char *path, *query, *host, *key, *origin;
     struct buffer answer;
@@ -37,7 +38,7 @@ static const char *status_text(int status)
 
 static void answer_write(struct connection *conn, struct buffer *out, int status,
                          const char *content_type, struct text body, const char *headers,
-                         const char *origin, bool head, bool close_after)
+                         const char *origin, bool head)
 {
     char allowed[256], line[512];
     server_origin_allowed(conn->server, origin, allowed, sizeof allowed);
@@ -54,7 +55,7 @@ static void answer_write(struct connection *conn, struct buffer *out, int status
                      "Content-Type, X-Requested-With, Authorization, Idempotency-Key\r\n");
     if (headers)
         buffer_text(out, headers);
-    buffer_text(out, close_after ? "connection: close\r\n\r\n" : "\r\n");
+    buffer_text(out, "connection: close\r\n\r\n");
     if (!head)
         buffer_bytes(out, body.at, body.length);
 }
@@ -70,6 +71,20 @@ static void request_free(struct http_request *request)
     free(request);
 }
 
+/* Write the answer; the connection ends with it. libwebsockets 4.1 does not survive a body that was
+ * pipelined behind another request (it reads the wrong bytes and never returns), so there is no
+ * second request on a connection (docs/decisions.md). */
+static void request_finish(struct connection *conn)
+{
+    struct http_request *request = conn->request;
+    lws_write(conn->wsi, (unsigned char *)request->answer.at, request->answer.length,
+              LWS_WRITE_HTTP);
+    conn->request = NULL;
+    conn->ended = true;
+    request_free(request);
+    buffer_finish(&conn->in);
+}
+
 static void request_reply(struct request *base, int status, const char *content_type,
                           struct text body, const char *headers)
 {
@@ -81,7 +96,10 @@ static void request_reply(struct request *base, int status, const char *content_
     }
     request->answered = true;
     answer_write(conn, &request->answer, status, content_type, body, headers, request->origin,
-                 request->head, request->close_after);
+                 request->head);
+    if (request->in_dispatch)
+        return;
+    request_finish(conn);
     lws_rx_flow_control(conn->wsi, 1); /* libwebsockets tells no writable while reading is off */
     lws_callback_on_writable(conn->wsi);
 }
@@ -180,12 +198,12 @@ static void allow_header(uint32_t methods, char *out, size_t size)
              methods & METHOD_DELETE ? ", DELETE" : "");
 }
 
-static void dispatch(struct http_request *request)
+static int dispatch(struct http_request *request)
 {
     struct connection *conn = request->conn;
     char allow[80];
     bool options = false;
-    request->dispatched = true;
+    request->dispatched = request->in_dispatch = true;
     request->request.body = (struct text){conn->in.at ? conn->in.at : "", conn->in.length};
     lws_rx_flow_control(conn->wsi, 0); /* what comes next waits until this is answered */
     if (request->body_status == 200)
@@ -206,6 +224,11 @@ static void dispatch(struct http_request *request)
     } else {
         request->route->handle(&request->request);
     }
+    request->in_dispatch = false;
+    if (!request->answered)
+        return 0;
+    request_finish(conn);
+    return -1;
 }
 
 int http_on_request(struct connection *conn, const char *path, size_t length)
@@ -213,7 +236,7 @@ int http_on_request(struct connection *conn, const char *path, size_t length)
     struct lws *wsi = conn->wsi;
     const struct config *conf = server_pipeline(conn->server)->conf;
     bool options;
-    if (conn->request) /* libwebsockets does not begin another before the first is answered */
+    if (conn->ended || conn->request)
         return -1;
     struct http_request *request = xcalloc(1, sizeof *request);
     conn->request = request;
@@ -246,14 +269,9 @@ int http_on_request(struct connection *conn, const char *path, size_t length)
     else if (expected > conf->limits.body_bytes)
         request->body_status = 413;
     bool may_have_body = request->request.method != METHOD_GET && !options;
-    /* A body that is not coming, or that we will not read: answered now, and the connection ends,
-     * for where the next request begins is anybody's guess. */
-    if ((request->body_status && request->body_status != 200) || (may_have_body && expected == -1) ||
-        (!may_have_body && expected > 0))
-        request->close_after = true;
-    if (request->close_after || expected <= 0)
-        dispatch(request);
-    return 0;
+    /* A body that is not coming, or that we will not read, is not waited for. */
+    bool refused = request->body_status && request->body_status != 200;
+    return refused || !may_have_body || expected <= 0 ? dispatch(request) : 0;
 }
 
 int http_on_body(struct connection *conn, const void *bytes, size_t length)
@@ -270,26 +288,12 @@ int http_on_body(struct connection *conn, const void *bytes, size_t length)
 
 int http_on_body_complete(struct connection *conn)
 {
-    if (conn->request && !conn->request->dispatched)
-        dispatch(conn->request);
-    return 0;
+    return conn->request && !conn->request->dispatched ? dispatch(conn->request) : 0;
 }
 
 int http_on_writable(struct connection *conn)
 {
-    struct http_request *request = conn->request;
-    if (!request || !request->answered)
-        return 0;
-    struct lws *wsi = conn->wsi;
-    bool close_after = request->close_after;
-    int written = lws_write(wsi, (unsigned char *)request->answer.at, request->answer.length,
-                            LWS_WRITE_HTTP);
-    conn->request = NULL;
-    request_free(request);
-    buffer_finish(&conn->in);
-    if (written < 0 || close_after)
-        return -1;
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
+    return conn->ended ? -1 : 0;
 }
 
 void http_on_closed(struct connection *conn)
@@ -312,7 +316,7 @@ static void upgrade_refuse(struct connection *conn, int status, const char *err,
     buffer_json_string(&json, text_of(err));
     buffer_text(&json, "}");
     answer_write(conn, &answer, status, "application/json", (struct text){json.at, json.length},
-                 status == 426 ? "sec-websocket-version: 13\r\n" : NULL, origin, false, false);
+                 status == 426 ? "sec-websocket-version: 13\r\n" : NULL, origin, false);
     lws_write(conn->wsi, (unsigned char *)answer.at, answer.length, LWS_WRITE_HTTP);
     buffer_finish(&json);
     buffer_finish(&answer);

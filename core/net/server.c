@@ -73,25 +73,12 @@ bool server_origin_allowed(const struct server *server, const char *origin, char
 
 /* ---- connections ---- */
 
-static struct connection *connection_open(struct server *server, struct lws *wsi)
-{
-    struct connection *conn = xcalloc(1, sizeof *conn);
-    conn->server = server;
-    conn->wsi = wsi;
-    conn->heard_ms = clock_mono_ms();
-    list_append(&server->connections, &conn->in_server);
-    lws_set_opaque_user_data(wsi, conn);
-    return conn;
-}
-
 static void connection_free(struct connection *conn)
 {
     http_on_closed(conn);
     publisher_on_closed(conn);
-    if (conn->kind != CONNECTION_HTTP) {
-        pipeline_leave(conn->server->pipeline, &conn->out);
-        subscriber_finish(&conn->out);
-    }
+    pipeline_leave(conn->server->pipeline, &conn->out);
+    subscriber_finish(&conn->out);
     list_remove(&conn->in_server);
     buffer_finish(&conn->in);
     free(conn->channels);
@@ -141,10 +128,21 @@ static void socket_close(struct subscriber *out, enum close_reason why)
 static const struct subscriber_socket websocket = {socket_writable, socket_write,
                                                    socket_want_writable, socket_close};
 
+static struct connection *connection_open(struct server *server, struct lws *wsi)
+{
+    struct connection *conn = xcalloc(1, sizeof *conn);
+    conn->server = server;
+    conn->wsi = wsi;
+    conn->heard_ms = clock_mono_ms();
+    subscriber_init(&conn->out, &websocket, (size_t)server->pipeline->conf->limits.queue_bytes);
+    list_append(&server->connections, &conn->in_server);
+    lws_set_opaque_user_data(wsi, conn);
+    return conn;
+}
+
 static void connection_upgraded(struct connection *conn)
 {
-    const struct config *conf = conn->server->pipeline->conf;
-    subscriber_init(&conn->out, &websocket, (size_t)conf->limits.queue_bytes);
+    conn->established = true;
     if (conn->kind == CONNECTION_PUBLISHER)
         publisher_on_open(conn);
     else
@@ -306,7 +304,7 @@ static void connection_tick(struct connection *conn, int64_t now_ms)
 {
     static const unsigned char ping[] = {0x89, 0};
     const struct config *conf = conn->server->pipeline->conf;
-    if (conn->kind == CONNECTION_HTTP || conn->close_code)
+    if (!conn->established || conn->close_code)
         return;
     if (conn->out.stalled_since_ms &&
         now_ms - conn->out.stalled_since_ms > conf->limits.stall_ms) {
@@ -409,7 +407,7 @@ void server_close(struct server *server, void (*gone)(void *arg), void *arg)
     struct connection *conn, *after;
     list_for_each_safe(conn, after, &server->connections, in_server)
     {
-        if (conn->kind != CONNECTION_HTTP && conn->out.socket)
+        if (conn->established)
             connection_close(conn, 1001, "going away");
         else if (!conn->request)
             lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);

@@ -37,7 +37,8 @@ TALK = [
     ("Bob", "They did. The fleece was a good idea, it went down to two degrees."),
     ("Bob", "I left the door of the greenhouse open a hand's width."),
     ("Ann", "Wonderful \U0001f331"),
-    ("Ann", "Then we can plant the beans on Saturday. I have the list here:\n· runner beans\n· two rows of peas\n· the old courgettes"),
+    ("Ann", "Then we can plant the beans on Saturday. I have the list here:\n"
+            "· runner beans\n· two rows of peas\n· the old courgettes"),
     ("Bob", "Saturday is fine. \u0634\u0643\u0631\u0627 \u062c\u0632\u064a\u0644\u0627!"),
     ("Bob", "\U0001f44d"),
     ("Ann", "See https://example.org/gardens/spring/planting-calendar-for-cool-and-windy-places for the distances."),

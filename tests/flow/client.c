@@ -58,8 +58,8 @@ json_t *publisher_receive(struct publisher *publisher)
     publisher->frame = NULL;
     if (got == WS_GOT_CLOSE)
         return NULL;
-    publisher->frame = json_loadb(publisher->ws->message, publisher->ws->length,
-                                  JSON_REJECT_DUPLICATES, NULL);
+    publisher->frame =
+        json_loadb(publisher->ws->message, publisher->ws->length, JSON_REJECT_DUPLICATES, NULL);
     ck_assert_msg(json_object_get(publisher->frame, "reply") &&
                       json_object_get(publisher->frame, "id"),
                   "not a reply: %s", publisher->ws->message);
@@ -183,8 +183,7 @@ static void account_frame(struct account *account, const json_t *frame)
     if (json_object_get(frame, "recovered"))
         account_first_frame(account, frame);
     ck_assert_msg(account->epoch != NULL, "a live frame before the first: %s", json_text(frame));
-    json_array_foreach(get_array(frame, "messages"), i, message)
-        account_message(account, message);
+    json_array_foreach(get_array(frame, "messages"), i, message) account_message(account, message);
     int64_t offset = get_int(frame, "offset");
     if (offset < account->offset)
         account->misplaced++;
@@ -248,9 +247,8 @@ static struct reader *reader_create(struct server *server, const json_t *channel
     size_t i;
     json_t *item;
     reader->server = server;
-    json_array_foreach(channels, i, item)
-        account_add(reader, json_is_string(item) ? json_string_value(item)
-                                                 : get_string(item, "channel"));
+    json_array_foreach(channels, i, item) account_add(
+        reader, json_is_string(item) ? json_string_value(item) : get_string(item, "channel"));
     return reader;
 }
 
@@ -365,8 +363,8 @@ void reader_resume(struct reader *reader)
         const struct account *account = &reader->accounts[i];
         ck_assert_uint_eq(account->first_frames, before);
         char *since = position_of(account->epoch, account->offset);
-        json_array_append_new(channels, json_pack("{s:s,s:s}", "channel", account->channel, "since",
-                                                  since));
+        json_array_append_new(channels,
+                              json_pack("{s:s,s:s}", "channel", account->channel, "since", since));
         free(since);
     }
     if (reader->ws)

@@ -12,7 +12,7 @@ struct publisher {
     json_t *frame; /* the last reply, {"id":…,"reply":…} */
 };
 
-struct publisher *publisher_connect(struct server *server);                  /* no token yet */
+struct publisher *publisher_connect(struct server *server);                 /* no token yet */
 struct publisher *publisher_open(struct server *server, const char *token); /* authenticated */
 /* With a user's token made on the spot, and joined. */
 struct publisher *publisher_enter(struct server *server, const char *name, const char *room);
@@ -38,7 +38,7 @@ void publisher_cut(struct publisher *publisher);
 
 struct account {
     char *channel;
-    char *epoch;      /* with offset: the position, NULL before the first frame */
+    char *epoch; /* with offset: the position, NULL before the first frame */
     int64_t offset;
     json_t *messages; /* with an offset, oldest first: what a chat window would show */
     json_t *events;   /* without one */

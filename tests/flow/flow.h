@@ -60,12 +60,12 @@ json_t *get_array(const json_t *object, const char *key);
         const json_t *json_ = (actual);                                                            \
         const char *got_ = json_string_value(json_object_get(json_, "err"));                       \
         const char *status_ = json_string_value(json_object_get(json_, "status"));                 \
-        ck_assert_msg(got_ && status_ && !strcmp(got_, (err)) && !strcmp(status_, "error"),        \
+        ck_assert_msg(got_ &&status_ && !strcmp(got_, (err)) && !strcmp(status_, "error"),         \
                       "%s is %s, not the error \"%s\"", #actual, json_text(json_), (err));         \
     } while (0)
 #define assert_contains(text, part)                                                                \
     do {                                                                                           \
         const char *text_ = (text), *part_ = (part);                                               \
-        ck_assert_msg(text_ && strcasestr(text_, part_), "\"%s\" is not in: %s", part_,            \
+        ck_assert_msg(text_ &&strcasestr(text_, part_), "\"%s\" is not in: %s", part_,             \
                       text_ ? text_ : "(nothing)");                                                \
     } while (0)

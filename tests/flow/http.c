@@ -62,10 +62,11 @@ char *http_header(const struct http_answer *answer, const char *name)
     return NULL;
 }
 
-char *http_text(const char *method, const char *target, const char *headers, const char *body)
+char *http_text(struct server *server, const char *method, const char *target, const char *headers,
+                const char *body)
 {
     char *length = body ? textf("Content-Length: %zu\r\n", strlen(body)) : textf("%s", "");
-    return textf("%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s\r\n%s", method, target,
+    return textf("%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s\r\n%s", method, target, server->port,
                  headers ? headers : "", length, body ? body : "");
 }
 
@@ -87,10 +88,7 @@ struct http_answer *http_raw(struct server *server, const char *request)
 struct http_answer *http_call(struct server *server, const char *method, const char *target,
                               const char *headers, const char *body)
 {
-    char *host = textf("Host: 127.0.0.1:%d\r\n%s", server->port, headers ? headers : "");
-    char *length = body ? textf("Content-Length: %zu\r\n", strlen(body)) : textf("%s", "");
-    char *request = textf("%s %s HTTP/1.1\r\n%s%s\r\n%s", method, target, host, length,
-                          body ? body : "");
+    char *request = http_text(server, method, target, headers, body);
     return ask(server, request, !strcmp(method, "HEAD"));
 }
 

@@ -20,7 +20,8 @@ char *http_header(const struct http_answer *answer, const char *name);
 /* The text of a request.
  *   headers  further ones, each with \r\n, or NULL
  *   body     NULL: none, and no Content-Length */
-char *http_text(const char *method, const char *target, const char *headers, const char *body);
+char *http_text(struct server *server, const char *method, const char *target, const char *headers,
+                const char *body);
 
 /* On a connection of its own; the test fails without an answer. */
 struct http_answer *http_raw(struct server *server, const char *request);

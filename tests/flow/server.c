@@ -94,8 +94,7 @@ static int port_read(struct server *server)
         length += (size_t)got;
         line[length] = 0;
         const char *said = strstr(line, "chatup: http://127.0.0.1:");
-        if (said && strchr(said, '\n') &&
-            sscanf(said, "chatup: http://127.0.0.1:%d/", &port) == 1)
+        if (said && strchr(said, '\n') && sscanf(said, "chatup: http://127.0.0.1:%d/", &port) == 1)
             return port;
         ck_assert_uint_lt(length, sizeof line - 1);
     }
@@ -258,7 +257,7 @@ char *serve_refused(const struct server_options *options)
     ck_assert_msg(run.code >= 1 && run.code <= 127, "exit code %d:\n%s%s", run.code, run.out,
                   run.err);
     size_t length = strlen(run.err);
-    ck_assert_msg(length > 1 && strchr(run.err, '\n') == run.err + length - 1,
-                  "not one line:\n%s", run.err);
+    ck_assert_msg(length > 1 && strchr(run.err, '\n') == run.err + length - 1, "not one line:\n%s",
+                  run.err);
     return run.err;
 }

@@ -24,8 +24,7 @@ struct server {
 
 /* Ready to accept connections when it returns.
  *   struct server *server = server_start(.threads = 3, .yaml = "history:\n  size: 10\n"); */
-#define server_start(...)                                                                          \
-    server_start_with(&(struct server_options){.threads = 0, __VA_ARGS__})
+#define server_start(...) server_start_with(&(struct server_options){__VA_ARGS__})
 struct server *server_start_with(const struct server_options *options);
 /* End it with a signal; the test fails unless it exits with 0, in time, and without a report of a
  * sanitizer. */

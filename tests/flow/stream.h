@@ -1,4 +1,5 @@
-/* stream.h: a TCP connection to the server, with deadlines. What http.h and websocket.h stand on. */
+/* stream.h: a TCP connection to the server, with deadlines. What http.h and websocket.h stand on.
+ */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +12,8 @@ struct stream {
     bool ended; /* by the other side, or broken */
 };
 
-/*   receive_bytes  size of the kernel's receive buffer, for readers that are to be slow; 0: default */
+/*   receive_bytes  size of the kernel's receive buffer, for readers that are to be slow; 0: default
+ */
 struct stream *stream_open(int port, int receive_bytes);
 /* false: the connection is gone. The test fails if nothing is taken for a long time. */
 bool stream_send(struct stream *stream, const void *bytes, size_t length);

@@ -10,7 +10,8 @@
  * Text     Pointer and length, valid UTF-8, not NUL-terminated. at is NULL when absent.
  * Threads  One shard of a plugin per event loop, hooks of a shard never overlap: no lock is needed
  *          for what a shard owns. Calls marked [any thread] may be made by threads of the plugin.
- * Structs  Each begins with its size, set by whoever writes it; they only grow, at the end.
+ * Structs  One that begins with its size, set by whoever writes it, may grow at its end: read no
+ *          further than that size. The others never change.
  *
  * C99 and C++11. */
 #ifndef CHATUP_PLUGIN_H
@@ -68,7 +69,7 @@ struct chatup_message {
 struct chatup_batch {
     uint32_t size;
     uint32_t count;
-    const struct chatup_message *messages;
+    const struct chatup_message *const *messages; /* count of them */
     struct chatup_text room;
 };
 

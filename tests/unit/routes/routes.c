@@ -99,8 +99,8 @@ static int32_t split(void *shard, const struct chatup_request *request,
     return CHATUP_ACCEPT;
 }
 
-static int32_t fail(void *shard, const struct chatup_request *request,
-                    struct chatup_response *response)
+static int32_t break_down(void *shard, const struct chatup_request *request,
+                          struct chatup_response *response)
 {
     return CHATUP_FAULT;
 }
@@ -109,7 +109,7 @@ static const struct chatup_route plugin_routes[] = {
     {CHATUP_GET | CHATUP_POST, CHATUP_PUBLIC, "/echo", 8, echo},
     {CHATUP_POST, CHATUP_BODY_JWT, "", 0, echo},
     {CHATUP_GET, CHATUP_PUBLIC, "/split", 0, split},
-    {CHATUP_GET, CHATUP_PUBLIC, "/fail", 0, fail},
+    {CHATUP_GET, CHATUP_PUBLIC, "/fail", 0, break_down},
 };
 
 /* ---- one request ---- */

@@ -1,0 +1,182 @@
+/* probe.c: misbehaves on order. `mode` names one entry of a table below; `tag` is what it appends,
+ * `verdict` what it answers where the mode asks for that. */
+#include <chatup/plugin.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MODE, TAG, VERDICT };
+static const struct chatup_option options[] = {
+    {"mode", CHATUP_STRING, "accept", "what to do wrong", 0, 0},
+    {"tag", CHATUP_STRING, "!", "text to append", 0, 0},
+    {"verdict", CHATUP_INT, "0", "verdict to answer", -2147483647, 2147483647},
+    {"wait", CHATUP_DURATION, "30s", "not used", 0, 0},
+    {"size", CHATUP_SIZE, "4KiB", "not used", 0, 0},
+    {"flag", CHATUP_BOOL, "true", "not used", 0, 0},
+};
+
+struct probe {
+    const struct chatup_host *host;
+    const char *mode, *tag;
+    int32_t verdict;
+};
+
+static int is(const struct probe *probe, const char *mode)
+{
+    return !strcmp(probe->mode, mode);
+}
+
+static char *tagged(const struct probe *probe, struct chatup_text text, size_t *length)
+{
+    *length = text.length + strlen(probe->tag);
+    char *copy = malloc(*length + 1);
+    if (text.length)
+        memcpy(copy, text.at, text.length);
+    memcpy(copy + text.length, probe->tag, strlen(probe->tag) + 1);
+    return copy;
+}
+
+static int32_t append(const struct probe *probe, struct chatup_event *event)
+{
+    size_t length;
+    char *text = tagged(probe, event->msg, &length);
+    int32_t result = probe->host->set_msg(event, text, length);
+    memset(text, 'x', length); /* the host must have copied it */
+    free(text);
+    return result;
+}
+
+static int32_t reply(const struct probe *probe, struct chatup_event *event, const char *json)
+{
+    return probe->host->set_reply(event, json, strlen(json));
+}
+
+/* {"results": array of what set_msg and set_reply returned for what they must refuse} */
+static int32_t try_all(const struct probe *probe, struct chatup_event *event)
+{
+    const struct chatup_host *host = probe->host;
+    static char longest[1024 * 1024 + 2];
+    char json[200];
+    memset(longest, 'x', sizeof longest);
+    snprintf(json, sizeof json, "{\"results\":[%d,%d,%d,%d,%d,%d,%d,%d]}",
+             host->set_msg(event, "\xff", 1), host->set_msg(event, "\xed\xa0\x80", 3),
+             host->set_msg(event, longest, sizeof longest), host->set_msg(event, NULL, 3),
+             reply(probe, event, "[1]"), reply(probe, event, "{\"a\":"),
+             reply(probe, event, "{} {}"), host->set_reply(event, NULL, 0));
+    return reply(probe, event, json);
+}
+
+static int32_t on_message_in(void *shard, struct chatup_event *event)
+{
+    const struct probe *probe = shard;
+    if (is(probe, "append"))
+        append(probe, event);
+    else if (is(probe, "append_twice"))
+        return append(probe, event) || append(probe, event); /* replaces, does not add */
+    else if (is(probe, "empty"))
+        probe->host->set_msg(event, NULL, 0);
+    else if (is(probe, "edit_then_fault"))
+        return append(probe, event) || reply(probe, event, "{\"mine\":1}") ? CHATUP_ACCEPT
+                                                                           : CHATUP_FAULT;
+    else if (is(probe, "verdict"))
+        return probe->verdict;
+    else if (is(probe, "reply_verdict"))
+        return append(probe, event), reply(probe, event, "{\"mine\":1}"), probe->verdict;
+    else if (is(probe, "try_all"))
+        return try_all(probe, event), CHATUP_CONSUME;
+    else if (is(probe, "bad_reply"))
+        return reply(probe, event, "not json"), CHATUP_CONSUME;
+    else if (is(probe, "scribble"))
+        event->msg = event->room = (struct chatup_text){"scribble", 8};
+    return CHATUP_ACCEPT;
+}
+
+static int32_t append_out(const struct probe *probe, struct chatup_batch *batch, uint32_t i)
+{
+    size_t length;
+    char *text = tagged(probe, batch->messages[i]->msg, &length);
+    int32_t result = probe->host->set_msg_out(batch, i, text, length);
+    memset(text, 'x', length);
+    free(text);
+    return result;
+}
+
+static int32_t on_message_out(void *shard, struct chatup_batch *batch)
+{
+    const struct probe *probe = shard;
+    const struct chatup_host *host = probe->host;
+    uint32_t count = batch->count;
+    if (is(probe, "out_verdict"))
+        return probe->verdict;
+    if (is(probe, "out_append") || is(probe, "out_fault"))
+        for (uint32_t i = 0; i < count; i++)
+            append_out(probe, batch, i);
+    if (is(probe, "out_drop") || is(probe, "out_fault"))
+        host->drop(batch, 0);
+    if (is(probe, "out_drop_all"))
+        for (uint32_t i = 0; i < count; i++)
+            append_out(probe, batch, i), host->drop(batch, i);
+    if (is(probe, "out_try_all") &&
+        (host->set_msg_out(batch, count, "x", 1) != -1 || host->drop(batch, count) != -1 ||
+         host->set_msg_out(batch, 0, "\xff", 1) != -1 ||
+         host->set_msg_out(batch, 0, NULL, 1) != -1))
+        return CHATUP_REJECT;
+    if (is(probe, "out_scribble")) {
+        batch->count = 99;
+        batch->messages = NULL;
+    }
+    return is(probe, "out_fault") ? CHATUP_FAULT : CHATUP_ACCEPT;
+}
+
+static void *create(const struct chatup_host *host)
+{
+    struct probe *probe = calloc(1, sizeof *probe);
+    const char *mode = host->option(host->self, MODE).text.at;
+    *probe = (struct probe){.host = host,
+                            .mode = mode,
+                            .tag = host->option(host->self, TAG).text.at,
+                            .verdict = (int32_t)host->option(host->self, VERDICT).number};
+    if (is(probe, "refuse") || is(probe, "refuse_and_start"))
+        host->refuse(host->self, MODE, "is not to my liking, at all", 19);
+    if (is(probe, "refuse_whole"))
+        host->refuse(host->self, UINT32_MAX, "not today", 9);
+    if (is(probe, "unknown_option"))
+        probe->tag = host->option(host->self, 99).text.at ? "some" : "none";
+    if (is(probe, "log"))
+        host->log(host->self, CHATUP_WARN, "hello log, and no more", 9);
+    if (is(probe, "null_create") || is(probe, "refuse") || is(probe, "refuse_whole")) {
+        free(probe);
+        return NULL;
+    }
+    return probe;
+}
+
+static void *shard_open(void *probe, uint32_t index, uint32_t count)
+{
+    return is(probe, "no_shard") && index == 1 ? NULL : probe;
+}
+
+static void shard_close(void *shard)
+{
+}
+
+static const struct chatup_plugin probe_plugin = {
+    .size = sizeof probe_plugin,
+    .name = "probe",
+    .version = "1.0",
+    .summary = "misbehaves on order",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .create = create,
+    .destroy = free,
+    .shard_open = shard_open,
+    .shard_close = shard_close,
+    .message_in = on_message_in,
+    .message_out = on_message_out,
+};
+
+const struct chatup_plugin *chatup_plugin_v1(void)
+{
+    return &probe_plugin;
+}
