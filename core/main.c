@@ -18,11 +18,14 @@ static int cli_later(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "--help")) {
         printf("usage: chatup %s\n\nOne of several processes on Redis. It comes with a later "
-               "version;\n`chatup serve` is a whole server in one process.\n", argv[0]);
+               "version;\n`chatup serve` is a whole server in one process.\n",
+               argv[0]);
         return 0;
     }
-    fprintf(stderr, "chatup %s: the Redis broker comes with a later version; `chatup serve` runs "
-                    "everything in one process, without Redis\n", argv[0]);
+    fprintf(stderr,
+            "chatup %s: the Redis broker comes with a later version; `chatup serve` runs "
+            "everything in one process, without Redis\n",
+            argv[0]);
     return 1;
 }
 

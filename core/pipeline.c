@@ -1,6 +1,7 @@
 /* The way of a message. On its way in: pipeline_say or pipeline_post, the chain of hooks with the
  * ban check as link 0, the broker, and back to the publisher. On its way out, on every loop that
- * has a reader: pipeline_arrive, then at the end of the turn pipeline_encode, once for all readers. */
+ * has a reader: pipeline_arrive, then at the end of the turn pipeline_encode, once for all readers.
+ */
 #include "pipeline.h"
 #include "alloc.h"
 #include "buffer.h"
@@ -29,14 +30,14 @@ static int32_t hook_ban(void *arg, struct chatup_event *event)
     if (event->flags & CHATUP_FROM_POST)
         return CHATUP_ACCEPT;
     struct name *room = name_create((struct text){event->room.at, event->room.length});
-    int64_t ttl = broker_ban_ttl(pipeline->broker, room,
-                                 (struct text){event->sub.at, event->sub.length},
-                                 (struct text){event->name.at, event->name.length});
+    int64_t ttl =
+        broker_ban_ttl(pipeline->broker, room, (struct text){event->sub.at, event->sub.length},
+                       (struct text){event->name.at, event->name.length});
     name_unref(room);
     if (!ttl)
         return CHATUP_ACCEPT;
-    int length = snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}",
-                          (long long)ttl);
+    int length = snprintf(json, sizeof json,
+                          "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}", (long long)ttl);
     turn_set_reply(turn, json, (size_t)length);
     return CHATUP_REJECT;
 }
@@ -58,9 +59,9 @@ static void say_published(void *arg, const struct published *result)
                           result->id, (unsigned long long)result->at.offset, result->at.epoch);
         break;
     case BROKER_BANNED:
-        length = snprintf(reply, sizeof reply,
-                          "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}",
-                          (long long)result->ban_ttl);
+        length =
+            snprintf(reply, sizeof reply, "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}",
+                     (long long)result->ban_ttl);
         break;
     default:
         length = snprintf(reply, sizeof reply, "{\"status\":\"error\",\"err\":\"%s\"}",
@@ -94,7 +95,8 @@ static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn,
     return verdict;
 }
 
-static struct text identity_key(struct buffer *buffer, const struct user *user, struct text client_id)
+static struct text identity_key(struct buffer *buffer, const struct user *user,
+                                struct text client_id)
 {
     if (!client_id.at)
         return client_id;
@@ -105,8 +107,8 @@ static struct text identity_key(struct buffer *buffer, const struct user *user, 
     return (struct text){buffer->at, buffer->length};
 }
 
-void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room,
-                  struct text msg, struct text client_id, pipeline_said *done, void *arg)
+void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room, struct text msg,
+                  struct text client_id, pipeline_said *done, void *arg)
 {
     char id[UUID_LENGTH + 1];
     uuid_next(&pipeline->uuids, id);
@@ -132,8 +134,9 @@ void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *roo
     } else if (turn.reply) {
         done(arg, (struct text){turn.reply, turn.reply_length});
     } else {
-        done(arg, text_of(verdict == CHAIN_CONSUME ? "{\"status\":\"ok\"}"
-                                                   : "{\"status\":\"error\",\"err\":\"rejected\"}"));
+        done(arg,
+             text_of(verdict == CHAIN_CONSUME ? "{\"status\":\"ok\"}"
+                                              : "{\"status\":\"error\",\"err\":\"rejected\"}"));
     }
     turn_finish(&turn);
 }
@@ -179,8 +182,8 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
     turn_finish(&turn);
 }
 
-void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind,
-                  struct text who, int64_t expires_ms, broker_banned *done, void *arg)
+void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind, struct text who,
+                  int64_t expires_ms, broker_banned *done, void *arg)
 {
     char id[UUID_LENGTH + 1];
     struct buffer data = {0};
@@ -287,8 +290,8 @@ static void pipeline_reset(void *arg, struct name *name, const struct snapshot *
         return;
     room_batch_drop(room);
     room->offset = snapshot->at.offset;
-    struct frame *frame = encode(pipeline, name, snapshot->at.offset, snapshot, snapshot->messages,
-                                 snapshot->count);
+    struct frame *frame =
+        encode(pipeline, name, snapshot->at.offset, snapshot, snapshot->messages, snapshot->count);
     room_fan_out(room, frame);
     frame_unref(frame);
 }

@@ -44,15 +44,15 @@ void pipeline_finish(struct pipeline *pipeline);
  * error, or what a plugin answered. Called once, now or later. */
 typedef void pipeline_said(void *arg, struct text reply);
 /* client_id: as the client chose it; absent: none. All borrowed. */
-void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room,
-                  struct text msg, struct text client_id, pipeline_said *done, void *arg);
+void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room, struct text msg,
+                  struct text client_id, pipeline_said *done, void *arg);
 
 struct post { /* one item of POST /post; texts borrowed during the call */
     struct name *room;
-    struct text user;           /* JSON; absent: null */
-    struct text name;           /* user.name if it is a string; else empty */
-    struct text msg, ev, data;  /* as in message.h */
-    struct text client_id;      /* absent: none */
+    struct text user;          /* JSON; absent: null */
+    struct text name;          /* user.name if it is a string; else empty */
+    struct text msg, ev, data; /* as in message.h */
+    struct text client_id;     /* absent: none */
 };
 /* rejected: a plugin refused it (reply is its JSON); that is not a failure of the store. */
 typedef void pipeline_posted(void *arg, enum broker_status status, bool rejected);
@@ -60,8 +60,8 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
                    void *arg);
 
 /* Ban, with the rmUserMsg event that tells readers. expires_ms: Unix time or BAN_FOR_EVER. */
-void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind,
-                  struct text who, int64_t expires_ms, broker_banned *done, void *arg);
+void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind, struct text who,
+                  int64_t expires_ms, broker_banned *done, void *arg);
 
 /* ---- out ---- */
 

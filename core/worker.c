@@ -123,7 +123,8 @@ static bool keys_load(struct worker *worker, struct error *err)
                            "anybody could sign; make your own with `chatup keygen`");
             return false;
         }
-        log_warn("jwt.keys: the original's example key is for tests only: anybody can sign with it");
+        log_warn(
+            "jwt.keys: the original's example key is for tests only: anybody can sign with it");
     }
     if (!conf->key_count)
         log_warn("jwt.keys: none, so nobody can speak; make one with `chatup keygen`");

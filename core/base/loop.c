@@ -158,8 +158,8 @@ void loop_post(struct loop *loop, struct letter *letter)
     struct letter *head = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
     do
         letter->next = head;
-    while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &head, letter,
-                                                  memory_order_release, memory_order_relaxed));
+    while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &head, letter, memory_order_release,
+                                                  memory_order_relaxed));
     if (!head)
         ev_async_send(loop->ev, &loop->wake);
 }

@@ -35,9 +35,8 @@ void answers_finish(struct answers *answers)
 
 struct answer *answers_find(struct answers *answers, struct text client_id)
 {
-    struct table_link *link =
-        table_find(&answers->table, table_hash(0, client_id.at, client_id.length), answer_is,
-                   &client_id);
+    struct table_link *link = table_find(
+        &answers->table, table_hash(0, client_id.at, client_id.length), answer_is, &client_id);
     return link ? list_entry(link, struct answer, link) : NULL;
 }
 
@@ -66,6 +65,7 @@ void answers_expire(struct answers *answers, int64_t before_ms)
 void answers_forget_above(struct answers *answers, uint64_t offset)
 {
     struct answer *answer, *after;
-    list_for_each_safe(answer, after, &answers->by_age, by_age) if (answer->offset > offset)
-        forget(answers, answer);
+    list_for_each_safe (answer, after, &answers->by_age, by_age)
+        if (answer->offset > offset)
+            forget(answers, answer);
 }

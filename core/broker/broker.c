@@ -1,7 +1,7 @@
 #include "broker.h"
 
-void broker_publish(struct broker *broker, const struct publication *what,
-                    broker_published *done, void *arg)
+void broker_publish(struct broker *broker, const struct publication *what, broker_published *done,
+                    void *arg)
 {
     broker->home->publish(broker, what, done, arg);
 }
@@ -17,9 +17,8 @@ void broker_readers(struct broker *broker, struct name *room, uint32_t count)
     broker->home->readers(broker, room, count);
 }
 
-void broker_join(struct broker *broker, struct name *room, const char member[37],
-                 struct text user, struct text sub, struct text name, broker_joined *done,
-                 void *arg)
+void broker_join(struct broker *broker, struct name *room, const char member[37], struct text user,
+                 struct text sub, struct text name, broker_joined *done, void *arg)
 {
     broker->home->join(broker, room, member, user, sub, name, done, arg);
 }
@@ -35,8 +34,8 @@ void broker_look(struct broker *broker, struct name *room, uint64_t skip, uint64
     broker->home->look(broker, room, skip, limit, done, arg);
 }
 
-void broker_ban(struct broker *broker, struct ban *ban, struct message *notice,
-                broker_banned *done, void *arg)
+void broker_ban(struct broker *broker, struct ban *ban, struct message *notice, broker_banned *done,
+                void *arg)
 {
     broker->home->ban(broker, ban, notice, done, arg);
 }

@@ -44,15 +44,15 @@ struct published {
 typedef void broker_published(void *arg, const struct published *result);
 
 /* Announced to every loop with a reader, then done; neither before it is durable. */
-void broker_publish(struct broker *broker, const struct publication *what,
-                    broker_published *done, void *arg);
+void broker_publish(struct broker *broker, const struct publication *what, broker_published *done,
+                    void *arg);
 
 /* ---- listen ---- */
 
 struct snapshot {
     enum broker_status status;
-    struct position at;  /* it speaks up to here */
-    bool recovered;      /* messages are exactly those after since */
+    struct position at;              /* it speaks up to here */
+    bool recovered;                  /* messages are exactly those after since */
     struct message *const *messages; /* oldest first; tombstones among them */
     size_t count;
 };
@@ -73,9 +73,8 @@ typedef void broker_joined(void *arg, enum broker_status status, int64_t ban_ttl
 /* A publisher enters a room: announced, with its user as JSON, unless it is banned there (ban_ttl
  * is not 0: seconds or BAN_FOR_EVER): then it is not counted.
  *   member  id, unique among all loops and machines, chosen by the caller */
-void broker_join(struct broker *broker, struct name *room, const char member[37],
-                 struct text user, struct text sub, struct text name, broker_joined *done,
-                 void *arg);
+void broker_join(struct broker *broker, struct name *room, const char member[37], struct text user,
+                 struct text sub, struct text name, broker_joined *done, void *arg);
 void broker_leave(struct broker *broker, struct name *room, const char member[37]);
 
 struct room_view {
@@ -95,8 +94,8 @@ typedef void broker_banned(void *arg, enum broker_status status);
 
 /* In force on every loop, what that person said in the room removed, rmUserMsg announced: then
  * done. notice: the rmUserMsg event; both references are taken. */
-void broker_ban(struct broker *broker, struct ban *ban, struct message *notice,
-                broker_banned *done, void *arg);
+void broker_ban(struct broker *broker, struct ban *ban, struct message *notice, broker_banned *done,
+                void *arg);
 /* This loop's knowledge, at once: seconds, BAN_FOR_EVER, or 0 for not banned. */
 int64_t broker_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
                        struct text name);

@@ -21,13 +21,13 @@
 #include <ev.h>
 #include <sys/random.h>
 
-struct embedded { /* one loop's handle, and its rooms */
+struct embedded {         /* one loop's handle, and its rooms */
     struct broker broker; /* first */
     struct embedded_home *home;
     struct loop *loop;
     uint32_t index;
-    struct table rooms; /* those this loop owns */
-    struct bans bans;   /* all of them, everywhere */
+    struct table rooms;         /* those this loop owns */
+    struct bans bans;           /* all of them, everywhere */
     uint64_t generation;        /* of what this owner numbers; a failed commit ends it */
     uint64_t failed_generation; /* the store's thread only */
     int64_t swept_ms;
@@ -54,8 +54,8 @@ struct errand {
     struct embedded *from, *owner;
     struct name *room;
     enum broker_status status;
-    struct errand *next;      /* in the store's batch */
-    uint64_t generation;      /* of the owner when it left for the store */
+    struct errand *next;           /* in the store's batch */
+    uint64_t generation;           /* of the owner when it left for the store */
     void (*back)(struct letter *); /* the owner's step after the store */
 };
 
@@ -120,7 +120,8 @@ static void load_at_store(struct letter *letter);
 static struct home_room *room_open(struct embedded *owner, struct name *name)
 {
     const struct config *conf = owner->home->conf;
-    if (owner->rooms.count >= (size_t)conf->limits.rooms / owner->home->count + 1)
+    size_t count = owner->home->count;
+    if (owner->rooms.count >= ((size_t)conf->limits.rooms + count - 1) / count)
         return NULL;
     struct home_room *room = home_room_create(name, owner->home->count);
     table_add(&owner->rooms, &room->link, name->hash);
@@ -159,13 +160,14 @@ static struct home_room *room_for(struct errand *errand, bool *refused)
     return NULL;
 }
 
-static void waiting_deliver(struct home_room *room, struct embedded *owner)
+/* At once, and in their order: posted again, they would be overtaken by what comes meanwhile. */
+static void waiting_deliver(struct home_room *room)
 {
     struct letter *letter = room->waiting;
     room->waiting = NULL;
-    while (letter) { /* posted again: each step may find the room gone, and opens it once more */
+    while (letter) {
         struct letter *next = letter->next;
-        loop_post(owner->loop, letter);
+        letter->deliver(letter);
         letter = next;
     }
 }
@@ -189,7 +191,7 @@ static void load_arrives(struct letter *letter)
                         answer->offset, answer->id, answer->time_ms,
                         (uint32_t)conf->limits.dedupe_entries);
         }
-        waiting_deliver(room, owner);
+        waiting_deliver(room);
     } else { /* those who wait learn it one by one: the room stays unknown */
         struct letter *waiting = room->waiting;
         room->waiting = NULL;
@@ -361,8 +363,7 @@ static void announce(struct embedded *owner, struct home_room *room, struct mess
     }
 }
 
-static void announce_stored(struct embedded *owner, struct home_room *room,
-                            struct message *message)
+static void announce_stored(struct embedded *owner, struct home_room *room, struct message *message)
 {
     assert(message->offset == room->announced + 1);
     room->announced = message->offset;
@@ -472,8 +473,8 @@ static void publish_at_owner(struct letter *letter)
 static void embedded_publish(struct broker *broker, const struct publication *what,
                              broker_published *done, void *arg)
 {
-    struct publish *publish = errand_create(broker, what->message->room,
-                                            sizeof *publish + what->client_id.length);
+    struct publish *publish =
+        errand_create(broker, what->message->room, sizeof *publish + what->client_id.length);
     publish->message = what->message;
     publish->check_ban = what->check_ban;
     publish->done = done;
@@ -481,7 +482,8 @@ static void embedded_publish(struct broker *broker, const struct publication *wh
     publish->client_id_length = what->client_id.length;
     if (what->client_id.length)
         memcpy(publish->client_id, what->client_id.at, what->client_id.length);
-    memcpy(publish->result.at.epoch, publish->errand.from->home->epoch, sizeof publish->result.at.epoch);
+    memcpy(publish->result.at.epoch, publish->errand.from->home->epoch,
+           sizeof publish->result.at.epoch);
     go(&publish->errand, publish->errand.owner->loop, publish_at_owner);
 }
 
@@ -592,13 +594,13 @@ static void announce_presence(struct embedded *owner, struct home_room *room,
     char id[37]; /* the member's own would make both its events look like one */
     struct uuid_source source = {.left = 0};
     uuid_next(&source, id);
-    struct message *message = message_create(
-        room->name, &(struct message_fields){.id = text_of(id),
-                                             .time_ms = clock_wall_ms(),
-                                             .user = member->user,
-                                             .sub = member->sub,
-                                             .name = member->name,
-                                             .ev = text_of(ev)});
+    struct message *message =
+        message_create(room->name, &(struct message_fields){.id = text_of(id),
+                                                            .time_ms = clock_wall_ms(),
+                                                            .user = member->user,
+                                                            .sub = member->sub,
+                                                            .name = member->name,
+                                                            .ev = text_of(ev)});
     announce(owner, room, message);
     message_unref(message);
 }
@@ -628,13 +630,12 @@ static void join_at_owner(struct letter *letter)
             go_home(errand, errand->status, join_home);
         return;
     }
-    join->ban_ttl = bans_ttl(&errand->owner->bans, errand->room, join->sub, join->name,
-                             clock_wall_ms());
+    join->ban_ttl =
+        bans_ttl(&errand->owner->bans, errand->room, join->sub, join->name, clock_wall_ms());
     if (!join->ban_ttl)
-        announce_presence(errand->owner, room,
-                          members_add(&room->members, join->member, join->user, join->sub,
-                                      join->name),
-                          "join");
+        announce_presence(
+            errand->owner, room,
+            members_add(&room->members, join->member, join->user, join->sub, join->name), "join");
     go_home(errand, BROKER_OK, join_home);
 }
 
@@ -642,8 +643,8 @@ static void embedded_join(struct broker *broker, struct name *name, const char m
                           struct text user, struct text sub, struct text public_name,
                           broker_joined *done, void *arg)
 {
-    struct join *join = errand_create(
-        broker, name, sizeof *join + user.length + sub.length + public_name.length);
+    struct join *join =
+        errand_create(broker, name, sizeof *join + user.length + sub.length + public_name.length);
     memcpy(join->member, member, sizeof join->member);
     join->done = done;
     join->arg = arg;
@@ -898,8 +899,7 @@ static void ban_load(void *arg, const struct ban *ban)
 struct embedded_home *embedded_open(const struct config *conf, struct loop *const *loops,
                                     size_t loop_count, struct error *err)
 {
-    struct embedded_home *home =
-        xcalloc(1, sizeof *home + loop_count * sizeof home->loops[0]);
+    struct embedded_home *home = xcalloc(1, sizeof *home + loop_count * sizeof home->loops[0]);
     home->conf = conf;
     home->count = loop_count;
     home->batch_tail = &home->batch;

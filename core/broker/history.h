@@ -19,7 +19,8 @@ void history_add(struct history *history, struct message *message, uint32_t max)
 void history_expire(struct history *history, int64_t before_ms);
 /* Empty what the banned one said. */
 void history_ban(struct history *history, const struct ban *ban);
-/* A new array of new references to all after offset, oldest first; *count_out of them; NULL if none. */
+/* A new array of new references to all after offset, oldest first; *count_out of them; NULL if
+ * none. */
 struct message **history_after(const struct history *history, uint64_t offset, size_t *count_out);
 /* Whether everything after offset, up to last, is in it. */
 bool history_reaches(const struct history *history, uint64_t offset, uint64_t last);

@@ -21,7 +21,7 @@ struct home_room {
     struct history history;
     struct answers answers;
     struct members members;
-    int64_t used_ms; /* monotonic */
+    int64_t used_ms;  /* monotonic */
     uint32_t loops[]; /* per loop: readers, and HOME_LISTENS while it wants events */
 };
 

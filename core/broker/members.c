@@ -74,7 +74,7 @@ uint64_t members_people(const struct members *members)
     struct table seen = {0};
     struct person *people = xmalloc(members->table.count * sizeof *people);
     const struct member *member;
-    list_for_each(member, &members->in_order, in_order) {
+    list_for_each (member, &members->in_order, in_order) {
         uint64_t hash = table_hash(0, member->sub.at, member->sub.length);
         if (!member->sub.length) {
             alone++;
@@ -88,13 +88,12 @@ uint64_t members_people(const struct members *members)
     return used + alone;
 }
 
-void members_write(const struct members *members, uint64_t skip, uint64_t limit,
-                   struct buffer *out)
+void members_write(const struct members *members, uint64_t skip, uint64_t limit, struct buffer *out)
 {
     uint64_t i = 0;
     const struct member *member;
     buffer_text(out, "[");
-    list_for_each(member, &members->in_order, in_order) {
+    list_for_each (member, &members->in_order, in_order) {
         if (i >= skip && i - skip < limit) {
             if (i > skip)
                 buffer_text(out, ",");

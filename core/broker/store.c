@@ -255,8 +255,7 @@ static bool load_messages(struct store *store, struct name *name, int64_t room, 
         struct message *message = message_create(name, &fields);
         message->offset = (uint64_t)sqlite3_column_int64(list, 0);
         message->removed = sqlite3_column_int(list, 3);
-        out->messages =
-            xrealloc(out->messages, (out->message_count + 1) * sizeof *out->messages);
+        out->messages = xrealloc(out->messages, (out->message_count + 1) * sizeof *out->messages);
         out->messages[out->message_count++] = message;
     }
     if (rc != SQLITE_DONE)
@@ -369,8 +368,10 @@ static bool take_lock(struct store *store, const char *dir, struct error *err)
         return false;
     }
     if (flock(store->lock, LOCK_EX | LOCK_NB)) {
-        error_set(err, "data_dir %s: another chatup is using it; stop that one or choose another "
-                       "directory", dir);
+        error_set(err,
+                  "data_dir %s: another chatup is using it; stop that one or choose another "
+                  "directory",
+                  dir);
         return false;
     }
     return true;

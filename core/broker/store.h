@@ -33,7 +33,8 @@ bool store_begin(struct store *store, struct error *err);
 bool store_commit(struct store *store, struct error *err);
 void store_rollback(struct store *store);
 
-/* Append the message, which has its offset, and what was answered to its client id (absent: none). */
+/* Append the message, which has its offset, and what was answered to its client id (absent: none).
+ */
 bool store_append(struct store *store, const struct message *message, struct text client_id,
                   struct error *err);
 /* Keep a ban and empty what the banned said in that room. */

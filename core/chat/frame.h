@@ -7,7 +7,7 @@
 struct frame {
     unsigned refs;
     size_t length;
-    unsigned char *at;      /* first byte of the header; libwebsockets wants LWS_PRE bytes before it */
+    unsigned char *at; /* first byte of the header; libwebsockets wants LWS_PRE bytes before it */
     unsigned char storage[];
 };
 

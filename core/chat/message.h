@@ -11,8 +11,8 @@
 struct buffer;
 
 struct message_fields {
-    struct text id;  /* a UUID */
-    int64_t time_ms; /* since 1970 */
+    struct text id;   /* a UUID */
+    int64_t time_ms;  /* since 1970 */
     struct text user; /* what others may see of who sent it: JSON; absent: null */
     struct text sub;  /* who sent it: identity; may be empty */
     struct text name; /* _public.name; may be empty */

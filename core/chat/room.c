@@ -41,7 +41,7 @@ size_t room_fan_out(struct room *room, struct frame *frame)
 {
     size_t taken = 0;
     struct membership *member;
-    list_for_each(member, &room->members, in_room) {
+    list_for_each (member, &room->members, in_room) {
         struct subscriber *sub = member->sub;
         if (sub->state != SUBSCRIBER_OPEN)
             continue;

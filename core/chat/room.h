@@ -16,12 +16,12 @@ struct room {
     struct name *name;
     struct list members; /* struct membership by in_room: those that get what the room gets */
     uint32_t member_count;
-    uint32_t awaited; /* subscriptions still under way: they keep the room too */
-    uint64_t offset;  /* members have been told everything up to here, once batch is sent */
+    uint32_t awaited;       /* subscriptions still under way: they keep the room too */
+    uint64_t offset;        /* members have been told everything up to here, once batch is sent */
     struct message **batch; /* what the room got since its last frame; holds references */
     uint32_t batch_count, batch_room;
-    struct list due;       /* rooms.h: to be flushed at the end of the turn, or */
-    struct list cooling;   /* rooms.h: sent a frame less than a gap ago */
+    struct list due;     /* rooms.h: to be flushed at the end of the turn, or */
+    struct list cooling; /* rooms.h: sent a frame less than a gap ago */
     int64_t cool_at_ms;
     struct list changed;
 };

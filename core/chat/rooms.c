@@ -15,8 +15,9 @@ struct rooms {
     struct loop *loop;
     struct turn_end at_turn_end;
     int64_t gap_ms;
-    struct list due;     /* flush at the end of this turn */
-    struct list cooling; /* flushed less than a gap ago, oldest first: one gap for all, so one FIFO */
+    struct list due; /* flush at the end of this turn */
+    struct list
+        cooling; /* flushed less than a gap ago, oldest first: one gap for all, so one FIFO */
     struct list changed; /* their member count is news */
     ev_timer gap_over;   /* of the oldest in cooling */
 };
@@ -68,7 +69,7 @@ static void on_gap_over(struct ev_loop *ev, ev_timer *timer, int events)
     struct rooms *rooms = timer->data;
     int64_t now_ms = clock_mono_ms();
     struct room *room, *after;
-    list_for_each_safe(room, after, &rooms->cooling, cooling) {
+    list_for_each_safe (room, after, &rooms->cooling, cooling) {
         if (room->cool_at_ms > now_ms)
             break;
         list_remove(&room->cooling); /* quiet from now on, unless there is something to send */
@@ -170,7 +171,7 @@ void rooms_refuse(struct rooms *rooms, struct membership *member)
 void rooms_leave_all(struct rooms *rooms, struct subscriber *sub)
 {
     struct membership *member, *after;
-    list_for_each_safe(member, after, &sub->memberships, in_subscriber) {
+    list_for_each_safe (member, after, &sub->memberships, in_subscriber) {
         struct room *room = member->room;
         list_remove(&member->in_subscriber);
         if (list_empty(&member->in_room)) { /* under way: the answer will find nobody */

@@ -29,8 +29,8 @@ struct subscriber {
     struct list memberships; /* of room.h, linked by in_subscriber */
     struct frame **queue;    /* oldest first, only while the socket lags */
     size_t queued, queue_room, queued_bytes;
-    size_t queue_limit;        /* bytes */
-    int64_t stalled_since_ms;  /* monotonic; 0: it takes what it is given */
+    size_t queue_limit;       /* bytes */
+    int64_t stalled_since_ms; /* monotonic; 0: it takes what it is given */
 };
 
 enum subscriber_sent { SENT, QUEUED, QUEUE_FULL };

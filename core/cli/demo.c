@@ -51,8 +51,10 @@ bool demo_prepare(struct config *conf, struct error *err)
     char path[PATH_MAX], options[PATH_MAX + 32];
     if (strncmp(conf->address, "127.", 4) != 0 && strcmp(conf->address, "::1") != 0 &&
         strcmp(conf->address, "localhost") != 0) {
-        error_set(err, "demo: gives a token to anybody, so it runs on a loopback address only, not "
-                       "on listen.address %s", conf->address);
+        error_set(err,
+                  "demo: gives a token to anybody, so it runs on a loopback address only, not "
+                  "on listen.address %s",
+                  conf->address);
         return false;
     }
     if (!make_directories(conf->data_dir)) {

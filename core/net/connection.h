@@ -17,15 +17,15 @@ struct connection {
     struct server *server;
     struct lws *wsi;
     enum connection_kind kind;
-    bool established; /* a websocket */
+    bool established;      /* a websocket */
     struct subscriber out; /* what is on its way to a websocket */
-    struct buffer in;      /* a websocket message, or a request's body, as far as it has come */
+    struct buffer in;      /* a websocket message, as far as it has come */
     int64_t heard_ms;      /* monotonic: of the last sign of life */
     bool pinged;
     uint16_t close_code; /* 0: it stays open */
     const char *close_reason;
-    struct http_request *request; /* HTTP: under way, else NULL */
-    bool ended;                   /* HTTP: answered for the last time */
+    struct http_request *request; /* HTTP: still coming, else NULL */
+    bool detached;                /* its socket lives on in an exchange */
     struct publisher *publisher;
     char *channels; /* SUBSCRIBER: what it asked for, JSON, until it is established; NULL: the
                      * first frame says */
@@ -35,11 +35,13 @@ struct connection {
 /* End a websocket after this turn, with that code; what is queued is dropped. */
 void connection_close(struct connection *conn, uint16_t code, const char *reason);
 
+/* Its socket, a descriptor of its own, while libwebsockets lets go of the connection. -1: none. */
+int connection_detach(struct connection *conn);
+
 /* ---- http.c: what the protocol callback hands on. A result of -1 ends the connection ---- */
 int http_on_request(struct connection *conn, const char *path, size_t length);
 int http_on_body(struct connection *conn, const void *bytes, size_t length);
 int http_on_body_complete(struct connection *conn);
-int http_on_writable(struct connection *conn);
 void http_on_closed(struct connection *conn);
 /* 0: go on with the upgrade; 1: it was answered. */
 int http_on_upgrade(struct connection *conn);

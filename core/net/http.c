@@ -1,22 +1,23 @@
 /* HTTP/1.1 (RFC 9110, 9112) as far as libwebsockets leaves it to us: what a request may look like,
- * which route it is for, and the answer. An answer is one buffer; what the socket
- * does not take of it, libwebsockets keeps. */
+ * which route it is for, and the answer's head. One request per connection: see exchange.h. */
 #include "alloc.h"
 #include "config.h"
 #include "connection.h"
+#include "exchange.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
 #include "server.h"
 
-struct http_request { /* lives until it is answered, and its connection has let go of it */
+struct http_request { /* a connection's until it is whole, then its own until it is answered */
     struct request request; /* first */
-    struct connection *conn; /* NULL: the client has left */
+    struct server *server;
+    struct exchange *exchange; /* NULL while it is still coming */
     const struct route *route;
-    bool answered, head, dispatched, in_dispatch;
-    int body_status; /* not 0: answer this once the body is through */
+    bool head;
+    int refusal; /* not 0: the status to answer; 200 is that of OPTIONS */
     char *path, *query, *host, *key, *origin;
-    struct buffer answer;
+    struct buffer body;
 };
 
 static const char *status_text(int status)
@@ -24,11 +25,21 @@ static const char *status_text(int status)
     static const struct {
         int status;
         const char *text;
-    } known[] = {{200, "OK"}, {204, "No Content"}, {400, "Bad Request"}, {401, "Unauthorized"},
-                 {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-                 {409, "Conflict"}, {411, "Length Required"}, {413, "Content Too Large"},
-                 {418, "I'm a teapot"}, {422, "Unprocessable Content"}, {426, "Upgrade Required"},
-                 {429, "Too Many Requests"}, {500, "Internal Server Error"},
+    } known[] = {{200, "OK"},
+                 {204, "No Content"},
+                 {400, "Bad Request"},
+                 {401, "Unauthorized"},
+                 {403, "Forbidden"},
+                 {404, "Not Found"},
+                 {405, "Method Not Allowed"},
+                 {409, "Conflict"},
+                 {411, "Length Required"},
+                 {413, "Content Too Large"},
+                 {418, "I'm a teapot"},
+                 {422, "Unprocessable Content"},
+                 {426, "Upgrade Required"},
+                 {429, "Too Many Requests"},
+                 {500, "Internal Server Error"},
                  {503, "Service Unavailable"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].status == status)
@@ -36,12 +47,12 @@ static const char *status_text(int status)
     return "Answer";
 }
 
-static void answer_write(struct connection *conn, struct buffer *out, int status,
+static void answer_write(struct server *server, struct buffer *out, int status,
                          const char *content_type, struct text body, const char *headers,
                          const char *origin, bool head)
 {
     char allowed[256], line[512];
-    server_origin_allowed(conn->server, origin, allowed, sizeof allowed);
+    server_origin_allowed(server, origin, allowed, sizeof allowed);
     snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n",
              status, status_text(status), content_type, body.length);
     buffer_text(out, line);
@@ -62,7 +73,7 @@ static void answer_write(struct connection *conn, struct buffer *out, int status
 
 static void request_free(struct http_request *request)
 {
-    buffer_finish(&request->answer);
+    buffer_finish(&request->body);
     free(request->path);
     free(request->query);
     free(request->host);
@@ -71,37 +82,15 @@ static void request_free(struct http_request *request)
     free(request);
 }
 
-/* Write the answer; the connection ends with it. libwebsockets 4.1 does not survive a body that was
- * pipelined behind another request (it reads the wrong bytes and never returns), so there is no
- * second request on a connection (docs/decisions.md). */
-static void request_finish(struct connection *conn)
-{
-    struct http_request *request = conn->request;
-    lws_write(conn->wsi, (unsigned char *)request->answer.at, request->answer.length,
-              LWS_WRITE_HTTP);
-    conn->request = NULL;
-    conn->ended = true;
-    request_free(request);
-    buffer_finish(&conn->in);
-}
-
 static void request_reply(struct request *base, int status, const char *content_type,
                           struct text body, const char *headers)
 {
     struct http_request *request = (struct http_request *)base;
-    struct connection *conn = request->conn;
-    if (!conn) {
-        request_free(request);
-        return;
-    }
-    request->answered = true;
-    answer_write(conn, &request->answer, status, content_type, body, headers, request->origin,
+    struct buffer answer = {0};
+    answer_write(request->server, &answer, status, content_type, body, headers, request->origin,
                  request->head);
-    if (request->in_dispatch)
-        return;
-    request_finish(conn);
-    lws_rx_flow_control(conn->wsi, 1); /* libwebsockets tells no writable while reading is off */
-    lws_callback_on_writable(conn->wsi);
+    exchange_answer(request->exchange, &answer);
+    request_free(request);
 }
 
 static char *header(struct lws *wsi, enum lws_token_indexes token)
@@ -198,23 +187,25 @@ static void allow_header(uint32_t methods, char *out, size_t size)
              methods & METHOD_DELETE ? ", DELETE" : "");
 }
 
-static int dispatch(struct http_request *request)
+/* The request is whole: it leaves libwebsockets, and goes to its route. */
+static int dispatch(struct connection *conn)
 {
-    struct connection *conn = request->conn;
+    struct http_request *request = conn->request;
     char allow[80];
-    bool options = false;
-    request->dispatched = request->in_dispatch = true;
-    request->request.body = (struct text){conn->in.at ? conn->in.at : "", conn->in.length};
-    lws_rx_flow_control(conn->wsi, 0); /* what comes next waits until this is answered */
-    if (request->body_status == 200)
-        options = true;
-    if (request->body_status && !options) {
-        request_reply_error(&request->request, request->body_status,
-                            request->body_status == 411   ? "Length required"
-                            : request->body_status == 413 ? "Body too large"
-                                                          : "Bad request");
-    } else if (options) {
+    int fd = connection_detach(conn);
+    if (fd < 0)
+        return -1;
+    conn->request = NULL;
+    request->exchange = exchange_open(conn->server, fd);
+    request->request.body =
+        (struct text){request->body.at ? request->body.at : "", request->body.length};
+    if (request->refusal == 200) {
         request_reply(&request->request, 200, "text/plain", text_of(""), NULL);
+    } else if (request->refusal) {
+        request_reply_error(&request->request, request->refusal,
+                            request->refusal == 411   ? "Length required"
+                            : request->refusal == 413 ? "Body too large"
+                                                      : "Bad request");
     } else if (!request->route) {
         request_reply_error(&request->request, 404, "Not found");
     } else if (!(request->route->methods & request->request.method)) {
@@ -224,11 +215,7 @@ static int dispatch(struct http_request *request)
     } else {
         request->route->handle(&request->request);
     }
-    request->in_dispatch = false;
-    if (!request->answered)
-        return 0;
-    request_finish(conn);
-    return -1;
+    return 0;
 }
 
 int http_on_request(struct connection *conn, const char *path, size_t length)
@@ -236,12 +223,11 @@ int http_on_request(struct connection *conn, const char *path, size_t length)
     struct lws *wsi = conn->wsi;
     const struct config *conf = server_pipeline(conn->server)->conf;
     bool options;
-    if (conn->ended || conn->request)
-        return -1;
+    if (conn->detached || conn->request) /* a second one on its heels */
+        return 0;
     struct http_request *request = xcalloc(1, sizeof *request);
     conn->request = request;
-    conn->in.length = 0;
-    request->conn = conn;
+    request->server = conn->server;
     request->path = xstrndup(path, length);
     request->host = header(wsi, WSI_TOKEN_HOST);
     request->origin = header(wsi, WSI_TOKEN_ORIGIN);
@@ -261,52 +247,40 @@ int http_on_request(struct connection *conn, const char *path, size_t length)
         route_find(server_routes(conn->server), request->request.path, &request->request.rest);
     int64_t expected = content_length(wsi);
     if (options)
-        request->body_status = 200;
+        request->refusal = 200;
     if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0)
-        request->body_status = 411;
+        request->refusal = 411;
     else if (expected == -2)
-        request->body_status = 400;
+        request->refusal = 400;
     else if (expected > conf->limits.body_bytes)
-        request->body_status = 413;
-    bool may_have_body = request->request.method != METHOD_GET && !options;
+        request->refusal = 413;
     /* A body that is not coming, or that we will not read, is not waited for. */
-    bool refused = request->body_status && request->body_status != 200;
-    return refused || !may_have_body || expected <= 0 ? dispatch(request) : 0;
+    bool body = request->request.method != METHOD_GET && !request->refusal && expected > 0;
+    return body ? 0 : dispatch(conn);
 }
 
 int http_on_body(struct connection *conn, const void *bytes, size_t length)
 {
     struct http_request *request = conn->request;
     const struct config *conf = server_pipeline(conn->server)->conf;
-    if (!request || request->dispatched)
+    if (!request)
         return 0;
-    if (conn->in.length + length > (size_t)conf->limits.body_bytes)
+    if (request->body.length + length > (size_t)conf->limits.body_bytes)
         return -1;
-    buffer_bytes(&conn->in, bytes, length);
+    buffer_bytes(&request->body, bytes, length);
     return 0;
 }
 
 int http_on_body_complete(struct connection *conn)
 {
-    return conn->request && !conn->request->dispatched ? dispatch(conn->request) : 0;
-}
-
-int http_on_writable(struct connection *conn)
-{
-    return conn->ended ? -1 : 0;
+    return conn->request ? dispatch(conn) : 0;
 }
 
 void http_on_closed(struct connection *conn)
 {
-    struct http_request *request = conn->request;
-    if (!request)
-        return;
+    if (conn->request)
+        request_free(conn->request);
     conn->request = NULL;
-    if (request->answered || !request->dispatched) {
-        request_free(request);
-        return;
-    }
-    request->conn = NULL; /* its route will answer nobody */
 }
 
 static void upgrade_refuse(struct connection *conn, int status, const char *err, const char *origin)
@@ -315,7 +289,8 @@ static void upgrade_refuse(struct connection *conn, int status, const char *err,
     buffer_text(&json, "{\"status\":\"error\",\"err\":");
     buffer_json_string(&json, text_of(err));
     buffer_text(&json, "}");
-    answer_write(conn, &answer, status, "application/json", (struct text){json.at, json.length},
+    answer_write(conn->server, &answer, status, "application/json",
+                 (struct text){json.at, json.length},
                  status == 426 ? "sec-websocket-version: 13\r\n" : NULL, origin, false);
     lws_write(conn->wsi, (unsigned char *)answer.at, answer.length, LWS_WRITE_HTTP);
     buffer_finish(&json);
@@ -343,7 +318,8 @@ int http_on_upgrade(struct connection *conn)
     } else if (!strcmp(path, "/pub")) {
         conn->kind = CONNECTION_PUBLISHER;
     } else if (!strcmp(path, "/ws") || !strncmp(path, "/ws/", 4)) {
-        if (subscriber_socket_accepts(conn, text_of(path), (struct text){query, query_length}, &err))
+        if (subscriber_socket_accepts(conn, text_of(path), (struct text){query, query_length},
+                                      &err))
             conn->kind = CONNECTION_SUBSCRIBER;
         else
             status = 400;

@@ -28,7 +28,7 @@ struct publisher { /* outlives its connection while the broker is asked for it *
 struct reply {
     struct list in_order;
     struct publisher *publisher;
-    char *id;       /* JSON */
+    char *id;           /* JSON */
     struct buffer json; /* empty until it is known */
 };
 
@@ -157,9 +157,10 @@ static void on_joined(void *arg, enum broker_status status, int64_t ban_ttl)
 static void on_join(struct publisher *publisher, const json_t *join, struct reply *reply)
 {
     const json_t *room = json_object_get(join, "room");
-    struct name *name = json_is_string(room) ? name_create((struct text){json_string_value(room),
-                                                                         json_string_length(room)})
-                                             : NULL;
+    struct name *name =
+        json_is_string(room)
+            ? name_create((struct text){json_string_value(room), json_string_length(room)})
+            : NULL;
     if (!name) {
         reply_error(reply, "Wrong format");
     } else if (!publisher->user) {
@@ -184,8 +185,8 @@ static void on_say(struct publisher *publisher, const json_t *say, struct reply 
 {
     const json_t *msg = json_object_get(say, "msg"), *cid = json_object_get(say, "cid");
     size_t max = (size_t)publisher->pipeline->conf->limits.message_bytes;
-    if (!json_is_string(msg) ||
-        (cid && (!json_is_string(cid) || !json_string_length(cid) || json_string_length(cid) > 64))) {
+    if (!json_is_string(msg) || (cid && (!json_is_string(cid) || !json_string_length(cid) ||
+                                         json_string_length(cid) > 64))) {
         reply_error(reply, "Wrong format");
     } else if (!publisher->room) {
         reply_error(reply, "Never joined a room");
@@ -215,7 +216,8 @@ void publisher_on_message(struct connection *conn, struct text message, bool bin
     struct reply *reply =
         reply_open(publisher, json_is_string(id) && json_string_length(id) > 64 ? NULL : id);
     bool has_id = json_is_number(id) || (json_is_string(id) && json_string_length(id) <= 64);
-    for (size_t i = 0; has_id && i < sizeof verbs / sizeof *verbs; i++) {
+    bool one_verb = json_object_size(request) == 2;
+    for (size_t i = 0; has_id && one_verb && i < sizeof verbs / sizeof *verbs; i++) {
         const json_t *argument = json_object_get(request, verbs[i].verb);
         if (!argument)
             continue;

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "config.h"
 #include "connection.h"
+#include "exchange.h"
 #include "frame.h"
 #include "log.h"
 #include "loop.h"
@@ -15,6 +16,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -25,7 +27,7 @@ struct server {
     const struct route *routes;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    struct list connections;
+    struct list connections, exchanges;
     size_t count, max;
     int listen_fd;
     ev_io acceptable;
@@ -71,10 +73,25 @@ bool server_origin_allowed(const struct server *server, const char *origin, char
     return false;
 }
 
+struct list *server_exchanges(struct server *server)
+{
+    return &server->exchanges;
+}
+
+void server_uncount(struct server *server)
+{
+    server->count--;
+    if (server->closing && !server->count && server->gone) {
+        server->gone(server->gone_arg);
+        server->gone = NULL;
+    }
+}
+
 /* ---- connections ---- */
 
 static void connection_free(struct connection *conn)
 {
+    struct server *server = conn->server;
     http_on_closed(conn);
     publisher_on_closed(conn);
     pipeline_leave(conn->server->pipeline, &conn->out);
@@ -83,6 +100,27 @@ static void connection_free(struct connection *conn)
     buffer_finish(&conn->in);
     free(conn->channels);
     free(conn);
+    server_uncount(server);
+}
+
+/* libwebsockets shuts a connection down that it closes in the ordinary way, but not one whose time
+ * is over: so the copy of the descriptor goes on. */
+static void connection_kill(struct connection *conn)
+{
+    lws_rx_flow_control(conn->wsi, 0);
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(conn->server->context); /* its timers run when it is woken */
+}
+
+int connection_detach(struct connection *conn)
+{
+    int fd = fcntl(lws_get_socket_fd(conn->wsi), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    conn->detached = true;
+    conn->server->count++; /* the exchange's */
+    connection_kill(conn);
+    return fd;
 }
 
 void connection_close(struct connection *conn, uint16_t code, const char *reason)
@@ -136,6 +174,7 @@ static struct connection *connection_open(struct server *server, struct lws *wsi
     conn->heard_ms = clock_mono_ms();
     subscriber_init(&conn->out, &websocket, (size_t)server->pipeline->conf->limits.queue_bytes);
     list_append(&server->connections, &conn->in_server);
+    server->count++;
     lws_set_opaque_user_data(wsi, conn);
     return conn;
 }
@@ -154,7 +193,8 @@ static void connection_upgraded(struct connection *conn)
 static int connection_on_writable(struct connection *conn)
 {
     if (conn->close_code) {
-        lws_close_reason(conn->wsi, conn->close_code, (unsigned char *)(uintptr_t)conn->close_reason,
+        lws_close_reason(conn->wsi, conn->close_code,
+                         (unsigned char *)(uintptr_t)conn->close_reason,
                          strlen(conn->close_reason));
         return -1;
     }
@@ -203,15 +243,13 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_HTTP:
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         if (!conn)
-            conn = connection_open(lws_context_user(lws_get_context(wsi)), wsi);
+            return -1;
         return reason == LWS_CALLBACK_HTTP ? http_on_request(conn, in, length)
                                            : http_on_upgrade(conn);
     case LWS_CALLBACK_HTTP_BODY:
         return conn ? http_on_body(conn, in, length) : -1;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         return conn ? http_on_body_complete(conn) : -1;
-    case LWS_CALLBACK_HTTP_WRITEABLE:
-        return conn ? http_on_writable(conn) : 0;
     case LWS_CALLBACK_ESTABLISHED:
         if (!conn)
             return -1;
@@ -227,29 +265,19 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return conn ? connection_on_writable(conn) : 0;
-    case LWS_CALLBACK_WSI_DESTROY: {
-        struct server *server = lws_context_user(lws_get_context(wsi));
+    case LWS_CALLBACK_WSI_DESTROY:
         if (conn) {
             lws_set_opaque_user_data(wsi, NULL);
             connection_free(conn);
         }
-        if (server && lws_get_vhost(wsi) == server->vhost && server->count)
-            server->count--;
-        if (server && server->closing && !server->count && server->gone) {
-            server->gone(server->gone_arg);
-            server->gone = NULL;
-        }
         return 0;
-    }
     default:
         return 0;
     }
 }
 
 static const struct lws_protocols protocols[] = {
-    {.name = "chatup",
-     .callback = on_event,
-     .rx_buffer_size = 1024},
+    {.name = "chatup", .callback = on_event, .rx_buffer_size = 1024},
     {.name = NULL},
 };
 
@@ -290,11 +318,13 @@ static void on_acceptable(struct ev_loop *ev, ev_io *io, int events)
             continue;
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        server->count++;
-        if (!lws_adopt_descriptor_vhost(server->vhost, LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET,
-                                        (lws_sock_file_fd_type){.sockfd = fd}, "chatup", NULL)) {
-            log_warn("a connection could not be taken over"); /* libwebsockets has closed it */
-        }
+        struct lws *wsi =
+            lws_adopt_descriptor_vhost(server->vhost, LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET,
+                                       (lws_sock_file_fd_type){.sockfd = fd}, "chatup", NULL);
+        if (wsi)
+            connection_open(server, wsi);
+        else /* libwebsockets has closed it */
+            log_warn("a connection could not be taken over");
     }
 }
 
@@ -306,22 +336,20 @@ static void connection_tick(struct connection *conn, int64_t now_ms)
     const struct config *conf = conn->server->pipeline->conf;
     if (!conn->established || conn->close_code)
         return;
-    if (conn->out.stalled_since_ms &&
-        now_ms - conn->out.stalled_since_ms > conf->limits.stall_ms) {
+    if (conn->out.stalled_since_ms && now_ms - conn->out.stalled_since_ms > conf->limits.stall_ms) {
         subscriber_close(&conn->out, CLOSE_TOO_SLOW);
         return;
     }
     int64_t silent_ms = now_ms - conn->heard_ms;
-    bool waits = conn->kind == CONNECTION_PUBLISHER ? !publisher_is_authenticated(conn)
-                                                    : !conn->subscribed;
+    bool waits =
+        conn->kind == CONNECTION_PUBLISHER ? !publisher_is_authenticated(conn) : !conn->subscribed;
     if (waits && silent_ms > conf->limits.request_ms)
         connection_close(conn, 1008,
                          conn->kind == CONNECTION_PUBLISHER ? "not authenticated in time"
                                                             : "no first frame in time");
     else if (silent_ms > conf->limits.idle_ms)
-        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-    else if (silent_ms > conf->limits.idle_ms / 2 && !conn->pinged &&
-             socket_writable(&conn->out)) {
+        connection_kill(conn);
+    else if (silent_ms > conf->limits.idle_ms / 2 && !conn->pinged && socket_writable(&conn->out)) {
         unsigned char frame[LWS_PRE + sizeof ping];
         memcpy(frame + LWS_PRE, ping, sizeof ping);
         conn->pinged = lws_write(conn->wsi, frame + LWS_PRE, sizeof ping, LWS_WRITE_RAW) >= 0;
@@ -333,7 +361,11 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
     struct server *server = timer->data;
     int64_t now_ms = clock_mono_ms();
     struct connection *conn, *after;
-    list_for_each_safe(conn, after, &server->connections, in_server) connection_tick(conn, now_ms);
+    list_for_each_safe (conn, after, &server->connections, in_server)
+        connection_tick(conn, now_ms);
+    struct exchange *exchange, *next;
+    list_for_each_safe (exchange, next, &server->exchanges, in_server)
+        exchange_tick(exchange, now_ms);
     if (!server->closing && !ev_is_active(&server->acceptable))
         ev_io_start(ev, &server->acceptable);
     lws_cancel_service(server->context);
@@ -359,6 +391,7 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
     server->listen_fd = listen_fd;
     server->max = (size_t)(conf->limits.connections + conf->threads - 1) / (size_t)conf->threads;
     list_init(&server->connections);
+    list_init(&server->exchanges);
     lws_set_log_level(LLL_ERR, lws_log);
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -405,13 +438,15 @@ void server_close(struct server *server, void (*gone)(void *arg), void *arg)
     server->gone = gone;
     server->gone_arg = arg;
     struct connection *conn, *after;
-    list_for_each_safe(conn, after, &server->connections, in_server)
-    {
+    list_for_each_safe (conn, after, &server->connections, in_server) {
         if (conn->established)
             connection_close(conn, 1001, "going away");
-        else if (!conn->request)
-            lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        else
+            connection_kill(conn);
     }
+    struct exchange *exchange, *next;
+    list_for_each_safe (exchange, next, &server->exchanges, in_server)
+        exchange_end(exchange);
 }
 
 void server_destroy(struct server *server)
@@ -422,6 +457,11 @@ void server_destroy(struct server *server)
     ev_io_stop(ev, &server->acceptable);
     ev_timer_stop(ev, &server->tick);
     server->gone = NULL;
+    while (!list_empty(&server->exchanges)) { /* nobody will answer them any more */
+        struct exchange *exchange = list_entry(server->exchanges.next, struct exchange, in_server);
+        exchange->answered = true;
+        exchange_end(exchange);
+    }
     if (server->context)
         lws_context_destroy(server->context);
     close(server->listen_fd);

@@ -29,6 +29,9 @@ void server_destroy(struct server *server);
 /* ---- for the files of net/ ---- */
 struct pipeline *server_pipeline(const struct server *server);
 const struct route *server_routes(const struct server *server);
+struct list *server_exchanges(struct server *server);
+/* A connection is gone, or what was left of it. */
+void server_uncount(struct server *server);
 /* Whether a request from that page may be answered, and what Access-Control-Allow-Origin says
  * ("" for nothing). origin: absent when the header is. */
 bool server_origin_allowed(const struct server *server, const char *origin, char *out, size_t size);

@@ -15,12 +15,12 @@ enum method { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_DELETE = 8
 
 struct request {
     struct pipeline *pipeline;
-    uint32_t method;            /* enum method */
-    struct text path;           /* decoded by libwebsockets: "/join/lobby" */
-    struct text rest;           /* behind the route's own path: "lobby", "" */
-    struct text query;          /* decoded arguments, joined by NUL bytes: "limit=5\0skip=10" */
+    uint32_t method;   /* enum method */
+    struct text path;  /* decoded by libwebsockets: "/join/lobby" */
+    struct text rest;  /* behind the route's own path: "lobby", "" */
+    struct text query; /* decoded arguments, joined by NUL bytes: "limit=5\0skip=10" */
     struct text body;
-    struct text host;           /* the Host header; may be empty */
+    struct text host; /* the Host header; may be empty */
     struct text idempotency_key;
     /* Copies. headers: further ones, "name: value\r\n…", or NULL. */
     void (*reply)(struct request *request, int status, const char *content_type, struct text body,
@@ -38,7 +38,7 @@ struct name *request_channel(struct request *request);
 struct json_t *request_signed_array(struct request *request);
 
 struct route {
-    const char *path;  /* "/join" matches "/join" and "/join/…"; exact when no_rest */
+    const char *path; /* "/join" matches "/join" and "/join/…"; exact when no_rest */
     uint32_t methods;
     bool no_rest;
     void (*handle)(struct request *request);

@@ -31,11 +31,12 @@ struct chatup_text {
 
 /* What a hook answers. Anything else counts as CHATUP_FAULT. */
 enum chatup_verdict {
-    CHATUP_ACCEPT = 0,  /* go on to the next plugin, with the edits staged so far */
-    CHATUP_REJECT = 1,  /* ends here; the sender gets the plugin's reply, else "rejected" */
-    CHATUP_CONSUME = 2, /* ends here; the sender gets ok or the plugin's reply; nothing is published */
-    CHATUP_DEFER = 3,   /* reserved: to answer later. In draft 1 it counts as a fault */
-    CHATUP_FAULT = 4    /* the plugin failed: its edits are dropped, on_error of the YAML decides */
+    CHATUP_ACCEPT = 0, /* go on to the next plugin, with the edits staged so far */
+    CHATUP_REJECT = 1, /* ends here; the sender gets the plugin's reply, else "rejected" */
+    CHATUP_CONSUME =
+        2, /* ends here; the sender gets ok or the plugin's reply; nothing is published */
+    CHATUP_DEFER = 3, /* reserved: to answer later. In draft 1 it counts as a fault */
+    CHATUP_FAULT = 4  /* the plugin failed: its edits are dropped, on_error of the YAML decides */
 };
 
 /* ---- message_in: before a message is stored ---- */
@@ -61,7 +62,7 @@ struct chatup_event {
 struct chatup_message {
     uint32_t size;
     uint32_t flags;
-    uint64_t offset; /* 0: join and leave */
+    uint64_t offset;                                             /* 0: join and leave */
     struct chatup_text room, id, sub, name, user, msg, ev, data; /* as above */
     int64_t time_ms;
 };
@@ -83,7 +84,7 @@ enum chatup_access {
 
 struct chatup_request {
     uint32_t size;
-    uint32_t method; /* one of the above */
+    uint32_t method;          /* one of the above */
     struct chatup_text path;  /* behind /plugin/<name>: "" or "/…" */
     struct chatup_text query; /* raw, without "?" */
     struct chatup_text body;
@@ -91,16 +92,16 @@ struct chatup_request {
 
 struct chatup_response { /* zeroed by the host before the call; the host copies what it points to */
     uint32_t size;
-    int32_t status;                 /* 0: 200 */
+    int32_t status;                  /* 0: 200 */
     struct chatup_text content_type; /* absent: application/json */
     struct chatup_text body;         /* must stay valid until the shard's next call */
 };
 
 struct chatup_route {
-    uint32_t methods;   /* or-ed */
-    int32_t access;     /* enum chatup_access */
-    const char *path;   /* behind /plugin/<name>: "" or "/token"; matched exactly */
-    uint32_t max_body;  /* bytes; larger ones are answered 413. 0: limits.body_bytes of the YAML */
+    uint32_t methods;  /* or-ed */
+    int32_t access;    /* enum chatup_access */
+    const char *path;  /* behind /plugin/<name>: "" or "/token"; matched exactly */
+    uint32_t max_body; /* bytes; larger ones are answered 413. 0: limits.body_bytes of the YAML */
     /* CHATUP_ACCEPT: response is sent. Any other value: 500, counted as a fault. */
     int32_t (*handle)(void *shard, const struct chatup_request *request,
                       struct chatup_response *response);
@@ -157,7 +158,7 @@ struct chatup_host {
 /* ---- the plugin ---- */
 
 struct chatup_plugin {
-    uint32_t size; /* sizeof (struct chatup_plugin) */
+    uint32_t size;  /* sizeof (struct chatup_plugin) */
     uint32_t flags; /* 0 */
     const char *name, *version, *summary;
     const struct chatup_option *options; /* option_count of them */
