@@ -135,6 +135,15 @@ static struct home_room *room_open(struct embedded *owner, struct name *name)
     return room;
 }
 
+static void room_await(struct home_room *room, struct errand *errand)
+{
+    struct letter **end = &room->waiting;
+    while (*end)
+        end = &(*end)->next;
+    errand->letter.next = NULL;
+    *end = &errand->letter;
+}
+
 /* The room, ready to be used; NULL if the letter has been dealt with: it waits for the room to be
  * loaded and is delivered again, or status is set and it must go home (*refused). */
 static struct home_room *room_for(struct errand *errand, bool *refused)
@@ -152,11 +161,7 @@ static struct home_room *room_for(struct errand *errand, bool *refused)
                        clock_wall_ms() - errand->owner->home->conf->history.expire_ms);
         return room;
     }
-    struct letter **end = &room->waiting;
-    while (*end)
-        end = &(*end)->next;
-    errand->letter.next = NULL;
-    *end = &errand->letter;
+    room_await(room, errand);
     return NULL;
 }
 
@@ -410,7 +415,10 @@ static void publish_stored(struct letter *letter)
     room->in_flight--;
     if (errand->status != BROKER_OK)
         generation_end(errand->owner, errand->generation);
-    else if (publish->message) /* a repetition has none: it waited for the first one's commit */
+    if (!publish->message) /* a repetition: it waited for the first one's commit, not for its own */
+        errand->status = publish->result.at.offset <= room->announced ? BROKER_OK
+                                                                      : BROKER_UNAVAILABLE;
+    else if (errand->status == BROKER_OK)
         announce_stored(errand->owner, room, publish->message);
     go_home(errand, errand->status, publish_home);
 }
@@ -662,10 +670,20 @@ struct leave {
     char member[37];
 };
 
+static void leave_failed(struct letter *letter)
+{
+    errand_free((struct errand *)letter);
+}
+
 static void leave_at_owner(struct letter *letter)
 {
     struct leave *leave = (struct leave *)letter;
     struct home_room *room = room_find(leave->errand.owner, leave->errand.room);
+    leave->errand.back = leave_failed;
+    if (room && !room->ready) { /* behind its join, which waits too */
+        room_await(room, &leave->errand);
+        return;
+    }
     struct member *member = room ? members_find(&room->members, leave->member) : NULL;
     if (member) {
         announce_presence(leave->errand.owner, room, member, "leave");

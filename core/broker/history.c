@@ -46,7 +46,8 @@ void history_ban(struct history *history, const struct ban *ban)
     for (uint32_t i = 0; i < history->count; i++) {
         struct message **at = slot(history, i);
         struct text said_by = ban->kind == BAN_SUB ? (*at)->fields.sub : (*at)->fields.name;
-        if ((*at)->removed || !text_equal(said_by, ban_who(ban)))
+        bool notice = text_is((*at)->fields.ev, "rmUserMsg"); /* who banned whom stays */
+        if ((*at)->removed || notice || !text_equal(said_by, ban_who(ban)))
             continue;
         struct message *tombstone = message_tombstone(*at);
         message_unref(*at);

@@ -17,7 +17,7 @@ struct history { /* zero-initialised is empty */
 void history_add(struct history *history, struct message *message, uint32_t max);
 /* Drop what is older than that. */
 void history_expire(struct history *history, int64_t before_ms);
-/* Empty what the banned one said. */
+/* Empty what the banned one said; who they had banned themselves stays. */
 void history_ban(struct history *history, const struct ban *ban);
 /* A new array of new references to all after offset, oldest first; *count_out of them; NULL if
  * none. */

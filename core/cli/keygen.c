@@ -125,9 +125,10 @@ static void next_steps_print(const struct keygen *keygen, const char *sign_with,
     char *check_path = realpath(check_with, NULL);
     printf("In chatup.yaml, so that the server believes tokens signed with it:\n"
            "\n"
-           "keys:\n"
-           "  - algorithm: %s\n"
-           "    file: %s\n"
+           "jwt:\n"
+           "  keys:\n"
+           "    - algorithm: %s\n"
+           "      file: %s\n"
            "\n"
            "Keep %s secret. A token for a first try:\n"
            "\n"

@@ -221,13 +221,11 @@ START_TEST(the_page_is_served_with_a_policy)
     static const char *const heads[] = {"/", "/stats/lobby", "/messages/lobby"};
     for (size_t i = 0; i < COUNT_OF(heads); i++) {
         struct stream *stream = stream_open(server->port, 0);
-        char *request = textf("%s%s", http_text(server, "HEAD", heads[i], NULL, NULL),
-                              http_text(server, "GET", "/stats/x", NULL, NULL));
+        char *request = http_text(server, "HEAD", heads[i], NULL, NULL);
         stream_send(stream, request, strlen(request));
         struct http_answer *answer = http_receive(stream, true, deadline_in(10));
         ck_assert_msg(answer && answer->status == 200, "HEAD %s", heads[i]);
-        answer = http_receive(stream, false, deadline_in(10)); /* so there was no body */
-        ck_assert_msg(answer && answer->status == 200 && answer->json, "after HEAD %s", heads[i]);
+        ck_assert(stream_is_closed_by(stream, deadline_in(10))); /* so there was no body */
         stream_cut(stream);
     }
 }

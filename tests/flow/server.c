@@ -59,6 +59,7 @@ static void child_exec(const char *const *argv, int out, const char *err_path)
     signal(SIGXFSZ, SIG_IGN); /* server_disk_full: an error of write(), not the end */
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
+    setenv("ASAN_OPTIONS", "detect_leaks=1", 1); /* of the server: the tests themselves may leak */
     execv(argv[0], (char *const *)(uintptr_t)argv);
     perror(argv[0]);
     _exit(127);
