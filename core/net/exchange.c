@@ -22,6 +22,7 @@ static void exchange_free(struct exchange *exchange)
     struct server *server = exchange->server;
     ev_io_stop(ev_of(exchange), &exchange->readable);
     ev_io_stop(ev_of(exchange), &exchange->writable);
+    loop_forget_fd(server_pipeline(server)->loop, exchange->readable.fd);
     close(exchange->readable.fd);
     list_remove(&exchange->in_server);
     buffer_finish(&exchange->answer);

@@ -117,6 +117,7 @@ int connection_detach(struct connection *conn)
     int fd = dup(lws_get_socket_fd(conn->wsi)); /* dup: ThreadSanitizer follows it, not fcntl */
     if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC))
         return -1;
+    loop_forget_fd(conn->server->pipeline->loop, lws_get_socket_fd(conn->wsi));
     conn->detached = true;
     conn->server->count++; /* the exchange's */
     connection_kill(conn);
