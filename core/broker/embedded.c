@@ -416,8 +416,8 @@ static void publish_stored(struct letter *letter)
     if (errand->status != BROKER_OK)
         generation_end(errand->owner, errand->generation);
     if (!publish->message) /* a repetition: it waited for the first one's commit, not for its own */
-        errand->status = publish->result.at.offset <= room->announced ? BROKER_OK
-                                                                      : BROKER_UNAVAILABLE;
+        errand->status =
+            publish->result.at.offset <= room->announced ? BROKER_OK : BROKER_UNAVAILABLE;
     else if (errand->status == BROKER_OK)
         announce_stored(errand->owner, room, publish->message);
     go_home(errand, errand->status, publish_home);
