@@ -62,7 +62,8 @@ static struct frame *encode(void *arg, struct room *room, struct message *const 
 {
     char text[120] = "";
     for (size_t i = 0; i < count; i++) {
-        strncat(text, i ? "," : "", 1);
+        if (i)
+            strcat(text, ",");
         strncat(text, messages[i]->fields.msg.at, messages[i]->fields.msg.length);
     }
     if (!strcmp(text, "nothing"))
