@@ -65,8 +65,9 @@ static void own_take(struct loop *loop)
 static void on_wake(struct ev_loop *ev, ev_async *wake, int events)
 {
     struct loop *loop = wake->data;
+    bool stopping = atomic_load(&loop->stopping); /* first: what was posted before is there then */
     inbox_take(loop);
-    if (atomic_load(&loop->stopping))
+    if (stopping)
         ev_break(ev, EVBREAK_ALL);
 }
 
