@@ -84,12 +84,15 @@ static void worker_stop(struct worker *worker)
 static void worker_destroy(struct worker *worker)
 {
     for (size_t i = 0; i < worker->count && worker->servers; i++)
-        server_destroy(worker->servers[i]);
+        if (worker->servers[i])
+            server_end(worker->servers[i]);
     for (bool any = worker->home != NULL; any;) { /* what the last clients set in motion */
         any = embedded_drain(worker->home);
         for (size_t i = 0; i < worker->count; i++)
             any |= loop_drain(worker->loops[i]);
     }
+    for (size_t i = 0; i < worker->count && worker->servers; i++)
+        server_destroy(worker->servers[i]);
     for (size_t i = 0; i < worker->count && worker->pipelines; i++)
         if (worker->pipelines[i].rooms)
             pipeline_finish(&worker->pipelines[i]);

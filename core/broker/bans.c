@@ -78,6 +78,13 @@ void bans_put(struct bans *bans, struct ban *ban)
     table_add(&bans->table, &entry->link, key_hash(&key));
 }
 
+void bans_drop(struct bans *bans, const struct ban *ban)
+{
+    struct entry *entry = bans_find(bans, &(struct key){ban->room, ban->kind, ban_who(ban)});
+    if (entry && entry->ban == ban)
+        entry_drop(bans, entry);
+}
+
 static int64_t key_ttl(const struct bans *bans, const struct key *key, int64_t now_ms)
 {
     struct entry *entry = key->who.length ? bans_find(bans, key) : NULL;

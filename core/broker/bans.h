@@ -33,6 +33,8 @@ struct bans {
 
 /* The latest one for a person and room is the one that counts. Refs it. */
 void bans_put(struct bans *bans, struct ban *ban);
+/* Take it out, unless a later one has taken its place. */
+void bans_drop(struct bans *bans, const struct ban *ban);
 /* How long that person is still banned there, by sub or by name, in seconds, rounded up;
  * BAN_FOR_EVER; 0: not banned. */
 int64_t bans_ttl(const struct bans *bans, const struct name *room, struct text sub,

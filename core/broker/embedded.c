@@ -41,8 +41,11 @@ static void room_sweep(struct table_link *link, void *arg)
         return;
     if (!owner->home->store) { /* there is no other copy: it lives as long as its messages */
         history_expire(&room->history, clock_wall_ms() - owner->home->conf->history.expire_ms);
-        if (room->history.count)
+        answers_expire(&room->answers, clock_wall_ms() - owner->home->conf->limits.dedupe_ms);
+        if (room->history.count || room->answers.table.count)
             return;
+        if (owner->offset_floor < room->offset) /* never given twice in the epoch */
+            owner->offset_floor = room->offset;
     }
     table_remove(&owner->rooms, link);
     home_room_destroy(room);
@@ -146,6 +149,7 @@ void embedded_close(struct embedded_home *home)
         table_walk(&loop->rooms, room_free, &loop->rooms);
         table_finish(&loop->rooms);
         bans_finish(&loop->bans);
+        bans_finish(&loop->bans_on_their_way);
     }
     loop_destroy(home->store_loop);
     store_close(home->store);

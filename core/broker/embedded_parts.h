@@ -17,10 +17,12 @@ struct embedded {         /* one loop's handle, and its rooms */
     struct embedded_home *home;
     struct loop *loop;
     uint32_t index;
-    struct table rooms;         /* those this loop owns */
-    struct bans bans;           /* all of them, everywhere */
-    uint64_t generation;        /* of what this owner numbers; a failed commit ends it */
-    uint64_t failed_generation; /* the store's thread only */
+    struct table rooms;            /* those this loop owns */
+    struct bans bans;              /* all of them, everywhere */
+    struct bans bans_on_their_way; /* not durable yet; they hold already for what is numbered */
+    uint64_t offset_floor;         /* without a store: what forgotten rooms have used */
+    uint64_t generation;           /* of what this owner numbers; a failed commit ends it */
+    uint64_t failed_generation;    /* the store's thread only */
     int64_t swept_ms;
     ev_timer sweep;
 };

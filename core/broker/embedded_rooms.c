@@ -82,6 +82,8 @@ static struct home_room *room_open(struct embedded *owner, struct name *name)
     table_add(&owner->rooms, &room->link, name->hash);
     room->used_ms = clock_mono_ms();
     room->ready = !owner->home->store;
+    if (room->ready)
+        room->offset = room->announced = owner->offset_floor;
     if (!room->ready) {
         struct load *load = errand_create(&owner->broker, name, sizeof *load);
         load->errand.back = load_arrives;

@@ -64,6 +64,15 @@ static void publish_at_store(struct letter *letter)
         store_batch_failed(publish->errand.owner->home, &err);
 }
 
+/* A ban holds for what is numbered after it, also while it is not stored yet: what slipped in
+ * between would stay in the history. */
+static int64_t ban_ttl_at_owner(const struct embedded *owner, const struct name *room,
+                                struct text sub, struct text name, int64_t now_ms)
+{
+    int64_t ttl = bans_ttl(&owner->bans, room, sub, name, now_ms);
+    return ttl ? ttl : bans_ttl(&owner->bans_on_their_way, room, sub, name, now_ms);
+}
+
 static void publish_at_owner(struct letter *letter)
 {
     struct publish *publish = (struct publish *)letter;
@@ -89,9 +98,11 @@ static void publish_at_owner(struct letter *letter)
         publish->message = NULL;
     } else {
         /* The loop that took it checked already; a ban may have overtaken it on the way here. */
-        if (publish->check_ban &&
-            (publish->result.ban_ttl =
-                 bans_ttl(&owner->bans, errand->room, fields->sub, fields->name, now_ms))) {
+        int64_t ttl = !publish->check_ban ? 0
+                                          : ban_ttl_at_owner(owner, errand->room, fields->sub,
+                                                             fields->name, now_ms);
+        if (ttl) {
+            publish->result.ban_ttl = ttl;
             errand_go_home(errand, BROKER_BANNED, publish_home);
             return;
         }
@@ -170,6 +181,7 @@ static void ban_stored(struct letter *letter)
         return;
     }
     room->in_flight--;
+    bans_drop(&owner->bans_on_their_way, ban->ban);
     if (errand->status == BROKER_OK) {
         bans_put(&owner->bans, ban->ban); /* the owner decides; the others follow */
         for (size_t i = 0; i < owner->home->count; i++) {
@@ -213,6 +225,7 @@ static void ban_at_owner(struct letter *letter)
         return;
     }
     ban->notice->offset = ++room->offset;
+    bans_put(&errand->owner->bans_on_their_way, ban->ban);
     errand_to_store(errand, room, ban_at_store, ban_stored);
 }
 

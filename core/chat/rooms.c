@@ -91,7 +91,8 @@ static void on_turn_end(void *arg)
     while (!list_empty(&rooms->changed)) {
         struct room *room = list_entry(rooms->changed.next, struct room, changed);
         list_remove(&room->changed);
-        rooms->up.count_changed(rooms->up.arg, room, room->member_count);
+        if (room->member_count || !room->awaited) /* 0 means that nobody listens: not yet so */
+            rooms->up.count_changed(rooms->up.arg, room, room->member_count);
     }
 }
 
@@ -157,6 +158,8 @@ bool rooms_admit(struct rooms *rooms, struct membership *member, uint64_t offset
     if (subscriber_send(member->sub, first) == QUEUE_FULL)
         subscriber_close(member->sub, CLOSE_TOO_SLOW);
     gap_timer_set(rooms, clock_mono_ms());
+    if (member->sub->state == SUBSCRIBER_OPEN)
+        member->sub->socket->admitted(member->sub);
     return true;
 }
 

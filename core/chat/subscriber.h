@@ -19,6 +19,8 @@ struct subscriber_socket { /* what a transport does for a subscriber */
     bool (*write)(struct subscriber *sub, const struct frame *frame);
     /* Call subscriber_on_writable when the kernel has taken everything. */
     void (*want_writable)(struct subscriber *sub);
+    /* The first frame of one of its rooms was sent. */
+    void (*admitted)(struct subscriber *sub);
     /* End it after this turn of the loop, not now: somebody may be walking over it. */
     void (*close)(struct subscriber *sub, enum close_reason why);
 };

@@ -21,6 +21,7 @@ struct connection {
     struct subscriber out; /* what is on its way to a websocket */
     struct buffer in;      /* a websocket message, as far as it has come */
     int64_t heard_ms;      /* monotonic: of the last sign of life */
+    int64_t opened_ms;     /* monotonic: of the upgrade */
     bool pinged;
     uint16_t close_code; /* 0: it stays open */
     const char *close_reason;
@@ -30,6 +31,9 @@ struct connection {
     char *channels; /* SUBSCRIBER: what it asked for, JSON, until it is established; NULL: the
                      * first frame says */
     bool subscribed;
+    struct wish *wishes; /* SUBSCRIBER: rooms still to be subscribed to, from next_wish on */
+    size_t wish_count, next_wish;
+    bool admission_awaited;
 };
 
 /* End a websocket after this turn, with that code; what is queued is dropped. */
@@ -51,6 +55,9 @@ int http_on_upgrade(struct connection *conn);
 bool subscriber_socket_accepts(struct connection *conn, struct text path, struct text query,
                                const char **err);
 void subscriber_socket_on_open(struct connection *conn);
+/* Something of what was asked for was sent: on with the next channel, if the socket keeps up. */
+void subscriber_socket_continue(struct connection *conn);
+void subscriber_socket_on_closed(struct connection *conn);
 void subscriber_socket_on_message(struct connection *conn, struct text message);
 
 /* ---- publisher.c ---- */

@@ -94,6 +94,7 @@ static void connection_free(struct connection *conn)
     struct server *server = conn->server;
     http_on_closed(conn);
     publisher_on_closed(conn);
+    subscriber_socket_on_closed(conn);
     pipeline_leave(conn->server->pipeline, &conn->out);
     subscriber_finish(&conn->out);
     list_remove(&conn->in_server);
@@ -156,6 +157,13 @@ static void socket_want_writable(struct subscriber *out)
     lws_callback_on_writable(connection_of(out)->wsi);
 }
 
+static void socket_admitted(struct subscriber *out)
+{
+    struct connection *conn = connection_of(out);
+    conn->admission_awaited = false;
+    subscriber_socket_continue(conn);
+}
+
 static void socket_close(struct subscriber *out, enum close_reason why)
 {
     static const char *const reasons[] = {[CLOSE_TOO_SLOW] = "too slow",
@@ -164,8 +172,8 @@ static void socket_close(struct subscriber *out, enum close_reason why)
     connection_close(connection_of(out), 1013, reasons[why]);
 }
 
-static const struct subscriber_socket websocket = {socket_writable, socket_write,
-                                                   socket_want_writable, socket_close};
+static const struct subscriber_socket websocket = {
+    socket_writable, socket_write, socket_want_writable, socket_admitted, socket_close};
 
 static struct connection *connection_open(struct server *server, struct lws *wsi)
 {
@@ -183,6 +191,7 @@ static struct connection *connection_open(struct server *server, struct lws *wsi
 static void connection_upgraded(struct connection *conn)
 {
     conn->established = true;
+    conn->opened_ms = clock_mono_ms();
     if (conn->kind == CONNECTION_PUBLISHER)
         publisher_on_open(conn);
     else
@@ -200,6 +209,7 @@ static int connection_on_writable(struct connection *conn)
         return -1;
     }
     subscriber_on_writable(&conn->out, clock_mono_ms());
+    subscriber_socket_continue(conn);
     return 0;
 }
 
@@ -307,7 +317,8 @@ static void on_acceptable(struct ev_loop *ev, ev_io *io, int events)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) { /* the tick starts it again */
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                /* It would be told again at once; the tick starts it. */
                 ev_io_stop(ev, io);
                 log_error("accept: %s; raise the limit of open files or lower limits.connections",
                           strerror(errno));
@@ -344,7 +355,7 @@ static void connection_tick(struct connection *conn, int64_t now_ms)
     int64_t silent_ms = now_ms - conn->heard_ms;
     bool waits =
         conn->kind == CONNECTION_PUBLISHER ? !publisher_is_authenticated(conn) : !conn->subscribed;
-    if (waits && silent_ms > conf->limits.request_ms)
+    if (waits && now_ms - conn->opened_ms > conf->limits.request_ms)
         connection_close(conn, 1008,
                          conn->kind == CONNECTION_PUBLISHER ? "not authenticated in time"
                                                             : "no first frame in time");
@@ -450,21 +461,27 @@ void server_close(struct server *server, void (*gone)(void *arg), void *arg)
         exchange_end(exchange);
 }
 
-void server_destroy(struct server *server)
+void server_end(struct server *server)
 {
-    if (!server)
-        return;
     struct ev_loop *ev = loop_ev(server->pipeline->loop);
     ev_io_stop(ev, &server->acceptable);
     ev_timer_stop(ev, &server->tick);
     server->gone = NULL;
-    while (!list_empty(&server->exchanges)) { /* nobody will answer them any more */
-        struct exchange *exchange = list_entry(server->exchanges.next, struct exchange, in_server);
-        exchange->answered = true;
-        exchange_end(exchange);
-    }
     if (server->context)
         lws_context_destroy(server->context);
+    server->context = NULL;
+}
+
+void server_destroy(struct server *server)
+{
+    if (!server)
+        return;
+    server_end(server);
+    struct exchange *exchange, *next;
+    list_for_each_safe (exchange, next, &server->exchanges, in_server) {
+        exchange->answered = true; /* nobody will any more */
+        exchange_end(exchange);
+    }
     close(server->listen_fd);
     free(server);
 }

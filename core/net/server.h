@@ -23,7 +23,9 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
                              struct error *err);
 /* Accept nobody, tell everybody to go (1001), and call gone once nobody is left. */
 void server_close(struct server *server, void (*gone)(void *arg), void *arg);
-/* After the loop has ended. */
+/* After the loop has ended: let go of all clients. Requests under way may still be answered, until
+ * server_destroy. */
+void server_end(struct server *server);
 void server_destroy(struct server *server);
 
 /* ---- for the files of net/ ---- */

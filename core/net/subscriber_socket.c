@@ -150,10 +150,35 @@ static void subscribe(struct connection *conn, const json_t *channels)
         return;
     }
     conn->subscribed = true;
-    for (size_t i = 0; i < count; i++)
-        pipeline_subscribe(server_pipeline(conn->server), &conn->out, wishes[i].room,
-                           &wishes[i].since);
-    wishes_free(wishes, count);
+    conn->wishes = wishes;
+    conn->wish_count = count;
+    subscriber_socket_continue(conn);
+}
+
+/* One channel after the other: the histories of many at once would not fit into the queue of a
+ * reader that is quick enough. */
+void subscriber_socket_continue(struct connection *conn)
+{
+    if (!conn->wishes || conn->admission_awaited || conn->out.state != SUBSCRIBER_OPEN)
+        return;
+    if (conn->next_wish == conn->wish_count) {
+        subscriber_socket_on_closed(conn); /* done: an idle reader keeps none of it */
+        return;
+    }
+    if (conn->out.queued || !conn->out.socket->writable(&conn->out)) {
+        conn->out.socket->want_writable(&conn->out);
+        return;
+    }
+    struct wish *wish = &conn->wishes[conn->next_wish++];
+    conn->admission_awaited = true;
+    pipeline_subscribe(server_pipeline(conn->server), &conn->out, wish->room, &wish->since);
+}
+
+void subscriber_socket_on_closed(struct connection *conn)
+{
+    if (conn->wishes)
+        wishes_free(conn->wishes, conn->wish_count);
+    conn->wishes = NULL;
 }
 
 void subscriber_socket_on_open(struct connection *conn)

@@ -54,8 +54,13 @@ static void reader_close(struct subscriber *sub, enum close_reason why)
     reader->why = why;
 }
 
-static const struct subscriber_socket reader_socket = {reader_writable, reader_write,
-                                                       reader_want_writable, reader_close};
+static void reader_admitted(struct subscriber *sub)
+{
+    (void)sub;
+}
+
+static const struct subscriber_socket reader_socket = {
+    reader_writable, reader_write, reader_want_writable, reader_admitted, reader_close};
 
 static struct frame *encode(void *arg, struct room *room, struct message *const *messages,
                             size_t count)
