@@ -348,6 +348,33 @@ START_TEST(who_does_not_speak_up_in_time_is_closed)
 }
 END_TEST
 
+START_TEST(noise_does_not_put_off_the_time_to_speak_up)
+{
+    struct server *server = server_start(.yaml = "limits:\n  request: 300ms\n");
+    struct publisher *noisy = publisher_connect(server);
+    while (publisher_ask(noisy, "nothing", json_true())) /* answered, until it is closed */
+        ;
+    ck_assert(server_is_alive(server));
+}
+END_TEST
+
+START_TEST(histories_of_several_channels_reach_who_reads_them)
+{
+    struct server *server =
+        server_start(.yaml = "limits:\n  queue_bytes: 64KiB\n  message_bytes: 32KiB\n");
+    static const char *const rooms[] = {"a", "b", "c"};
+    char *text = textf("%030000d", 0);
+    for (size_t i = 0; i < 3; i++) {
+        struct publisher *ann = publisher_enter(server, "Ann", rooms[i]);
+        for (int n = 0; n < 20; n++)
+            publisher_say_ok(ann, text);
+    }
+    struct reader *reader = reader_open_query(server, json_pack("[s,s,s]", "a", "b", "c"));
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_uint_eq(json_array_size(reader_account(reader, rooms[i])->messages), 20);
+}
+END_TEST
+
 START_TEST(there_are_no_more_rooms_than_configured)
 {
     struct server *server = server_start(.yaml = "limits:\n  rooms: 2\n");
@@ -603,7 +630,9 @@ FLOW_MAIN("chat", each_room_gets_its_own_messages_only, a_message_has_the_shape_
           the_history_keeps_as_many_as_configured, auth_has_its_errors,
           join_and_say_have_their_errors, what_is_no_request_is_answered_and_does_no_harm,
           frames_may_come_in_pieces_and_are_refused_when_wrong,
-          who_does_not_speak_up_in_time_is_closed, there_are_no_more_rooms_than_configured,
+          who_does_not_speak_up_in_time_is_closed, noise_does_not_put_off_the_time_to_speak_up,
+          histories_of_several_channels_reach_who_reads_them,
+          there_are_no_more_rooms_than_configured,
           what_cannot_be_stored_is_unavailable_and_not_published,
           replies_and_messages_keep_the_order_of_the_says, a_repeated_client_id_is_one_message,
           join_and_leave_are_events_that_are_not_stored, stats_count_connections_and_people,

@@ -84,6 +84,27 @@ START_TEST(a_ban_by_name_silences_and_removes)
 }
 END_TEST
 
+START_TEST(what_is_said_while_a_ban_is_stored_does_not_stay)
+{
+    struct server *server = server_start(.threads = 2, .yaml = "limits:\n  pending_says: 1000\n");
+    for (int round = 0; round < 10; round++) {
+        char *room = textf("room %d", round);
+        struct publisher *mallory = publisher_enter(server, "mallory", room);
+        for (int i = 0; i < 300; i++) /* many of them are under way when the ban comes */
+            publisher_send_say(mallory, "m", NULL);
+        ban(server, textf("[{\"name\":\"mallory\",\"channel\":\"%s\"}]", room));
+        int64_t last = publisher_send_say(mallory, "m", NULL);
+        while (get_int(publisher_receive(mallory), "id") != last)
+            ; /* then all that are stored are announced */
+        json_t *message;
+        size_t i;
+        json_array_foreach(http_get(server, textf("/messages?channel=room%%20%d", round))->json, i,
+                           message) ck_assert_str_eq(get_string(message, "ev"), "rmUserMsg");
+        publisher_cut(mallory);
+    }
+}
+END_TEST
+
 START_TEST(a_ban_by_sub_is_of_one_person)
 {
     struct server *server = server_start();
@@ -264,6 +285,7 @@ START_TEST(the_tokens_of_the_original_work)
 }
 END_TEST
 
-FLOW_MAIN("ban", a_ban_by_name_silences_and_removes, a_ban_by_sub_is_of_one_person, a_ban_ends,
-          a_restart_keeps_bans, kill_9_after_the_answer_keeps_bans,
+FLOW_MAIN("ban", a_ban_by_name_silences_and_removes,
+          what_is_said_while_a_ban_is_stored_does_not_stay, a_ban_by_sub_is_of_one_person,
+          a_ban_ends, a_restart_keeps_bans, kill_9_after_the_answer_keeps_bans,
           wrong_bans_are_refused_and_do_no_harm, the_tokens_of_the_original_work)

@@ -299,6 +299,24 @@ START_TEST(the_count_is_told_once_a_turn)
 }
 END_TEST
 
+START_TEST(nobody_is_told_that_nobody_listens_while_the_broker_is_asked)
+{
+    begin(0, 1000);
+    enter(0, 0);
+    turn_ends();
+    struct membership *coming = rooms_await(rooms, name, &readers[1].sub);
+    rooms_leave_all(rooms, &readers[0].sub);
+    turn_ends(); /* a count of 0 would end the events that the coming one is promised */
+    ck_assert_str_eq(counts, "1 ");
+    struct frame *first = frame_create(text_of("first"));
+    ck_assert(rooms_admit(rooms, coming, 0, first));
+    frame_unref(first);
+    turn_ends();
+    ck_assert_str_eq(counts, "1 1 ");
+    end();
+}
+END_TEST
+
 START_TEST(who_leaves_while_the_broker_is_asked_is_not_admitted)
 {
     begin(0, 1000);
@@ -323,7 +341,8 @@ START_TEST(who_leaves_while_the_broker_is_asked_is_not_admitted)
 }
 END_TEST
 
-UNIT_MAIN("rooms", a_slow_reader_leaves_and_the_others_still_get_the_frame,
+UNIT_MAIN("rooms", nobody_is_told_that_nobody_listens_while_the_broker_is_asked,
+          a_slow_reader_leaves_and_the_others_still_get_the_frame,
           the_queue_is_sent_in_order_when_the_socket_takes_again,
           a_quiet_room_is_flushed_at_the_end_of_the_turn, a_busy_room_waits_for_the_gap,
           a_room_that_was_busy_is_quiet_again_after_the_gap,
