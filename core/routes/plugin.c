@@ -3,7 +3,6 @@
 #include "alloc.h"
 #include "buffer.h"
 #include "chain.h"
-#include "log.h"
 #include "pipeline.h"
 #include "plugin_routes.h"
 #include "route.h"
@@ -87,11 +86,12 @@ static bool content_type_read(struct chatup_text text, char out[CONTENT_TYPE_MAX
     return true;
 }
 
-static void reply_fault(struct request *request, const struct plugin *plugin, const char *what)
+/* Counted and logged as a hook's fault is: a route cannot flood the log either. */
+static void reply_fault(struct request *request, struct plugin *plugin, const char *route,
+                        int32_t verdict)
 {
     struct buffer json = {0};
-    log_warn("plugin %s: route %.*s: %s", plugin->name, (int)request->path.length, request->path.at,
-             what);
+    plugin_fault(plugin, *route ? route : "/", verdict);
     buffer_text(&json, "{\"status\":\"error\",\"err\":\"pluginUnavailable\",\"by\":");
     buffer_json_string(&json, text_of(plugin->name));
     buffer_text(&json, "}");
@@ -102,7 +102,7 @@ static void reply_fault(struct request *request, const struct plugin *plugin, co
 static void call(struct request *request, const struct chatup_route *route, size_t i,
                  struct text rest, struct chatup_text body)
 {
-    const struct plugin *plugin = request->pipeline->plugins[i];
+    struct plugin *plugin = request->pipeline->plugins[i];
     char *query = query_with_ampersands(request->query);
     struct chatup_request asked = {.size = sizeof asked,
                                    .method = request->method,
@@ -114,12 +114,12 @@ static void call(struct request *request, const struct chatup_route *route, size
     free(query);
 
     char content_type[CONTENT_TYPE_MAX + 1];
-    if (verdict != CHATUP_ACCEPT)
-        reply_fault(request, plugin, "failed");
-    else if (response.status && (response.status < 200 || response.status > 599))
-        reply_fault(request, plugin, "answered with a status outside 200 to 599");
-    else if (!content_type_read(response.content_type, content_type))
-        reply_fault(request, plugin, "answered with a content type that is none");
+    bool usable = verdict == CHATUP_ACCEPT &&
+                  (!response.status || (response.status >= 200 && response.status <= 599)) &&
+                  content_type_read(response.content_type, content_type);
+    if (!usable)
+        reply_fault(request, plugin, route->path,
+                    verdict == CHATUP_ACCEPT ? CHATUP_FAULT : verdict);
     else
         request->reply(request, response.status ? response.status : 200, content_type,
                        (struct text){response.body.at, response.body.at ? response.body.length : 0},
