@@ -29,11 +29,9 @@ static int32_t hook_ban(void *arg, struct chatup_event *event)
     char json[80];
     if (event->flags & CHATUP_FROM_POST)
         return CHATUP_ACCEPT;
-    struct name *room = name_create((struct text){event->room.at, event->room.length});
-    int64_t ttl =
-        broker_ban_ttl(pipeline->broker, room, (struct text){event->sub.at, event->sub.length},
-                       (struct text){event->name.at, event->name.length});
-    name_unref(room);
+    int64_t ttl = broker_ban_ttl(pipeline->broker, turn->room,
+                                 (struct text){event->sub.at, event->sub.length},
+                                 (struct text){event->name.at, event->name.length});
     if (!ttl)
         return CHATUP_ACCEPT;
     int length = snprintf(json, sizeof json,
@@ -87,6 +85,7 @@ static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn,
                   .ev = lent(fields->ev),
                   .data = lent(fields->data),
                   .time_ms = fields->time_ms},
+        .room = room,
         .max_msg = (size_t)pipeline->conf->limits.message_bytes,
         .now_ms = fields->time_ms,
     };

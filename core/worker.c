@@ -109,11 +109,6 @@ static void worker_destroy(struct worker *worker)
     free(worker->servers);
 }
 
-static bool loopback(const char *address)
-{
-    return !strncmp(address, "127.", 4) || !strcmp(address, "::1") || !strcmp(address, "localhost");
-}
-
 static bool keys_load(struct worker *worker, struct error *err)
 {
     const struct config *conf = worker->conf;
@@ -121,7 +116,7 @@ static bool keys_load(struct worker *worker, struct error *err)
     if (!worker->keys)
         return false;
     if (keyring_has_example_key(worker->keys)) {
-        if (!loopback(conf->address)) {
+        if (!config_is_loopback(conf)) {
             error_set(err, "jwt.keys: the original's example key: its private half is public, so "
                            "anybody could sign; make your own with `chatup keygen`");
             return false;

@@ -202,3 +202,9 @@ char *config_beside(const struct config *conf, const char *file)
     snprintf(path, size, "%.*s%s", (int)directory, conf->path, file);
     return path;
 }
+
+bool config_is_loopback(const struct config *conf)
+{
+    return !strncmp(conf->address, "127.", 4) || !strcmp(conf->address, "::1") ||
+           !strcmp(conf->address, "localhost");
+}

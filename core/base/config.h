@@ -91,6 +91,8 @@ struct config {
 struct config *config_load(const char *path, const char *const *sets, size_t set_count,
                            struct error *err);
 void config_destroy(struct config *conf);
+/* Whether only this machine can reach listen.address. */
+bool config_is_loopback(const struct config *conf);
 
 /* Add what demo mode needs: a further key and a further plugin with options given as YAML text
  * (NULL: none). Both copy; file is used as it is. Before the configuration is shared only. */

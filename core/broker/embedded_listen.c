@@ -110,9 +110,8 @@ struct join {
 static void announce_presence(struct embedded *owner, struct home_room *room,
                               const struct member *member, const char *ev)
 {
-    char id[37]; /* the member's own would make both its events look like one */
-    struct uuid_source source = {.left = 0};
-    uuid_next(&source, id);
+    char id[UUID_LENGTH + 1]; /* the member's own would make both its events look like one */
+    uuid_next(&owner->uuids, id);
     struct message *message =
         message_create(room->name, &(struct message_fields){.id = text_of(id),
                                                             .time_ms = clock_wall_ms(),

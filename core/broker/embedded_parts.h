@@ -8,6 +8,7 @@
 #include "home_room.h"
 #include "loop.h"
 #include "table.h"
+#include "uuid.h"
 #include <ev.h>
 
 struct store;
@@ -23,6 +24,7 @@ struct embedded {         /* one loop's handle, and its rooms */
     uint64_t offset_floor;         /* without a store: what forgotten rooms have used */
     uint64_t generation;           /* of what this owner numbers; a failed commit ends it */
     uint64_t failed_generation;    /* the store's thread only */
+    struct uuid_source uuids;      /* of join and leave events */
     int64_t swept_ms;
     ev_timer sweep;
 };

@@ -49,8 +49,7 @@ static bool make_directories(const char *path)
 bool demo_prepare(struct config *conf, struct error *err)
 {
     char path[PATH_MAX], options[PATH_MAX + 32];
-    if (strncmp(conf->address, "127.", 4) != 0 && strcmp(conf->address, "::1") != 0 &&
-        strcmp(conf->address, "localhost") != 0) {
+    if (!config_is_loopback(conf)) {
         error_set(err,
                   "demo: gives a token to anybody, so it runs on a loopback address only, not "
                   "on listen.address %s",

@@ -20,6 +20,7 @@ enum chain_verdict { CHAIN_ACCEPT, CHAIN_REJECT, CHAIN_CONSUME };
  * The event's texts are borrowed until then; edits are the turn's own. */
 struct turn {
     struct chatup_event event; /* first: hooks get a pointer to it */
+    struct name *room;         /* event.room, for the core's own link */
     size_t max_msg;            /* bytes an edit may have */
     int64_t now_ms;
     char *msg; /* the last edit that was accepted: event.msg points to it; NULL: none */

@@ -28,8 +28,6 @@ struct connection {
     struct http_request *request; /* HTTP: still coming, else NULL */
     bool detached;                /* its socket lives on in an exchange */
     struct publisher *publisher;
-    char *channels; /* SUBSCRIBER: what it asked for, JSON, until it is established; NULL: the
-                     * first frame says */
     bool subscribed;
     struct wish *wishes; /* SUBSCRIBER: rooms still to be subscribed to, from next_wish on */
     size_t wish_count, next_wish;
@@ -51,7 +49,8 @@ void http_on_closed(struct connection *conn);
 int http_on_upgrade(struct connection *conn);
 
 /* ---- subscriber_socket.c ---- */
-/* Whether path and query name channels: conn->channels then holds them. false: err says why. */
+/* Whether path and query name channels, which conn->wishes then holds, or leave that to the first
+ * frame. false: err says why. */
 bool subscriber_socket_accepts(struct connection *conn, struct text path, struct text query,
                                const char **err);
 void subscriber_socket_on_open(struct connection *conn);

@@ -99,7 +99,6 @@ static void connection_free(struct connection *conn)
     subscriber_finish(&conn->out);
     list_remove(&conn->in_server);
     buffer_finish(&conn->in);
-    free(conn->channels);
     free(conn);
     server_uncount(server);
 }

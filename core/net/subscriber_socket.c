@@ -5,6 +5,7 @@
 #include "name.h"
 #include "pipeline.h"
 #include "position.h"
+#include "route.h"
 #include "server.h"
 
 #include <jansson.h>
@@ -103,56 +104,24 @@ static json_t *channels_of_path(struct text path, struct text since)
     return channels;
 }
 
-/* The value of an argument in "a=1\0b=2". */
-static struct text argument(struct text query, const char *name)
-{
-    size_t length = strlen(name);
-    for (const char *p = query.at, *end = query.at + query.length; query.at && p < end;) {
-        size_t n = strnlen(p, (size_t)(end - p));
-        if (n > length && !strncmp(p, name, length) && p[length] == '=')
-            return (struct text){p + length + 1, n - length - 1};
-        p += n + 1;
-    }
-    return (struct text){NULL, 0};
-}
-
 bool subscriber_socket_accepts(struct connection *conn, struct text path, struct text query,
                                const char **err)
 {
-    struct text asked = argument(query, "channels");
+    struct text asked = query_argument(query, "channels");
     json_t *channels;
     if (asked.at) {
         channels = json_loadb(asked.at, asked.length, 0, NULL);
     } else if (path.length > 4) {
         path = (struct text){path.at + 4, path.length - 4};
-        channels = channels_of_path(path, argument(query, "since"));
+        channels = channels_of_path(path, query_argument(query, "since"));
     } else {
         return true; /* the first frame will say */
     }
-    size_t count;
     *err = "channels: not a JSON array";
-    struct wish *wishes = channels ? wishes_parse(channels, channels_max(conn), &count, err) : NULL;
-    if (wishes) {
-        wishes_free(wishes, count);
-        conn->channels = json_dumps(channels, JSON_COMPACT);
-    }
+    if (channels)
+        conn->wishes = wishes_parse(channels, channels_max(conn), &conn->wish_count, err);
     json_decref(channels);
-    return wishes != NULL;
-}
-
-static void subscribe(struct connection *conn, const json_t *channels)
-{
-    size_t count;
-    const char *err;
-    struct wish *wishes = wishes_parse(channels, channels_max(conn), &count, &err);
-    if (!wishes) {
-        connection_close(conn, 1008, err);
-        return;
-    }
-    conn->subscribed = true;
-    conn->wishes = wishes;
-    conn->wish_count = count;
-    subscriber_socket_continue(conn);
+    return conn->wishes != NULL;
 }
 
 /* One channel after the other: the histories of many at once would not fit into the queue of a
@@ -183,18 +152,19 @@ void subscriber_socket_on_closed(struct connection *conn)
 
 void subscriber_socket_on_open(struct connection *conn)
 {
-    if (!conn->channels)
-        return;
-    json_t *channels = json_loads(conn->channels, 0, NULL);
-    free(conn->channels);
-    conn->channels = NULL;
-    subscribe(conn, channels);
-    json_decref(channels);
+    conn->subscribed = conn->wishes != NULL;
+    subscriber_socket_continue(conn);
 }
 
 void subscriber_socket_on_message(struct connection *conn, struct text message)
 {
+    const char *err;
     json_t *request = json_loadb(message.at, message.length, 0, NULL);
-    subscribe(conn, json_object_get(request, "channels"));
+    conn->wishes = wishes_parse(json_object_get(request, "channels"), channels_max(conn),
+                                &conn->wish_count, &err);
     json_decref(request);
+    if (conn->wishes)
+        subscriber_socket_on_open(conn);
+    else
+        connection_close(conn, 1008, err);
 }

@@ -46,10 +46,10 @@ void request_reply_error(struct request *request, int status, const char *err)
 
 /* ---- questions ---- */
 
-struct text request_argument(const struct request *request, const char *name)
+struct text query_argument(struct text query, const char *name)
 {
-    const char *p = request->query.at;
-    size_t left = request->query.length, name_length = strlen(name);
+    const char *p = query.at;
+    size_t left = query.length, name_length = strlen(name);
     while (left) {
         const char *nul = memchr(p, 0, left);
         size_t length = nul ? (size_t)(nul - p) : left;
@@ -64,6 +64,11 @@ struct text request_argument(const struct request *request, const char *name)
         left -= step;
     }
     return (struct text){0};
+}
+
+struct text request_argument(const struct request *request, const char *name)
+{
+    return query_argument(request->query, name);
 }
 
 struct name *request_channel(struct request *request)

@@ -30,7 +30,8 @@ struct request {
 void request_reply_json(struct request *request, int status, struct text json);
 /* {"status":"error","err":err} */
 void request_reply_error(struct request *request, int status, const char *err);
-/* The value of a query argument; absent if there is none. */
+/* The value of an argument in a query as above; absent if there is none. */
+struct text query_argument(struct text query, const char *name);
 struct text request_argument(const struct request *request, const char *name);
 /* The channel that the path or ?channel= names; NULL after answering 400. Caller unrefs. */
 struct name *request_channel(struct request *request);
