@@ -77,20 +77,4 @@ static inline char *log_end(int saved)
 }
 
 /* UNIT_MAIN with a directory around each test. */
-#define HOST_MAIN(name, ...)                                                                       \
-    int main(void)                                                                                 \
-    {                                                                                              \
-        const TTest *tests[] = {__VA_ARGS__};                                                      \
-        Suite *suite = suite_create(name);                                                         \
-        TCase *tcase = tcase_create(name);                                                         \
-        tcase_set_timeout(tcase, 60);                                                              \
-        tcase_add_checked_fixture(tcase, enter_directory, leave_directory);                        \
-        for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)                                  \
-            tcase_add_test(tcase, tests[i]);                                                       \
-        suite_add_tcase(suite, tcase);                                                             \
-        SRunner *runner = srunner_create(suite);                                                   \
-        srunner_run_all(runner, CK_ENV);                                                           \
-        int failed = srunner_ntests_failed(runner);                                                \
-        srunner_free(runner);                                                                      \
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;                                               \
-    }
+#define HOST_MAIN(name, ...) UNIT_MAIN_IN(name, enter_directory, leave_directory, __VA_ARGS__)
