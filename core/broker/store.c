@@ -32,8 +32,11 @@ enum statement {
     STATEMENTS
 };
 
-/* Names are blobs: any UTF-8, compared byte by byte. A removed message is a row without content. */
-static const char schema[] =
+/* Names are blobs: any UTF-8, compared byte by byte. A removed message is a row without content.
+ *
+ * Each step brings a file from the version of its place to the next; a new file takes all of them.
+ * A step that was released is never edited: add another. */
+static const char *const schema_steps[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
     "CREATE TABLE room(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
     "  offset INTEGER NOT NULL, touched INTEGER NOT NULL);"
@@ -44,8 +47,10 @@ static const char schema[] =
     "  PRIMARY KEY(room, client_id)) WITHOUT ROWID;"
     "CREATE INDEX answer_time ON answer(time);"
     "CREATE TABLE ban(room BLOB, kind INTEGER, who TEXT, expires INTEGER,"
-    "  PRIMARY KEY(room, kind, who)) WITHOUT ROWID;"
-    "INSERT INTO meta VALUES('schema', '1');";
+    "  PRIMARY KEY(room, kind, who)) WITHOUT ROWID;",
+};
+
+enum { SCHEMA_VERSION = sizeof schema_steps / sizeof *schema_steps };
 
 #define EMPTY_MESSAGE                                                                              \
     "UPDATE message SET removed = 1, user = NULL, sub = NULL, name = NULL, msg = NULL,"            \
@@ -390,24 +395,28 @@ static bool read_meta(struct store *store, const char *key, char *out, size_t si
     return found;
 }
 
-/* A new file gets its tables and its epoch in one transaction: it is whole or it is not there. */
+/* A file becomes what this version wants in one transaction: it is whole, or as it was. */
 static bool make_schema(struct store *store, struct error *err)
 {
-    char version[8] = "";
-    char *sql = NULL;
+    char text[16] = "0", *sql;
     uint64_t random;
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        abort();
-    if (read_meta(store, "schema", version, sizeof version)) {
-        if (strcmp(version, "1") != 0) {
-            error_set(err, "store: schema %s is newer than this chatup knows (1)", version);
-            return false;
-        }
-    } else {
-        sql = sqlite3_mprintf("BEGIN EXCLUSIVE; %s INSERT INTO meta VALUES('epoch', '%016llx');"
-                              " COMMIT;",
-                              schema, (unsigned long long)random);
-        bool ok = sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+    read_meta(store, "schema", text, sizeof text);
+    long version = strtol(text, NULL, 10);
+    if (version < 0 || version > SCHEMA_VERSION) {
+        error_set(err, "store: schema %s is newer than this chatup knows (%d)", text,
+                  SCHEMA_VERSION);
+        return false;
+    }
+    if (version < SCHEMA_VERSION) {
+        bool ok = sqlite3_exec(store->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK;
+        for (long i = version; ok && i < SCHEMA_VERSION; i++)
+            ok = sqlite3_exec(store->db, schema_steps[i], NULL, NULL, NULL) == SQLITE_OK;
+        if (getrandom(&random, sizeof random, 0) != sizeof random)
+            abort();
+        sql = sqlite3_mprintf("INSERT OR REPLACE INTO meta VALUES('schema', '%d');"
+                              "INSERT OR IGNORE INTO meta VALUES('epoch', '%016llx'); COMMIT;",
+                              SCHEMA_VERSION, (unsigned long long)random);
+        ok = ok && sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
         sqlite3_free(sql);
         if (!ok)
             return failed(store, err);

@@ -96,16 +96,16 @@ static void ban(struct request *request, const struct item *items, size_t count)
     ask_close(ask);
 }
 
+static void handle(struct request *request, const json_t *payload)
+{
+    struct item *items = items_read(request, payload);
+    if (!items)
+        return;
+    ban(request, items, json_array_size(payload));
+    items_free(items, json_array_size(payload));
+}
+
 void route_ban(struct request *request)
 {
-    json_t *payload = request_signed_array(request);
-    if (!payload)
-        return;
-    size_t count = json_array_size(payload);
-    struct item *items = items_read(request, payload);
-    if (items) {
-        ban(request, items, count);
-        items_free(items, count);
-    }
-    json_decref(payload);
+    request_with_items(request, handle);
 }

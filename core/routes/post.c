@@ -145,6 +145,15 @@ static void publish(struct request *request, struct item *items, size_t count)
     ask_close(ask);
 }
 
+static void handle(struct request *request, const json_t *payload)
+{
+    struct item *items = items_read(request, payload);
+    if (!items)
+        return;
+    publish(request, items, json_array_size(payload));
+    items_free(items, json_array_size(payload));
+}
+
 void route_post(struct request *request)
 {
     struct text key = request->idempotency_key;
@@ -152,14 +161,5 @@ void route_post(struct request *request)
         request_reply_error(request, 400, "Wrong Idempotency-Key: 1 to 64 bytes");
         return;
     }
-    json_t *payload = request_signed_array(request);
-    if (!payload)
-        return;
-    size_t count = json_array_size(payload);
-    struct item *items = items_read(request, payload);
-    if (items) {
-        publish(request, items, count);
-        items_free(items, count);
-    }
-    json_decref(payload);
+    request_with_items(request, handle);
 }

@@ -22,6 +22,8 @@ struct request {
     struct text body;
     struct text host; /* the Host header; may be empty */
     struct text idempotency_key;
+    struct text authorization; /* that header; absent if there is none */
+    char address[46];          /* the client's, as text; "" if unknown */
     /* Copies. headers: further ones, "name: value\r\n…", or NULL. */
     void (*reply)(struct request *request, int status, const char *content_type, struct text body,
                   const char *headers);
@@ -35,8 +37,11 @@ struct text query_argument(struct text query, const char *name);
 struct text request_argument(const struct request *request, const char *name);
 /* The channel that the path or ?channel= names; NULL after answering 400. Caller unrefs. */
 struct name *request_channel(struct request *request);
-/* The payload of the body, a signed token: an array. NULL after answering 400, 401 or 403. */
-struct json_t *request_signed_array(struct request *request);
+/* What your servers sign: handle is called once with the items of the body's token, an array, now
+ * or later; or the request has been answered 400, 401, 403 or 409. items is lent during the call.
+ */
+void request_with_items(struct request *request,
+                        void (*handle)(struct request *request, const struct json_t *items));
 
 struct route {
     const char *path; /* "/join" matches "/join" and "/join/…"; exact when no_rest */

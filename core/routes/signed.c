@@ -40,14 +40,15 @@ json_t *signed_payload(struct request *request)
     }
 }
 
-json_t *request_signed_array(struct request *request)
+void request_with_items(struct request *request,
+                        void (*handle)(struct request *request, const json_t *items))
 {
     json_t *payload = signed_payload(request);
-    if (payload && !json_is_array(payload)) {
-        /* The same keys sign the tokens of users, which are objects: those may not do this. */
-        json_decref(payload);
+    if (!payload)
+        return;
+    if (json_is_array(payload))
+        handle(request, payload);
+    else /* The same keys sign the tokens of users, which are objects: those may not do this. */
         request_reply_error(request, 403, "Wrong JWT content");
-        return NULL;
-    }
-    return payload;
+    json_decref(payload);
 }
