@@ -208,10 +208,11 @@ static void pipeline_arrive(void *arg, struct message *message)
 
 /* Steps 8 and 9: {"channel":"lobby","offset":15,"messages":[…]}, in a websocket frame. The first
  * frame of a subscription says where it stands too. */
-static struct frame *encode(struct pipeline *pipeline, const struct name *room, uint64_t offset,
+static struct frame *encode(struct pipeline *pipeline, struct name *room, uint64_t offset,
                             const struct snapshot *first, struct message *const *messages,
                             size_t count)
 {
+    struct position upto = {.offset = offset};
     struct buffer json = {0};
     buffer_text(&json, "{\"channel\":");
     buffer_json_string(&json, name_text(room));
@@ -226,7 +227,10 @@ static struct frame *encode(struct pipeline *pipeline, const struct name *room, 
     buffer_text(&json, ",\"messages\":[");
     chain_out(pipeline->chain, room, messages, count, &json);
     buffer_text(&json, "]}");
-    struct frame *frame = frame_create((struct text){json.at, json.length});
+    if (first)
+        upto = first->at;
+    struct frame *frame = frame_create_in((struct text){json.at, json.length}, room, &upto,
+                                          !first || !first->recovered || count > 0);
     buffer_finish(&json);
     return frame;
 }
@@ -246,7 +250,21 @@ static void pipeline_count_changed(void *arg, struct room *room, uint32_t count)
 struct subscription {
     struct pipeline *pipeline;
     struct membership *member;
+    struct position since;
+    bool history;
 };
+
+/* What somebody sees of it who may not see what was said before. */
+static struct snapshot without_history(const struct snapshot *snapshot,
+                                       const struct position *since)
+{
+    struct snapshot bare = *snapshot;
+    bare.messages = NULL;
+    bare.count = 0;
+    bare.recovered =
+        since->offset == snapshot->at.offset && !strcmp(since->epoch, snapshot->at.epoch);
+    return bare;
+}
 
 static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
 {
@@ -258,8 +276,10 @@ static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
             subscriber_close(member->sub, CLOSE_UNAVAILABLE);
         rooms_refuse(pipeline->rooms, member);
     } else {
-        struct frame *frame = encode(pipeline, member->room->name, snapshot->at.offset, snapshot,
-                                     snapshot->messages, snapshot->count);
+        struct snapshot seen =
+            subscription->history ? *snapshot : without_history(snapshot, &subscription->since);
+        struct frame *frame =
+            encode(pipeline, member->room->name, seen.at.offset, &seen, seen.messages, seen.count);
         rooms_admit(pipeline->rooms, member, snapshot->at.offset, frame);
         frame_unref(frame);
     }
@@ -267,11 +287,13 @@ static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
 }
 
 void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
-                        const struct position *since)
+                        const struct position *since, bool history)
 {
     struct subscription *subscription = xmalloc(sizeof *subscription);
-    subscription->pipeline = pipeline;
-    subscription->member = rooms_await(pipeline->rooms, room, sub);
+    *subscription = (struct subscription){.pipeline = pipeline,
+                                          .member = rooms_await(pipeline->rooms, room, sub),
+                                          .since = *since,
+                                          .history = history};
     broker_subscribe(pipeline->broker, room, since, pipeline_subscribed, subscription);
 }
 

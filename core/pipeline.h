@@ -6,12 +6,15 @@
 #include "error.h"
 #include "text.h"
 #include "uuid.h"
+#include <openssl/types.h>
 #include <stdbool.h>
 
 struct buffer;
+struct access;
 struct chain;
 struct config;
 struct keyring;
+struct limiter;
 struct loop;
 struct plugin;
 struct rooms;
@@ -21,6 +24,9 @@ struct user;
 struct pipeline {
     const struct config *conf;
     const struct keyring *keys;
+    const struct access *access;
+    SSL_CTX *tls;                  /* NULL: none */
+    struct limiter *limiter;       /* all loops' */
     struct plugin *const *plugins; /* plugin_count of them */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
@@ -29,6 +35,8 @@ struct pipeline {
     struct chain *chain;
     struct rooms *rooms;
     struct uuid_source uuids;
+    void (*on_kick)(void *net, const struct kick *kick); /* the connections above, and */
+    void *net;                                           /* its first argument */
 };
 
 /* Fill the rest of a pipeline whose fields up to broker are set: its rooms and its chain, and the
@@ -66,9 +74,10 @@ void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind ki
 /* ---- out ---- */
 
 /* sub gets the first frame of the room, then what happens there, until pipeline_leave. If the
- * broker refuses, sub is closed. */
+ * broker refuses, sub is closed.
+ *   history  false: what was said before is not for it: the first frame is empty */
 void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
-                        const struct position *since);
+                        const struct position *since, bool history);
 /* sub's socket is gone: out of all its rooms. */
 void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub);
 

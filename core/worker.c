@@ -4,12 +4,14 @@
 #include "alloc.h"
 #include "config.h"
 #include "embedded.h"
+#include "limiter.h"
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
 #include "plugin.h"
 #include "route.h"
 #include "server.h"
+#include "tls.h"
 #include "user.h"
 
 #include <errno.h>
@@ -22,6 +24,8 @@
 struct worker {
     struct config *conf;
     struct keyring *keys;
+    SSL_CTX *tls;
+    struct limiter *limiter;
     struct plugin **plugins;
     size_t plugin_count;
     struct loop **loops;
@@ -33,7 +37,7 @@ struct worker {
     sem_t gone;
 };
 
-enum { CLOSE_WAIT_S = 8, DESCRIPTORS_KEPT = 64 };
+enum { CLOSE_WAIT_S = 8 };
 
 struct goodbye {
     struct letter letter;
@@ -102,6 +106,8 @@ static void worker_destroy(struct worker *worker)
     for (size_t i = 0; i < worker->count; i++)
         loop_destroy(worker->loops[i]);
     keyring_destroy(worker->keys);
+    tls_context_destroy(worker->tls);
+    limiter_destroy(worker->limiter);
     sem_destroy(&worker->gone);
     free(worker->plugins);
     free(worker->loops);
@@ -146,7 +152,7 @@ static bool plugins_load(struct worker *worker, struct error *err)
 static void files_raise(const struct config *conf)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)conf->limits.connections + DESCRIPTORS_KEPT;
+    rlim_t wanted = (rlim_t)(conf->limits.connections + conf->limits.reserved_files);
     if (getrlimit(RLIMIT_NOFILE, &limit))
         return;
     limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
@@ -162,6 +168,10 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
     size_t count = (size_t)conf->threads;
     if (!keys_load(worker, err) || !plugins_load(worker, err))
         return false;
+    if (*conf->tls.certificate &&
+        !(worker->tls = tls_context_create(conf->tls.certificate, conf->tls.key, err)))
+        return false;
+    worker->limiter = limiter_create();
     files_raise(conf);
     worker->loops = xcalloc(count, sizeof *worker->loops);
     worker->pipelines = xcalloc(count, sizeof *worker->pipelines);
@@ -181,6 +191,8 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
         struct pipeline *pipeline = &worker->pipelines[i];
         *pipeline = (struct pipeline){.conf = conf,
                                       .keys = worker->keys,
+                                      .tls = worker->tls,
+                                      .limiter = worker->limiter,
                                       .plugins = worker->plugins,
                                       .plugin_count = worker->plugin_count,
                                       .worker_id = worker->id,
@@ -188,8 +200,7 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
                                       .broker = embedded_broker(worker->home, i)};
         ok = pipeline_init(pipeline, (uint32_t)i, (uint32_t)count, err);
         if (ok)
-            worker->servers[i] = server_create(pipeline, routes, fds[i], err);
-        ok = worker->servers[i] != NULL;
+            worker->servers[i] = server_create(pipeline, routes, fds[i]);
     }
     free(fds);
     return ok;
@@ -218,7 +229,8 @@ int worker_serve(struct config *conf, struct error *err)
     for (size_t i = 0; i < worker.count; i++)
         loop_start(worker.loops[i]);
     bool any = !strcmp(conf->address, "0.0.0.0") || !strcmp(conf->address, "::");
-    printf("chatup: http://%s:%d/\n", any ? "localhost" : conf->address, port);
+    printf("chatup: http%s://%s:%d/\n", worker.tls ? "s" : "", any ? "localhost" : conf->address,
+           port);
     fflush(stdout);
     log_info("serving with %zu loops, %zu plugins, durability %s", worker.count,
              worker.plugin_count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");

@@ -16,7 +16,7 @@ refuse() {
 home_of() {
     case $1 in
     sqlite3.h) home=core/broker/store.c ;;
-    libwebsockets.h) home=core/net/ ;;
+    openssl/ssl.h) home=core/net/ ;;
     dlfcn.h) home=core/host/plugin.c ;;
     yaml.h) home=core/base/ ;;
     jwt.h) home=core/chat/ ;;
@@ -30,10 +30,11 @@ home_of() {
 layer_of() {
     case $1 in
     core/base/*) layer=0 folder=base ;;
+    core/protocol/*) layer=1 folder=protocol ;;
     core/chat/*) layer=1 folder=chat ;;
     core/broker/*) layer=2 folder=broker ;;
     core/host/*) layer=2 folder=host ;;
-    core/pipeline.*) layer=3 folder=pipeline ;;
+    core/pipeline.* | core/limiter.*) layer=3 folder=pipeline ;;
     core/routes/*) layer=4 folder=routes ;;
     core/net/*) layer=5 folder=net ;;
     core/cli/* | core/worker.* | core/main.c) layer=6 folder=cli ;;

@@ -27,6 +27,16 @@ void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size)
     buffer->length += size;
 }
 
+void buffer_skip(struct buffer *buffer, size_t size)
+{
+    if (size == buffer->length) { /* an idle owner keeps nothing */
+        buffer_finish(buffer);
+        return;
+    }
+    memmove(buffer->at, buffer->at + size, buffer->length - size);
+    buffer->length -= size;
+}
+
 void buffer_text(struct buffer *buffer, const char *string)
 {
     buffer_bytes(buffer, string, strlen(string));

@@ -14,6 +14,8 @@ void buffer_finish(struct buffer *buffer);
 char *buffer_reserve(struct buffer *buffer, size_t size);
 void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size);
 void buffer_text(struct buffer *buffer, const char *string);
+/* Drop the first size bytes. */
+void buffer_skip(struct buffer *buffer, size_t size);
 void buffer_number(struct buffer *buffer, int64_t number);
 /* "…" with everything escaped that JSON, or JSON inside a <script>, wants escaped. */
 void buffer_json_string(struct buffer *buffer, struct text text);

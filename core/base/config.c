@@ -30,7 +30,7 @@ static const struct {
     {"announceSSL", true, "is part of announce now"},
     {"messageHistory", true, "is history now"},
     {"middlewares", true, "is the list plugins now"},
-    {"ssl", true, "TLS comes with a later version; put a TLS proxy in front and remove this"},
+    {"ssl", true, "is tls now, with certificate and key"},
 };
 
 static bool read_unknown(const struct config_node *node, const char *path, struct error *err)
@@ -132,6 +132,23 @@ static int core_count(void)
     return count < 1 ? 1 : (int)count;
 }
 
+static void make_beside(const struct config *conf, char **file)
+{
+    char *path = **file ? config_beside(conf, *file) : xstrdup("");
+    free(*file);
+    *file = path;
+}
+
+/* Checked already. */
+static void networks_compile(const char *list, struct config_networks *out)
+{
+    struct network networks[CONFIG_NETWORKS_MAX];
+    struct text wrong;
+    int count = networks_parse(list, networks, CONFIG_NETWORKS_MAX, &wrong);
+    out->count = count > 0 ? (size_t)count : 0;
+    out->networks = xmemdup(networks, out->count * sizeof *networks);
+}
+
 struct config *config_load(const char *path, const char *const *sets, size_t set_count,
                            struct error *err)
 {
@@ -147,7 +164,16 @@ struct config *config_load(const char *path, const char *const *sets, size_t set
     }
     if (!conf->threads)
         conf->threads = core_count();
-    return conf;
+    make_beside(conf, &conf->tls.certificate);
+    make_beside(conf, &conf->tls.key);
+    if (!*conf->tls.certificate == !*conf->tls.key) {
+        networks_compile(conf->trusted_proxies, &conf->trusted);
+        networks_compile(conf->limits.exempt, &conf->exempt);
+        return conf;
+    }
+    error_set(err, "%s: tls.certificate and tls.key: one without the other", path);
+    config_destroy(conf);
+    return NULL;
 }
 
 void config_destroy(struct config *conf)
@@ -158,6 +184,8 @@ void config_destroy(struct config *conf)
     config_keys_clear(conf);
     config_plugins_clear(conf);
     config_node_destroy(conf->root);
+    free(conf->trusted.networks);
+    free(conf->exempt.networks);
     free(conf->path);
     free(conf);
 }

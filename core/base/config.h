@@ -12,6 +12,7 @@
  * Read-only once loaded, so any thread may look at it. The list of options: config_schema.c;
  * home of libyaml: config_yaml.c. */
 #pragma once
+#include "address.h"
 #include "error.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,11 @@ struct config_key {
     char *algorithm; /* RS256, ES256, HS256 …: the only one accepted with this key */
     char *file;   /* PEM public key, X.509 certificate, or the bytes of an HMAC secret; or NULL */
     char *secret; /* the same, inline; exactly one of both is set */
+};
+
+struct config_networks {
+    struct network *networks;
+    size_t count;
 };
 
 struct config_node; /* a piece of parsed YAML that knows its place */
@@ -45,6 +51,12 @@ struct config {
     int threads;    /* >= 1; 0 in the file means one per core */
     char *announce; /* URL that /join hands to clients; "" means the Host of their request */
     char *origins;  /* value of Access-Control-Allow-Origin */
+    bool proxy_protocol;
+    char *trusted_proxies;
+    struct config_networks trusted; /* the same */
+    struct {
+        char *certificate, *key; /* PEM files; "" for none */
+    } tls;
     char *data_dir;
     char *client_dir; /* the page served at /; "" serves none */
     enum config_durability durability;
@@ -69,11 +81,24 @@ struct config {
         int64_t queue_bytes;  /* waiting for one slow reader */
         int64_t stall_ms;     /* a reader that takes nothing for so long is closed */
         int64_t pending_says; /* unanswered says of one publisher before it is not read further */
-        int64_t request_ms;   /* for a client to send its request, or to authenticate */
-        int64_t idle_ms;      /* silent sockets: pinged after half of it, closed after all of it */
-        int64_t dedupe_ms;    /* a repeated client id within it is answered as the first one */
+        int64_t header_bytes; /* head of one HTTP request */
+        int64_t json_depth;
+        int64_t header_ms; /* for a client to send the head of a request, */
+        int64_t body_ms;   /* its body, */
+        int64_t auth_ms;   /* and on a websocket its token or its first frame */
+        int64_t poll_ms;   /* a long poll is answered after so long, with nothing */
+        int64_t reserved_files;
+        int64_t connections_per_address;
+        int64_t burst_ms; /* so much of a rate may come at once; all per second, 0: no limit */
+        int64_t handshakes_per_address, requests_per_address, frames_per_connection;
+        int64_t says_per_connection, says_per_user, says_per_address;
+        int64_t joins_per_connection, joins_per_user, joins_per_address;
+        char *exempt;      /* addresses that what is counted per address does not concern */
+        int64_t idle_ms;   /* silent sockets: pinged after half of it, closed after all of it */
+        int64_t dedupe_ms; /* a repeated client id within it is answered as the first one */
         int64_t dedupe_entries; /* remembered per room */
     } limits;
+    struct config_networks exempt; /* limits.exempt */
     char *plugins_dir;
     struct config_plugin *plugins;
     size_t plugin_count;

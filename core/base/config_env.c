@@ -30,6 +30,7 @@ static bool apply_plain(struct config *conf, struct error *err)
         {"CHATUP_PORT", "listen.port"},     {"CHATUP_ORIGINS", "origins"},
         {"CHATUP_THREADS", "threads"},      {"CHATUP_MESSAGEHISTORYSIZE", "history.size"},
         {"CHATUP_REDISHOST", "redis.host"}, {"CHATUP_REDISPORT", "redis.port"},
+        {"CHATUP_SSLKEY", "tls.key"},       {"CHATUP_SSLCERT", "tls.certificate"},
     };
     struct error what;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
@@ -138,26 +139,17 @@ static bool apply_key(struct config *conf, struct error *err)
 
 /* ---- without a counterpart ---- */
 
-static bool apply_gone(struct error *err)
+static void warn_of_gone(void)
 {
-    /* Serving in the clear what was configured to be encrypted would be worse than not to serve. */
-    static const char *const tls[] = {"CHATUP_SSLKEY", "CHATUP_SSLCERT"};
     static const char *const ignored[] = {"CHATUP_STICKY", "CHATUP_SENTRYDSN"};
-    for (size_t i = 0; i < sizeof tls / sizeof *tls; i++) {
-        if (!variable(tls[i]))
-            continue;
-        error_set(err, "%s: TLS comes with a later version; put a TLS proxy in front and unset it",
-                  tls[i]);
-        return false;
-    }
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         if (variable(ignored[i]))
             log_warn("%s: ignored: it has no counterpart here", ignored[i]);
-    return true;
 }
 
 bool config_env_apply(struct config *conf, struct error *err)
 {
+    warn_of_gone();
     return apply_plain(conf, err) && apply_expire(conf, err) && apply_announce(conf, err) &&
-           apply_key(conf, err) && apply_gone(err);
+           apply_key(conf, err);
 }

@@ -3,6 +3,8 @@
 #include "config.h"
 #include "config_yaml.h"
 
+enum { CONFIG_NETWORKS_MAX = 64 }; /* of one option */
+
 /* config_keys.c: the list jwt.keys */
 bool config_keys_read(struct config *conf, const struct config_node *list, struct error *err);
 void config_keys_add(struct config *conf, const char *algorithm, const char *file,

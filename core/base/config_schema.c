@@ -1,5 +1,6 @@
 #include "config_schema.h"
 #include "alloc.h"
+#include "config_parts.h"
 #include "config_value.h"
 
 #include <assert.h>
@@ -10,6 +11,8 @@
 #define SECOND INT64_C(1000)
 #define DAY    (86400 * SECOND)
 
+#define RATE_MAX 1000000 /* per second */
+
 struct row {
     struct config_option option; /* name is the whole path; min and max of a string: its length */
     size_t offset, size;         /* of its field in struct config */
@@ -19,6 +22,7 @@ struct row {
 };
 
 static bool check_announce(const char *text, struct error *what);
+static bool check_networks(const char *text, struct error *what);
 
 static const char *const durabilities[] = {"commit", "memory", NULL}; /* as config_durability */
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
@@ -30,6 +34,10 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}
 static const struct row rows[] = {
     {{"listen.address", CONFIG_STRING, "127.0.0.1", 1, 255}, AT(address)},
     {{"listen.port", CONFIG_INT, "8080", 0, 65535}, AT(port)},
+    {{"listen.proxy_protocol", CONFIG_BOOL, "false", 0, 0}, AT(proxy_protocol)},
+    {{"trusted_proxies", CONFIG_STRING, "", 0, 1024}, AT(trusted_proxies), .check = check_networks},
+    {{"tls.certificate", CONFIG_STRING, "", 0, 1024}, AT(tls.certificate)},
+    {{"tls.key", CONFIG_STRING, "", 0, 1024}, AT(tls.key)},
     {{"threads", CONFIG_INT, "0", 0, 256}, AT(threads)},
     {{"announce", CONFIG_STRING, "", 0, 1024}, AT(announce), .check = check_announce},
     {{"origins", CONFIG_STRING, "*", 1, 1024}, AT(origins)},
@@ -52,7 +60,25 @@ static const struct row rows[] = {
     {{"limits.queue_bytes", CONFIG_SIZE, "1MiB", 4 * KIB, GIB}, AT(limits.queue_bytes)},
     {{"limits.stall", CONFIG_DURATION, "10s", SECOND / 10, DAY}, AT(limits.stall_ms)},
     {{"limits.pending_says", CONFIG_INT, "64", 1, 10000}, AT(limits.pending_says)},
-    {{"limits.request", CONFIG_DURATION, "10s", SECOND / 10, DAY}, AT(limits.request_ms)},
+    {{"limits.header_bytes", CONFIG_SIZE, "16KiB", KIB, 64 * KIB}, AT(limits.header_bytes)},
+    {{"limits.json_depth", CONFIG_INT, "32", 2, 1000}, AT(limits.json_depth)},
+    {{"limits.header", CONFIG_DURATION, "10s", SECOND / 10, DAY}, AT(limits.header_ms)},
+    {{"limits.body", CONFIG_DURATION, "30s", SECOND / 10, DAY}, AT(limits.body_ms)},
+    {{"limits.auth", CONFIG_DURATION, "10s", SECOND / 10, DAY}, AT(limits.auth_ms)},
+    {{"limits.poll", CONFIG_DURATION, "30s", SECOND / 10, DAY}, AT(limits.poll_ms)},
+    {{"limits.reserved_files", CONFIG_INT, "64", 16, 100000}, AT(limits.reserved_files)},
+    {{"limits.connections_per_address", CONFIG_INT, "1000", 0, 1000000}, AT(limits.connections_per_address)},
+    {{"limits.burst", CONFIG_DURATION, "10s", 0, 600 * SECOND}, AT(limits.burst_ms)},
+    {{"limits.handshakes_per_address", CONFIG_INT, "50", 0, RATE_MAX}, AT(limits.handshakes_per_address)},
+    {{"limits.requests_per_address", CONFIG_INT, "100", 0, RATE_MAX}, AT(limits.requests_per_address)},
+    {{"limits.frames_per_connection", CONFIG_INT, "200", 0, RATE_MAX}, AT(limits.frames_per_connection)},
+    {{"limits.says_per_connection", CONFIG_INT, "50", 0, RATE_MAX}, AT(limits.says_per_connection)},
+    {{"limits.says_per_user", CONFIG_INT, "50", 0, RATE_MAX}, AT(limits.says_per_user)},
+    {{"limits.says_per_address", CONFIG_INT, "500", 0, RATE_MAX}, AT(limits.says_per_address)},
+    {{"limits.joins_per_connection", CONFIG_INT, "5", 0, RATE_MAX}, AT(limits.joins_per_connection)},
+    {{"limits.joins_per_user", CONFIG_INT, "10", 0, RATE_MAX}, AT(limits.joins_per_user)},
+    {{"limits.joins_per_address", CONFIG_INT, "100", 0, RATE_MAX}, AT(limits.joins_per_address)},
+    {{"limits.exempt", CONFIG_STRING, "127.0.0.0/8, ::1", 0, 1024}, AT(limits.exempt), .check = check_networks},
     {{"limits.idle", CONFIG_DURATION, "60s", SECOND, DAY}, AT(limits.idle_ms)},
     {{"limits.dedupe", CONFIG_DURATION, "5m", 0, DAY}, AT(limits.dedupe_ms)},
     {{"limits.dedupe_entries", CONFIG_INT, "10000", 0, 1000000}, AT(limits.dedupe_entries)},
@@ -91,6 +117,19 @@ static bool check_announce(const char *text, struct error *what)
     if (!*text || !strncmp(text, "http://", 7) || !strncmp(text, "https://", 8))
         return true;
     error_set(what, "must be a URL that begins with http:// or https://, or empty");
+    return false;
+}
+
+static bool check_networks(const char *text, struct error *what)
+{
+    struct network networks[CONFIG_NETWORKS_MAX];
+    struct text wrong;
+    if (networks_parse(text, networks, CONFIG_NETWORKS_MAX, &wrong) >= 0)
+        return true;
+    error_set(what,
+              "\"%.*s\" is no address such as 10.0.0.1 or ::1, and no network such as "
+              "10.0.0.0/8; at most %d of them, separated by commas",
+              (int)wrong.length, wrong.at, CONFIG_NETWORKS_MAX);
     return false;
 }
 

@@ -4,18 +4,13 @@
 #include "alloc.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <ev.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 struct loop {
     struct ev_loop *ev;
-    int epoll_fd; /* libev's; -1: it uses something else */
     ev_async wake;
     ev_prepare before_sleep;
     _Atomic(struct letter *) inbox; /* newest first */
@@ -89,31 +84,12 @@ static void on_before_sleep(struct ev_loop *ev, ev_prepare *prepare, int events)
         ev_async_send(ev, &loop->wake);
 }
 
-/* libev does not tell the descriptor of its epoll: it is the first one that it opens. What an
- * epoll says of a descriptor it does not watch is ENOENT, any other file says EINVAL. */
-static struct ev_loop *ev_create(int *epoll_fd_out)
-{
-    int unwatched = eventfd(0, EFD_CLOEXEC), next = dup(unwatched);
-    close(next); /* where the next one that is opened will be */
-    struct ev_loop *ev = alloc_checked(ev_loop_new(EVFLAG_AUTO | EVFLAG_NOSIGMASK));
-    bool found = epoll_ctl(next, EPOLL_CTL_DEL, unwatched, NULL) && errno == ENOENT;
-    *epoll_fd_out = found ? next : -1;
-    close(unwatched);
-    return ev;
-}
-
-void loop_forget_fd(struct loop *loop, int fd)
-{
-    if (loop->epoll_fd >= 0)
-        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-}
-
 struct loop *loop_create(const char *name)
 {
     struct loop *loop = xcalloc(1, sizeof *loop);
     snprintf(loop->name, sizeof loop->name, "%s", name);
     loop->own_tail = &loop->own;
-    loop->ev = ev_create(&loop->epoll_fd);
+    loop->ev = alloc_checked(ev_loop_new(EVFLAG_AUTO | EVFLAG_NOSIGMASK));
     ev_async_init(&loop->wake, on_wake);
     loop->wake.data = loop;
     ev_async_start(loop->ev, &loop->wake);

@@ -41,8 +41,3 @@ void loop_post(struct loop *loop, struct letter *letter);
 void loop_on_turn_end(struct loop *loop, struct turn_end *hook);
 
 struct ev_loop *loop_ev(struct loop *loop);
-
-/* Make the kernel forget fd, which is about to be closed while its socket lives on under another
- * number. libev leaves that to close(), which does it only for the last number of a socket: events
- * of the old one would go on to arrive. Its thread. */
-void loop_forget_fd(struct loop *loop, int fd);

@@ -6,7 +6,11 @@
 #include "text.h"
 #include <stdint.h>
 
-enum ban_kind { BAN_NAME, BAN_SUB }; /* matches _public.name, or the identity. Stored: keep */
+enum ban_kind {
+    BAN_NAME,
+    BAN_SUB,
+    BAN_ADDRESS
+}; /* matches _public.name, or the identity. Stored: keep */
 
 enum { BAN_FOR_EVER = -1 };
 

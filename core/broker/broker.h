@@ -100,6 +100,14 @@ void broker_ban(struct broker *broker, struct ban *ban, struct message *notice, 
 int64_t broker_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
                        struct text name);
 
+/* Somebody is to leave: the connections of all loops are told. */
+struct kick {
+    struct name *room; /* NULL: everywhere */
+    enum ban_kind kind;
+    struct text who;
+    bool ban; /* because of a ban, which by itself ends reading only where a token is needed */
+};
+
 /* ---- one home ---- */
 
 /* What every home implements; its handle begins with struct broker. */

@@ -1,11 +1,12 @@
 #include "frame.h"
 #include "alloc.h"
+#include "name.h"
 
 struct frame *frame_create(struct text payload)
 {
     enum { FIN_TEXT = 0x81, LENGTH_16 = 126, LENGTH_64 = 127 };
-    struct frame *frame = xmalloc(sizeof *frame + FRAME_PRE + 10 + payload.length);
-    unsigned char *p = frame->at = frame->storage + FRAME_PRE;
+    struct frame *frame = xmalloc(sizeof *frame + 10 + payload.length);
+    unsigned char *p = frame->at = frame->storage;
     int length_bytes = payload.length < LENGTH_16 ? 0 : payload.length <= 0xffff ? 2 : 8;
     *p++ = FIN_TEXT;
     *p++ = length_bytes == 0   ? (unsigned char)payload.length
@@ -13,9 +14,23 @@ struct frame *frame_create(struct text payload)
                                : LENGTH_64;
     for (int i = length_bytes - 1; i >= 0; i--)
         *p++ = (unsigned char)((unsigned long long)payload.length >> (8 * i));
-    memcpy(p, payload.at, payload.length);
+    if (payload.length)
+        memcpy(p, payload.at, payload.length);
     frame->length = (size_t)(p - frame->at) + payload.length;
+    frame->json = (struct text){(char *)p, payload.length};
     frame->refs = 1;
+    frame->room = NULL;
+    frame->is_news = true;
+    return frame;
+}
+
+struct frame *frame_create_in(struct text payload, struct name *room, const struct position *upto,
+                              bool is_news)
+{
+    struct frame *frame = frame_create(payload);
+    frame->room = name_ref(room);
+    frame->upto = *upto;
+    frame->is_news = is_news;
     return frame;
 }
 
@@ -27,6 +42,8 @@ struct frame *frame_ref(struct frame *frame)
 
 void frame_unref(struct frame *frame)
 {
-    if (frame && --frame->refs == 0)
-        free(frame);
+    if (!frame || --frame->refs)
+        return;
+    name_unref(frame->room);
+    free(frame);
 }

@@ -15,6 +15,11 @@ struct user *user_create(const char *sub, const char *name, const char *public_j
     return user;
 }
 
+bool user_same_identity(const struct user *a, const struct user *b)
+{
+    return !strcmp(a->sub, b->sub);
+}
+
 struct user *user_ref(struct user *user)
 {
     user->refs++;

@@ -24,5 +24,7 @@ enum token_status user_from_token(const struct keyring *keys, const char *token,
                                   int64_t now_ms, struct user **user_out);
 /* A user that the server made itself (/post): public_json may be "null". Copies. */
 struct user *user_create(const char *sub, const char *name, const char *public_json, size_t length);
+/* Whether both are tokens of one person. */
+bool user_same_identity(const struct user *a, const struct user *b);
 struct user *user_ref(struct user *user);
 void user_unref(struct user *user);

@@ -1,66 +1,152 @@
-/* connection.h: one connection of a client: HTTP at first, perhaps a websocket after. Owned by its
- * libwebsockets wsi, on the loop of its server. */
+/* connection.h: one connection of a client: HTTP requests, one after the other, until one of them
+ * makes it a websocket or a stream. Owned by its server; its loop only. */
 #pragma once
-#include "buffer.h"
+#include "address.h"
+#include "limiter.h"
 #include "list.h"
 #include "subscriber.h"
-#include <libwebsockets.h>
+#include "websocket.h"
+#include "wire.h"
 
+struct http_head;
 struct http_request;
+struct kick;
+struct name;
 struct publisher;
+struct reading;
 struct server;
+struct stream;
+struct user;
 
-enum connection_kind { CONNECTION_HTTP, CONNECTION_SUBSCRIBER, CONNECTION_PUBLISHER };
+enum connection_phase {
+    PHASE_PROXY,  /* a PROXY header is awaited */
+    PHASE_TLS,    /* the handshake */
+    PHASE_HEAD,   /* a request, or the next one */
+    PHASE_BODY,   /* the rest of it */
+    PHASE_ANSWER, /* a route is at it, or its answer is being sent */
+    PHASE_STREAM, /* an answer without end, or a long poll */
+    PHASE_WEBSOCKET,
+    PHASE_LINGER, /* everything is sent; what still comes is read and forgotten */
+    PHASE_DEAD    /* freed at the end of the turn */
+};
+
+enum connection_pause {                   /* why nothing is read; bits */
+                        PAUSE_INPUT = 1,  /* enough waits to be looked at */
+                        PAUSE_SAYS = 2,   /* limits.pending_says */
+                        PAUSE_FRAMES = 4, /* limits.frames_per_connection; until the tick */
+                        PAUSE_ENDED = 8   /* the peer has sent its last */
+};
+
+enum {
+    CONNECTION_INPUT_MAX = 64 * 1024,
+    CLOSE_GRACE_MS = 5000, /* for a full socket to take the close frame */
+    LINGER_MS = 2000
+};
 
 struct connection {
     struct list in_server;
     struct server *server;
-    struct lws *wsi;
-    enum connection_kind kind;
-    bool established;      /* a websocket */
-    struct subscriber out; /* what is on its way to a websocket */
-    struct buffer in;      /* a websocket message, as far as it has come */
-    int64_t heard_ms;      /* monotonic: of the last sign of life */
-    int64_t opened_ms;     /* monotonic: of the upgrade */
-    bool pinged;
-    uint16_t close_code; /* 0: it stays open */
-    const char *close_reason;
-    struct http_request *request; /* HTTP: still coming, else NULL */
-    bool detached;                /* its socket lives on in an exchange */
-    struct publisher *publisher;
-    bool subscribed;
-    struct wish *wishes; /* SUBSCRIBER: rooms still to be subscribed to, from next_wish on */
-    size_t wish_count, next_wish;
-    bool admission_awaited;
+    struct wire wire;
+    struct subscriber out; /* what rooms have for it */
+    struct buffer in;      /* read, and not looked at yet */
+    struct buffer message; /* websocket: a message that comes in pieces */
+    struct websocket_reader frames;
+    struct bucket frame_bucket;
+    int64_t deadline_ms;          /* monotonic: of the phase; 0: none */
+    int64_t heard_ms;             /* monotonic: of the last sign of life */
+    struct address peer;          /* who is connected to us */
+    struct address client;        /* who that speaks for, behind proxies; of HTTP, this request's */
+    struct address counted_as;    /* limits.connections_per_address */
+    struct user *user;            /* as its token says; NULL: a guest */
+    struct http_request *request; /* being answered, or streamed to */
+    struct publisher *publisher;  /* of /pub */
+    struct reading *reading; /* channels it asked for; of a websocket only until all are there */
+    struct stream *stream;   /* /ev, /lp, /sub */
+    uint16_t discarded_kib;  /* while lingering */
+    uint8_t phase, pauses;
+    bool processing, secure;
+    bool keep_alive; /* another request may follow the answer */
+    bool reader;     /* subscribed to something, or about to be */
+    bool first_frame_awaited;
+    bool pinged, expiry_told;
+    uint8_t pong_length; /* of a pong that waits for the socket */
+    unsigned char *pong;
 };
 
-/* End a websocket after this turn, with that code; what is queued is dropped. */
-void connection_close(struct connection *conn, uint16_t code, const char *reason);
+/* ---- connection.c: its life ---- */
 
-/* Its socket, a descriptor of its own, while libwebsockets lets go of the connection. -1: none. */
-int connection_detach(struct connection *conn);
+/* fd is taken. */
+void connection_open(struct server *server, int fd, const struct address *peer);
+/* It is over, at once. Freed at the end of the turn. */
+void connection_drop(struct connection *conn);
+/* Everything was written: end it once that is sent. */
+void connection_finish(struct connection *conn);
+void connection_free(struct connection *conn);
+/* What rooms gave it and may give it: forgotten, and begun anew. */
+void connection_init_out(struct connection *conn);
+void connection_pause(struct connection *conn, enum connection_pause why);
+void connection_resume(struct connection *conn, enum connection_pause why);
+/* Look at what has been read: after a change of phase. */
+void connection_process(struct connection *conn);
+/* Write; a broken connection is dropped. */
+void connection_write(struct connection *conn, const void *bytes, size_t length);
+/* Once a second. */
+void connection_tick(struct connection *conn, int64_t now_ms);
+/* Count it as its client's, not its proxy's; false: that one has too many. */
+bool connection_count_as_client(struct connection *conn);
+/* It ends if it is meant. */
+void connection_kick(struct connection *conn, const struct kick *kick);
+/* The token of this user counts from now on. Takes the reference. */
+void connection_set_user(struct connection *conn, struct user *user);
+/* The server goes. */
+void connection_go_away(struct connection *conn);
 
-/* ---- http.c: what the protocol callback hands on. A result of -1 ends the connection ---- */
-int http_on_request(struct connection *conn, const char *path, size_t length);
-int http_on_body(struct connection *conn, const void *bytes, size_t length);
-int http_on_body_complete(struct connection *conn);
+/* ---- http.c ---- */
+
+/* Take what it can of conn->in, in PHASE_HEAD and PHASE_BODY. false: more must come. */
+bool http_process(struct connection *conn);
+/* The client took too long. */
+void http_time_out(struct connection *conn);
+/* Its answer has been sent: on with the next request, or the end. */
+void http_answered(struct connection *conn);
+/* Its request is no longer asked for. */
 void http_on_closed(struct connection *conn);
-/* 0: go on with the upgrade; 1: it was answered. */
-int http_on_upgrade(struct connection *conn);
 
-/* ---- subscriber_socket.c ---- */
-/* Whether path and query name channels, which conn->wishes then holds, or leave that to the first
- * frame. false: err says why. */
-bool subscriber_socket_accepts(struct connection *conn, struct text path, struct text query,
-                               const char **err);
-void subscriber_socket_on_open(struct connection *conn);
-/* Something of what was asked for was sent: on with the next channel, if the socket keeps up. */
-void subscriber_socket_continue(struct connection *conn);
-void subscriber_socket_on_closed(struct connection *conn);
-void subscriber_socket_on_message(struct connection *conn, struct text message);
+/* ---- websocket_connection.c ---- */
+
+void websocket_open(struct connection *conn);
+/* returns  how many bytes were looked at: all, unless it was paused */
+size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t length);
+/* End it after this turn, with that code; what is queued is dropped. reason is kept as it is. */
+void websocket_close(struct connection *conn, uint16_t code, const char *reason);
+/* A text frame that is no room's. */
+void websocket_send(struct connection *conn, struct text json);
+void websocket_on_clear(struct connection *conn);
+void websocket_tick(struct connection *conn, int64_t now_ms);
 
 /* ---- publisher.c ---- */
+
 void publisher_on_open(struct connection *conn);
 void publisher_on_message(struct connection *conn, struct text message, bool binary);
 void publisher_on_closed(struct connection *conn);
-bool publisher_is_authenticated(const struct connection *conn);
+/* Whether it speaks in that room; NULL: in any. */
+bool publisher_is_in(const struct connection *conn, const struct name *room);
+
+/* ---- subscriber_socket.c ---- */
+
+void subscriber_socket_on_open(struct connection *conn);
+void subscriber_socket_on_message(struct connection *conn, struct text message);
+
+/* ---- stream.c: /ev, /lp and /sub ---- */
+
+/* The request is for one of them: answer it. */
+void stream_open(struct connection *conn, struct http_request *request);
+bool stream_is_path(struct text path);
+void stream_tick(struct connection *conn, int64_t now_ms);
+void stream_on_clear(struct connection *conn);
+/* At the end of the turn, of those that asked for it (server_answer_later). */
+void stream_answer(struct connection *conn);
+void stream_on_closed(struct connection *conn);
+/* Tell the reader why, as far as its transport can, and end. */
+void stream_end(struct connection *conn, uint16_t code, const char *reason);
+void stream_tell_expiry(struct connection *conn, int64_t seconds);

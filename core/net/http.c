@@ -1,24 +1,28 @@
-/* HTTP/1.1 (RFC 9110, 9112) as far as libwebsockets leaves it to us: what a request may look like,
- * which route it is for, and the answer's head. One request per connection: see exchange.h. */
+/* HTTP/1.1 (RFC 9110, 9112): requests one after the other, pipelined or not, each answered before
+ * the next is looked at. */
+#include "http.h"
 #include "alloc.h"
+#include "caller.h"
+#include "clock.h"
 #include "config.h"
 #include "connection.h"
-#include "exchange.h"
-#include "name.h"
+#include "counters.h"
+#include "forwarded.h"
 #include "pipeline.h"
-#include "route.h"
+#include "reading.h"
 #include "server.h"
+#include "url.h"
+#include "user.h"
 
-struct http_request { /* a connection's until it is whole, then its own until it is answered */
-    struct request request; /* first */
-    struct server *server;
-    struct exchange *exchange; /* NULL while it is still coming */
-    const struct route *route;
-    bool head;
-    int refusal; /* not 0: the status to answer; 200 is that of OPTIONS */
-    char *path, *query, *host, *key, *origin;
-    struct buffer body;
-};
+#include <stdio.h>
+#include <time.h>
+
+static const struct config *conf_of(const struct connection *conn)
+{
+    return server_pipeline(conn->server)->conf;
+}
+
+/* ---- answers ---- */
 
 static const char *status_text(int status)
 {
@@ -32,121 +36,179 @@ static const char *status_text(int status)
                  {403, "Forbidden"},
                  {404, "Not Found"},
                  {405, "Method Not Allowed"},
+                 {408, "Request Timeout"},
                  {409, "Conflict"},
                  {411, "Length Required"},
                  {413, "Content Too Large"},
+                 {414, "URI Too Long"},
+                 {417, "Expectation Failed"},
                  {418, "I'm a teapot"},
                  {422, "Unprocessable Content"},
                  {426, "Upgrade Required"},
                  {429, "Too Many Requests"},
+                 {431, "Request Header Fields Too Large"},
                  {500, "Internal Server Error"},
-                 {503, "Service Unavailable"}};
+                 {503, "Service Unavailable"},
+                 {505, "HTTP Version Not Supported"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].status == status)
             return known[i].text;
     return "Answer";
 }
 
-static void answer_write(struct server *server, struct buffer *out, int status,
-                         const char *content_type, struct text body, const char *headers,
-                         const char *origin, bool head)
+static void write_date(struct buffer *out)
 {
-    char allowed[256], line[512];
-    server_origin_allowed(server, origin, allowed, sizeof allowed);
-    snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n",
-             status, status_text(status), content_type, body.length);
+    char line[64];
+    time_t now = time(NULL);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    strftime(line, sizeof line, "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
     buffer_text(out, line);
+}
+
+/* Status line and the headers that every answer has (CORS: fetch.spec.whatwg.org). */
+static void write_head(struct buffer *out, const struct server *server, int status,
+                       struct text origin, bool close)
+{
+    char allowed[1100], line[96];
+    snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+    buffer_text(out, line);
+    write_date(out);
+    server_origin_allowed(server, origin, allowed, sizeof allowed);
     if (allowed[0]) {
         buffer_text(out, "access-control-allow-origin: ");
         buffer_text(out, allowed);
-        buffer_text(out, strcmp(allowed, "*") ? "\r\nvary: origin\r\n" : "\r\n");
+        buffer_text(out, "\r\n");
     }
-    buffer_text(out, "access-control-allow-methods: GET, POST, OPTIONS\r\n"
-                     "access-control-allow-headers: "
-                     "Content-Type, X-Requested-With, Authorization, Idempotency-Key\r\n");
-    if (headers)
-        buffer_text(out, headers);
-    buffer_text(out, "connection: close\r\n\r\n");
-    if (!head)
-        buffer_bytes(out, body.at, body.length);
+    if (strcmp(allowed, "*") != 0)
+        buffer_text(out, "vary: origin\r\n");
+    buffer_text(out, "access-control-allow-methods: GET, POST, PUT, DELETE, OPTIONS\r\n"
+                     "access-control-allow-headers: Content-Type, X-Requested-With, "
+                     "Authorization, Idempotency-Key, Last-Event-ID\r\n"
+                     "access-control-max-age: 600\r\n");
+    if (close)
+        buffer_text(out, "connection: close\r\n");
 }
 
-static void request_free(struct http_request *request)
+static void answer_send(struct connection *conn, int status, const char *content_type,
+                        struct text body, const char *headers, struct text origin, bool is_head)
 {
+    struct buffer answer = {0};
+    char line[256];
+    write_head(&answer, conn->server, status, origin, !conn->keep_alive);
+    snprintf(line, sizeof line, "content-type: %s\r\ncontent-length: %zu\r\n", content_type,
+             body.length);
+    buffer_text(&answer, line);
+    if (headers)
+        buffer_text(&answer, headers);
+    buffer_text(&answer, "\r\n");
+    if (!is_head)
+        buffer_bytes(&answer, body.at, body.length);
+    conn->phase = PHASE_ANSWER;
+    conn->deadline_ms = 0;
+    connection_write(conn, answer.at, answer.length);
+    buffer_finish(&answer);
+    if (conn->phase == PHASE_ANSWER && wire_is_clear(&conn->wire))
+        http_answered(conn);
+}
+
+void http_request_free(struct http_request *request)
+{
+    buffer_finish(&request->path);
+    buffer_finish(&request->query);
     buffer_finish(&request->body);
-    free(request->path);
-    free(request->query);
-    free(request->host);
-    free(request->key);
-    free(request->origin);
+    free(request->head_bytes);
     free(request);
 }
 
-static void request_reply(struct request *base, int status, const char *content_type,
+void http_answer(struct http_request *request, int status, const char *content_type,
+                 struct text body, const char *headers)
+{
+    struct connection *conn = request->conn;
+    if (conn && conn->phase != PHASE_DEAD) {
+        conn->request = NULL;
+        answer_send(conn, status, content_type, body, headers, request->head.origin,
+                    request->head.method == HTTP_HEAD);
+    } else if (conn) {
+        conn->request = NULL;
+    }
+    http_request_free(request);
+}
+
+static void request_reply(struct request *request, int status, const char *content_type,
                           struct text body, const char *headers)
 {
-    struct http_request *request = (struct http_request *)base;
-    struct buffer answer = {0};
-    answer_write(request->server, &answer, status, content_type, body, headers, request->origin,
-                 request->head);
-    exchange_answer(request->exchange, &answer);
-    request_free(request);
+    http_answer((struct http_request *)request, status, content_type, body, headers);
 }
 
-static char *header(struct lws *wsi, enum lws_token_indexes token)
+void http_answer_error(struct http_request *request, int status, const char *err)
 {
-    int length = lws_hdr_total_length(wsi, token);
-    if (length <= 0)
-        return NULL;
-    char *value = xmalloc((size_t)length + 1);
-    if (lws_hdr_copy(wsi, value, length + 1, token) < 0)
-        value[0] = 0;
-    return value;
+    request_reply_error(&request->request, status, err);
 }
 
-static char *custom_header(struct lws *wsi, const char *name_colon)
+void http_begin_stream(struct connection *conn, const struct http_request *request,
+                       const char *content_type)
 {
-    int length = lws_hdr_custom_length(wsi, name_colon, (int)strlen(name_colon));
-    if (length <= 0)
-        return NULL;
-    char *value = xmalloc((size_t)length + 1);
-    if (lws_hdr_custom_copy(wsi, value, length + 1, name_colon, (int)strlen(name_colon)) < 0)
-        value[0] = 0;
-    return value;
+    struct buffer head = {0};
+    write_head(&head, conn->server, 200, request->head.origin, true);
+    buffer_text(&head, "content-type: ");
+    buffer_text(&head, content_type);
+    buffer_text(&head, "\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n\r\n");
+    connection_write(conn, head.at, head.length);
+    buffer_finish(&head);
 }
 
-/* All arguments, joined by NULs. */
-static char *query_of(struct lws *wsi, size_t *length_out)
+void http_answered(struct connection *conn)
 {
-    struct buffer query = {0};
-    char argument[16384];
-    for (int i = 0;; i++) {
-        int n = lws_hdr_copy_fragment(wsi, argument, sizeof argument, WSI_TOKEN_HTTP_URI_ARGS, i);
-        if (n < 0)
-            break;
-        if (i)
-            buffer_bytes(&query, "", 1);
-        buffer_bytes(&query, argument, (size_t)n);
+    if (!conn->keep_alive) {
+        connection_finish(conn);
+        return;
     }
-    *length_out = query.length;
-    buffer_bytes(&query, "", 1);
-    return query.at;
+    conn->phase = PHASE_HEAD;
+    conn->deadline_ms = clock_mono_ms() + (conn->in.length ? conf_of(conn)->limits.header_ms
+                                                           : conf_of(conn)->limits.idle_ms);
+    connection_process(conn);
 }
 
-static uint32_t method_of(struct lws *wsi, bool *head, bool *options)
+/* An answer to what is no request. */
+static void refuse(struct connection *conn, int status, const char *why)
 {
-    *head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
-    *options = lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI) > 0;
-    if (*head || lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0)
-        return METHOD_GET;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0)
-        return METHOD_POST;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_PUT_URI) > 0)
-        return METHOD_PUT;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_DELETE_URI) > 0)
-        return METHOD_DELETE;
-    return 0;
+    struct buffer json = {0};
+    count_up(status == 431 || status == 414 ? COUNT_too_big_heads : COUNT_bad_requests);
+    buffer_text(&json, "{\"status\":\"error\",\"err\":");
+    buffer_json_string(&json, text_of(why));
+    buffer_text(&json, "}");
+    conn->keep_alive = false;
+    answer_send(conn, status, "application/json", (struct text){json.at, json.length}, NULL,
+                (struct text){0}, false);
+    buffer_finish(&json);
 }
+
+void http_time_out(struct connection *conn)
+{
+    bool body = conn->phase == PHASE_BODY;
+    if (!body && !conn->in.length) {
+        connection_drop(conn); /* between two requests, or before the first */
+        return;
+    }
+    count_up(body ? COUNT_timed_out_body : COUNT_timed_out_header);
+    if (body)
+        http_on_closed(conn);
+    refuse(conn, 408, "Request timeout");
+}
+
+void http_on_closed(struct connection *conn)
+{
+    struct http_request *request = conn->request;
+    conn->request = NULL;
+    if (!request)
+        return;
+    request->conn = NULL;
+    if (!request->asked)
+        http_request_free(request);
+}
+
+/* ---- routes ---- */
 
 static const struct route *route_find(const struct route *route, struct text path,
                                       struct text *rest)
@@ -165,173 +227,283 @@ static const struct route *route_find(const struct route *route, struct text pat
     return NULL;
 }
 
-/* -1: none; -2: not a number. */
-static int64_t content_length(struct lws *wsi)
+static void answer_not_allowed(struct http_request *request, uint32_t methods)
 {
-    char *value = header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    int64_t length = value ? 0 : -1;
-    for (const char *p = value; p && *p; p++)
-        length = *p < '0' || *p > '9' || length > INT32_MAX || length == -2
-                     ? -2
-                     : length * 10 + (*p - '0');
-    if (value && !*value)
-        length = -2;
-    free(value);
-    return length;
-}
-
-static void allow_header(uint32_t methods, char *out, size_t size)
-{
-    snprintf(out, size, "allow: OPTIONS%s%s%s%s\r\n", methods & METHOD_GET ? ", GET, HEAD" : "",
-             methods & METHOD_POST ? ", POST" : "", methods & METHOD_PUT ? ", PUT" : "",
-             methods & METHOD_DELETE ? ", DELETE" : "");
-}
-
-/* The request is whole: it leaves libwebsockets, and goes to its route. */
-static int dispatch(struct connection *conn)
-{
-    struct http_request *request = conn->request;
     char allow[80];
-    int fd = connection_detach(conn);
-    if (fd < 0)
-        return -1;
-    conn->request = NULL;
-    request->exchange = exchange_open(conn->server, fd);
-    request->request.body =
-        (struct text){request->body.at ? request->body.at : "", request->body.length};
-    if (request->refusal == 200) {
-        request_reply(&request->request, 200, "text/plain", text_of(""), NULL);
-    } else if (request->refusal) {
-        request_reply_error(&request->request, request->refusal,
-                            request->refusal == 411   ? "Length required"
-                            : request->refusal == 413 ? "Body too large"
-                                                      : "Bad request");
-    } else if (!request->route) {
-        request_reply_error(&request->request, 404, "Not found");
-    } else if (!(request->route->methods & request->request.method)) {
-        allow_header(request->route->methods, allow, sizeof allow);
-        request_reply(&request->request, 405, "application/json",
-                      text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), allow);
-    } else {
-        request->route->handle(&request->request);
-    }
-    return 0;
+    snprintf(allow, sizeof allow, "allow: OPTIONS%s%s%s%s\r\n",
+             methods & METHOD_GET ? ", GET, HEAD" : "", methods & METHOD_POST ? ", POST" : "",
+             methods & METHOD_PUT ? ", PUT" : "", methods & METHOD_DELETE ? ", DELETE" : "");
+    http_answer(request, 405, "application/json",
+                text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), allow);
 }
 
-int http_on_request(struct connection *conn, const char *path, size_t length)
+static void answer_upgrade_required(struct http_request *request, const char *err)
 {
-    struct lws *wsi = conn->wsi;
-    const struct config *conf = server_pipeline(conn->server)->conf;
-    bool options;
-    if (conn->detached || conn->request) /* a second one on its heels */
-        return 0;
-    struct http_request *request = xcalloc(1, sizeof *request);
-    conn->request = request;
-    request->server = conn->server;
-    request->path = xstrndup(path, length);
-    request->host = header(wsi, WSI_TOKEN_HOST);
-    request->origin = header(wsi, WSI_TOKEN_ORIGIN);
-    request->key = custom_header(wsi, "idempotency-key:");
-    size_t query_length;
-    request->query = query_of(wsi, &query_length);
-    request->request = (struct request){
-        .pipeline = server_pipeline(conn->server),
-        .method = method_of(wsi, &request->head, &options),
-        .path = {request->path, length},
-        .query = {request->query, query_length},
-        .host = request->host ? text_of(request->host) : text_of(""),
-        .idempotency_key = text_of(request->key),
-        .reply = request_reply,
-    };
-    request->route =
-        route_find(server_routes(conn->server), request->request.path, &request->request.rest);
-    int64_t expected = content_length(wsi);
-    if (options)
-        request->refusal = 200;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0)
-        request->refusal = 411;
-    else if (expected == -2)
-        request->refusal = 400;
-    else if (expected > conf->limits.body_bytes)
-        request->refusal = 413;
-    /* A body that is not coming, or that we will not read, is not waited for. */
-    bool body = request->request.method != METHOD_GET && !request->refusal && expected > 0;
-    return body ? 0 : dispatch(conn);
-}
-
-int http_on_body(struct connection *conn, const void *bytes, size_t length)
-{
-    struct http_request *request = conn->request;
-    const struct config *conf = server_pipeline(conn->server)->conf;
-    if (!request)
-        return 0;
-    if (request->body.length + length > (size_t)conf->limits.body_bytes)
-        return -1;
-    buffer_bytes(&request->body, bytes, length);
-    return 0;
-}
-
-int http_on_body_complete(struct connection *conn)
-{
-    return conn->request ? dispatch(conn) : 0;
-}
-
-void http_on_closed(struct connection *conn)
-{
-    if (conn->request)
-        request_free(conn->request);
-    conn->request = NULL;
-}
-
-static void upgrade_refuse(struct connection *conn, int status, const char *err, const char *origin)
-{
-    struct buffer json = {0}, answer = {0};
+    struct buffer json = {0};
     buffer_text(&json, "{\"status\":\"error\",\"err\":");
     buffer_json_string(&json, text_of(err));
     buffer_text(&json, "}");
-    answer_write(conn->server, &answer, status, "application/json",
-                 (struct text){json.at, json.length},
-                 status == 426 ? "sec-websocket-version: 13\r\n" : NULL, origin, false);
-    lws_write(conn->wsi, (unsigned char *)answer.at, answer.length, LWS_WRITE_HTTP);
+    http_answer(request, 426, "application/json", (struct text){json.at, json.length},
+                "upgrade: websocket\r\nsec-websocket-version: 13\r\n");
     buffer_finish(&json);
-    buffer_finish(&answer);
 }
 
-int http_on_upgrade(struct connection *conn)
+static bool path_is(struct text path, const char *name)
 {
-    struct lws *wsi = conn->wsi;
-    char *path = header(wsi, WSI_TOKEN_GET_URI), *version = header(wsi, WSI_TOKEN_VERSION);
-    char *origin = header(wsi, WSI_TOKEN_ORIGIN), allowed[256];
-    size_t query_length;
-    char *query = query_of(wsi, &query_length);
-    const char *err = NULL;
-    int status = 0;
-    if (!path || lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0) {
-        status = 400;
-        err = "Bad request";
-    } else if (!version || strcmp(version, "13")) {
-        status = 426;
-        err = "Websocket version 13, please";
-    } else if (!server_origin_allowed(conn->server, origin, allowed, sizeof allowed)) {
-        status = 403;
-        err = "This page's origin is not among the origins of chatup.yaml";
-    } else if (!strcmp(path, "/pub")) {
-        conn->kind = CONNECTION_PUBLISHER;
-    } else if (!strcmp(path, "/ws") || !strncmp(path, "/ws/", 4)) {
-        if (subscriber_socket_accepts(conn, text_of(path), (struct text){query, query_length},
-                                      &err))
-            conn->kind = CONNECTION_SUBSCRIBER;
+    size_t length = strlen(name);
+    return path.length >= length && !strncmp(path.at, name, length) &&
+           (path.length == length || path.at[length] == '/');
+}
+
+/* The request is whole. */
+static void dispatch(struct http_request *request)
+{
+    struct connection *conn = request->conn;
+    struct request *asked = &request->request;
+    enum http_method method = request->head.method;
+    struct text path = asked->path;
+    asked->body = (struct text){request->body.at ? request->body.at : "", request->body.length};
+    conn->phase = PHASE_ANSWER;
+    conn->deadline_ms = 0;
+    const struct route *route = route_find(server_routes(conn->server), path, &asked->rest);
+    if (method == HTTP_OPTIONS) {
+        http_answer(request, 200, "text/plain", text_of(""), NULL);
+    } else if (stream_is_path(path)) {
+        if (method == HTTP_GET)
+            stream_open(conn, request);
         else
-            status = 400;
+            answer_not_allowed(request, METHOD_GET);
+    } else if (path_is(path, "/ws") || (text_is(path, "/pub") && method != HTTP_POST)) {
+        answer_upgrade_required(request, "This is a websocket");
+    } else if (!route) {
+        http_answer_error(request, 404, "Not found");
+    } else if (!(route->methods & asked->method)) {
+        answer_not_allowed(request, route->methods);
     } else {
-        status = 404;
-        err = "Not found: websockets are /ws/<channel> and /pub";
+        request->asked = true;
+        route->handle(asked);
     }
-    if (status)
-        upgrade_refuse(conn, status, err, origin);
-    free(path);
-    free(version);
-    free(origin);
-    free(query);
-    return status ? 1 : 0;
+}
+
+/* ---- websockets ---- */
+
+/* What makes a handshake right (RFC 6455, section 4.2.1); or the request has been answered. */
+static bool upgrade_is_good(struct http_request *request, char accept[WEBSOCKET_ACCEPT_SIZE])
+{
+    const struct http_head *head = &request->head;
+    struct text path = request->request.path;
+    char allowed[1100];
+    request->conn->keep_alive = false;
+    if (!path_is(path, "/ws") && !text_is(path, "/pub"))
+        http_answer_error(request, 404, "Not found: websockets are /ws/<channel> and /pub");
+    else if (head->method != HTTP_GET || head->is_1_0 || head->content_length > 0)
+        http_answer_error(request, 400, "A websocket begins with GET, HTTP/1.1 and no body");
+    else if (!head->websocket_13)
+        answer_upgrade_required(request, "Websocket version 13, please");
+    else if (!websocket_accept(head->websocket_key, accept))
+        http_answer_error(request, 400, "Sec-WebSocket-Key is not 16 bytes of base64");
+    else if (!server_origin_allowed(request->conn->server, head->origin, allowed, sizeof allowed))
+        http_answer_error(request, 403,
+                          "This page's origin is not among the origins of chatup.yaml");
+    else
+        return true;
+    return false;
+}
+
+/* The channels that a target names; false after answering. None is fine: the first frame says. */
+static bool upgrade_reads(struct http_request *request, const struct user *user)
+{
+    struct connection *conn = request->conn;
+    struct reading_refusal why;
+    struct text path = request->head.path, query = request->request.query;
+    path = path.length > 4 ? (struct text){path.at + 4, path.length - 4} : (struct text){0};
+    conn->reading = reading_of_target(server_pipeline(conn->server), user, path, query,
+                                      query_argument(query, "since"), &why);
+    if (!conn->reading && why.status)
+        http_answer_error(request, why.status, why.err);
+    return conn->reading || !why.status;
+}
+
+static void upgrade(struct http_request *request)
+{
+    static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n"
+                                 "connection: Upgrade\r\nsec-websocket-accept: ";
+    struct connection *conn = request->conn;
+    char accept[WEBSOCKET_ACCEPT_SIZE], head[sizeof answer + WEBSOCKET_ACCEPT_SIZE + 4];
+    struct user *user;
+    conn->phase = PHASE_ANSWER;
+    conn->request = request;
+    if (!upgrade_is_good(request, accept) || !request_user(&request->request, &user))
+        return;
+    if (!connection_count_as_client(conn)) {
+        user_unref(user);
+        http_answer_error(request, 429, "Too many connections of one address");
+        return;
+    }
+    bool speaks = text_is(request->request.path, "/pub");
+    if (!speaks && !upgrade_reads(request, user)) {
+        user_unref(user);
+        return;
+    }
+    conn->request = NULL;
+    http_request_free(request);
+    if (user)
+        connection_set_user(conn, user);
+    snprintf(head, sizeof head, "%s%s\r\n\r\n", answer, accept);
+    connection_write(conn, head, strlen(head));
+    if (conn->phase == PHASE_DEAD)
+        return;
+    count_up(COUNT_websockets);
+    conn->phase = PHASE_WEBSOCKET;
+    conn->deadline_ms = clock_mono_ms() + conf_of(conn)->limits.auth_ms;
+    conn->reader = !speaks;
+    if (speaks)
+        publisher_on_open(conn);
+    else
+        subscriber_socket_on_open(conn);
+}
+
+/* ---- requests ---- */
+
+static uint32_t method_of(const struct http_head *head)
+{
+    static const enum http_method of[][2] = {{HTTP_GET, (enum http_method)METHOD_GET},
+                                             {HTTP_HEAD, (enum http_method)METHOD_GET},
+                                             {HTTP_POST, (enum http_method)METHOD_POST},
+                                             {HTTP_PUT, (enum http_method)METHOD_PUT},
+                                             {HTTP_DELETE, (enum http_method)METHOD_DELETE}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (of[i][0] == head->method)
+            return of[i][1];
+    return 0;
+}
+
+/* What a trusted proxy says of its client. */
+static void read_forwarded(struct connection *conn, const struct http_head *head, bool *secure)
+{
+    const struct config *conf = conf_of(conn);
+    struct address client = conn->peer;
+    bool is_forwarded = head->forwarded.at != NULL;
+    *secure = conn->secure;
+    conn->client = conn->peer;
+    if (!conf->trusted.count ||
+        !networks_contain(conf->trusted.networks, conf->trusted.count, &conn->peer))
+        return;
+    if (forwarded_client(is_forwarded ? head->forwarded : head->forwarded_for, is_forwarded,
+                         conf->trusted.networks, conf->trusted.count, &client))
+        conn->client = client;
+    if (head->forwarded_proto.at)
+        *secure = text_is(head->forwarded_proto, "https");
+}
+
+static struct http_request *request_create(struct connection *conn, size_t length)
+{
+    struct http_request *request = xcalloc(1, sizeof *request);
+    const char *why;
+    request->conn = conn;
+    request->head_bytes = xmemdup(conn->in.at, length);
+    http_head_parse(request->head_bytes, length, length + 1, &request->head, &why);
+    buffer_skip(&conn->in, length);
+    request->request =
+        (struct request){.pipeline = server_pipeline(conn->server),
+                         .method = method_of(&request->head),
+                         .host = request->head.host.at ? request->head.host : text_of(""),
+                         .idempotency_key = request->head.idempotency_key,
+                         .authorization = request->head.authorization,
+                         .reply = request_reply};
+    return request;
+}
+
+/* Path and query, decoded. */
+static bool request_decode(struct http_request *request)
+{
+    bool good = url_decode(request->head.path, false, &request->path) &&
+                url_decode_query(request->head.query, &request->query);
+    request->request.path = (struct text){request->path.at, request->path.length};
+    request->request.query = (struct text){request->query.at, request->query.length};
+    return good;
+}
+
+static void answer_limited(struct http_request *request, int64_t wait_ms)
+{
+    char headers[48], json[96];
+    snprintf(headers, sizeof headers, "retry-after: %lld\r\n", (long long)(wait_ms + 999) / 1000);
+    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":%.3f}",
+             (double)wait_ms / 1000);
+    http_answer(request, 429, "application/json", text_of(json), headers);
+}
+
+/* The head is there: answer at once, or wait for the body, or go on. */
+static void request_begin(struct connection *conn, struct http_request *request)
+{
+    const struct http_head *head = &request->head;
+    struct pipeline *pipeline = server_pipeline(conn->server);
+    int64_t length = head->content_length, wait_ms;
+    bool refused = head->has_transfer_encoding || length > pipeline->conf->limits.body_bytes ||
+                   head->expects_else;
+    count_up(COUNT_requests);
+    conn->request = request;
+    conn->phase = PHASE_ANSWER;
+    conn->keep_alive = !head->close && !refused && !(conn->pauses & PAUSE_ENDED) &&
+                       !server_is_closing(conn->server);
+    read_forwarded(conn, head, &request->request.secure);
+    address_format(&conn->client, request->request.address);
+    wait_ms =
+        limiter_take(pipeline->limiter, pipeline->conf, LIMITED_REQUEST, NULL, &conn->client, NULL);
+    if (length > pipeline->conf->limits.body_bytes) {
+        count_up(COUNT_too_big_bodies);
+        http_answer_error(request, 413, "Body too large");
+    } else if (head->has_transfer_encoding) {
+        http_answer_error(request, 411, "Length required");
+    } else if (head->expects_else) {
+        http_answer_error(request, 417, "Only 100-continue can be expected");
+    } else if (wait_ms) {
+        conn->keep_alive = false; /* its body is not read */
+        answer_limited(request, wait_ms);
+    } else if (!request_decode(request)) {
+        conn->keep_alive = false;
+        http_answer_error(request, 400, "The target is not percent-encoded as it should be");
+    } else if (head->connection_upgrade && head->upgrade_websocket) {
+        upgrade(request);
+    } else if (length > 0) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        conn->phase = PHASE_BODY;
+        conn->deadline_ms = clock_mono_ms() + pipeline->conf->limits.body_ms;
+        if (head->expects_continue && !conn->in.length && !head->is_1_0)
+            connection_write(conn, go_on, sizeof go_on - 1);
+    } else {
+        dispatch(request);
+    }
+}
+
+bool http_process(struct connection *conn)
+{
+    struct http_request *request = conn->request;
+    if (conn->phase == PHASE_BODY) {
+        size_t length = (size_t)request->head.content_length;
+        if (conn->in.length < length)
+            return false;
+        if (conn->in.length == length) {
+            request->body = conn->in;
+            conn->in = (struct buffer){0};
+        } else {
+            buffer_bytes(&request->body, conn->in.at, length);
+            buffer_skip(&conn->in, length);
+        }
+        dispatch(request);
+        return true;
+    }
+    struct http_head head;
+    const char *why;
+    if (!conn->in.length)
+        return false;
+    long used = http_head_parse(conn->in.at, conn->in.length,
+                                (size_t)conf_of(conn)->limits.header_bytes, &head, &why);
+    if (used == 0)
+        return false;
+    if (used < 0)
+        refuse(conn, (int)-used, why);
+    else
+        request_begin(conn, request_create(conn, (size_t)used));
+    return true;
 }

@@ -1,11 +1,14 @@
 /* {"id": 1, "auth": token} {"id": 2, "join": {"room": name}} {"id": 3, "say": {"msg", "cid"}}
  *
  * Each request gets a reply in its order: one that is done waits for those before it. */
+#include "access.h"
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
 #include "connection.h"
+#include "counters.h"
 #include "frame.h"
+#include "json.h"
 #include "name.h"
 #include "pipeline.h"
 #include "server.h"
@@ -17,16 +20,20 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     unsigned refs;
     struct connection *conn; /* NULL: it has left */
     struct pipeline *pipeline;
-    struct user *user;
     struct name *room;
     char member[UUID_LENGTH + 1];
-    bool announced;
+    bool announced, joining;
+    struct list joins; /* struct reply, by its waiting: all that the join under way answers */
+    struct bucket says, join_bucket;
+    const struct access *access; /* by which, */
+    const struct user *user;     /* and of whom, may_say was decided; neither is looked into */
+    bool may_say;
     struct list replies; /* struct reply, in the order of their requests */
     unsigned pending;
 };
 
 struct reply {
-    struct list in_order;
+    struct list in_order, waiting;
     struct publisher *publisher;
     char *id;           /* JSON */
     struct buffer json; /* empty until it is known */
@@ -36,7 +43,6 @@ static void publisher_unref(struct publisher *publisher)
 {
     if (--publisher->refs)
         return;
-    user_unref(publisher->user);
     name_unref(publisher->room);
     free(publisher);
 }
@@ -51,9 +57,10 @@ static struct reply *reply_open(struct publisher *publisher, const json_t *id)
                     ? json_dumps(id, JSON_COMPACT | JSON_ENCODE_ANY)
                     : xstrdup("null");
     list_append(&publisher->replies, &reply->in_order);
+    list_init(&reply->waiting);
     publisher->refs++;
-    if (++publisher->pending == (unsigned)publisher->pipeline->conf->limits.pending_says)
-        lws_rx_flow_control(publisher->conn->wsi, 0); /* its socket waits, nobody else */
+    if (++publisher->pending >= (unsigned)publisher->pipeline->conf->limits.pending_says)
+        connection_pause(publisher->conn, PAUSE_SAYS); /* its socket waits, nobody else */
     return reply;
 }
 
@@ -85,10 +92,11 @@ static void replies_send(struct publisher *publisher)
             buffer_finish(&json);
         }
         reply_free(reply);
-        if (publisher->pending-- == (unsigned)publisher->pipeline->conf->limits.pending_says &&
-            publisher->conn)
-            lws_rx_flow_control(publisher->conn->wsi, 1);
+        publisher->pending--;
     }
+    if (publisher->conn &&
+        publisher->pending < (unsigned)publisher->pipeline->conf->limits.pending_says)
+        connection_resume(publisher->conn, PAUSE_SAYS);
 }
 
 static void reply_with(void *arg, struct text json)
@@ -107,96 +115,155 @@ static void reply_error(struct reply *reply, const char *err)
     reply_with(reply, text_of(json));
 }
 
+static void reply_limited(struct reply *reply, int64_t wait_ms)
+{
+    char json[96];
+    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":%.3f}",
+             (double)wait_ms / 1000);
+    reply_with(reply, text_of(json));
+}
+
 /* ---- requests ---- */
 
+/* A second token may come later, before the first one ends: of the same person only. */
 static void on_auth(struct publisher *publisher, const json_t *token, struct reply *reply)
 {
     static const char *const errors[] = {[TOKEN_MALFORMED] = "Wrong format",
                                          [TOKEN_WRONG] = "Wrong JWT",
                                          [TOKEN_CONTENT] = "Wrong JWT content"};
+    struct connection *conn = publisher->conn;
     struct pipeline *pipeline = publisher->pipeline;
     size_t length = json_string_length(token);
-    if (publisher->user) {
-        reply_error(reply, "Already authenticated");
-        return;
-    }
+    struct user *user = NULL;
     if (!json_is_string(token) || length > (size_t)pipeline->conf->limits.token_bytes) {
+        if (length)
+            count_up(COUNT_too_big_tokens);
         reply_error(reply, "Wrong format");
         return;
     }
-    enum token_status status = user_from_token(pipeline->keys, json_string_value(token), length,
-                                               clock_wall_ms(), &publisher->user);
-    if (status == TOKEN_OK)
-        reply_with(reply, text_of("\"ok\""));
-    else
+    enum token_status status =
+        user_from_token(pipeline->keys, json_string_value(token), length, clock_wall_ms(), &user);
+    if (status != TOKEN_OK) {
         reply_error(reply, errors[status]);
+    } else if (conn->user && !user_same_identity(conn->user, user)) {
+        user_unref(user);
+        reply_error(reply, "Already authenticated");
+    } else {
+        connection_set_user(conn, user);
+        reply_with(reply, text_of("\"ok\""));
+    }
+}
+
+/* One answer to all who asked for the same room meanwhile. */
+static void joins_answer(struct publisher *publisher, const char *json)
+{
+    publisher->joining = false;
+    while (!list_empty(&publisher->joins)) {
+        struct reply *reply = list_entry(publisher->joins.next, struct reply, waiting);
+        list_remove(&reply->waiting);
+        reply_with(reply, text_of(json));
+    }
 }
 
 static void on_joined(void *arg, enum broker_status status, int64_t ban_ttl)
 {
-    struct reply *reply = arg;
-    struct publisher *publisher = reply->publisher;
+    struct publisher *publisher = arg;
+    char json[96] = "\"ok\"";
     if (status != BROKER_OK) {
         name_unref(publisher->room);
         publisher->room = NULL;
-        publisher->announced = false;
-        reply_error(reply, status == BROKER_FULL ? "tooManyRooms" : "unavailable");
-        return;
-    }
-    if (ban_ttl) {
-        char json[96];
-        publisher->announced = false;
+        snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"%s\"}",
+                 status == BROKER_FULL ? "tooManyRooms" : "unavailable");
+    } else if (ban_ttl) {
         snprintf(json, sizeof json, "{\"status\":\"ok\",\"comment\":\"banned\",\"banTTL\":%lld}",
                  (long long)ban_ttl);
-        reply_with(reply, text_of(json));
-        return;
     }
-    reply_with(reply, text_of("\"ok\""));
+    if (status != BROKER_OK || ban_ttl)
+        publisher->announced = false;
+    joins_answer(publisher, json);
+    publisher_unref(publisher);
 }
 
-static void on_join(struct publisher *publisher, const json_t *join, struct reply *reply)
+static void join(struct publisher *publisher, struct name *name, struct reply *reply)
 {
-    const json_t *room = json_object_get(join, "room");
+    const struct user *user = publisher->conn->user;
+    publisher->room = name_ref(name);
+    publisher->announced = publisher->joining = true;
+    list_append(&publisher->joins, &reply->waiting);
+    publisher->refs++;
+    broker_join(publisher->pipeline->broker, name, publisher->member,
+                (struct text){user->public_json, user->public_length}, text_of(user->sub),
+                text_of(user->name), on_joined, publisher);
+}
+
+static void on_join(struct publisher *publisher, const json_t *asked, struct reply *reply)
+{
+    const struct connection *conn = publisher->conn;
+    const struct pipeline *pipeline = publisher->pipeline;
+    const json_t *room = json_object_get(asked, "room");
     struct name *name =
         json_is_string(room)
             ? name_create((struct text){json_string_value(room), json_string_length(room)})
             : NULL;
-    if (!name) {
+    int64_t wait_ms;
+    if (!name)
         reply_error(reply, "Wrong format");
-    } else if (!publisher->user) {
+    else if (!conn->user)
         reply_error(reply, "You need to be authenticated to join a room");
-    } else if (publisher->room) {
-        if (name_equal(publisher->room, name))
-            reply_with(reply, text_of("\"ok\""));
-        else
-            reply_error(reply, "Already in another room");
-    } else {
-        const struct user *user = publisher->user;
-        publisher->room = name_ref(name);
-        publisher->announced = true;
-        broker_join(publisher->pipeline->broker, name, publisher->member,
-                    (struct text){user->public_json, user->public_length}, text_of(user->sub),
-                    text_of(user->name), on_joined, reply);
-    }
+    else if (publisher->room && !name_equal(publisher->room, name))
+        reply_error(reply, "Already in another room");
+    else if (publisher->room && publisher->joining)
+        list_append(&publisher->joins, &reply->waiting);
+    else if (publisher->room)
+        reply_with(reply, text_of("\"ok\""));
+    else if (!access_allows(pipeline->access, name, conn->user, RIGHT_JOIN))
+        reply_error(reply, "forbidden");
+    else if ((wait_ms = limiter_take(pipeline->limiter, pipeline->conf, LIMITED_JOIN,
+                                     &publisher->join_bucket, &conn->client, conn->user)))
+        reply_limited(reply, wait_ms);
+    else
+        join(publisher, name, reply);
     name_unref(name);
+}
+
+/* Decided anew when the rules or the token have changed. */
+static bool may_say(struct publisher *publisher)
+{
+    const struct access *access = publisher->pipeline->access;
+    const struct user *user = publisher->conn->user;
+    if (publisher->access != access || publisher->user != user) {
+        publisher->access = access;
+        publisher->user = user;
+        publisher->may_say = access_allows(access, publisher->room, user, RIGHT_SAY);
+    }
+    return publisher->may_say;
 }
 
 static void on_say(struct publisher *publisher, const json_t *say, struct reply *reply)
 {
     const json_t *msg = json_object_get(say, "msg"), *cid = json_object_get(say, "cid");
-    size_t max = (size_t)publisher->pipeline->conf->limits.message_bytes;
+    struct connection *conn = publisher->conn;
+    struct pipeline *pipeline = publisher->pipeline;
+    size_t max = (size_t)pipeline->conf->limits.message_bytes;
+    int64_t wait_ms;
     if (!json_is_string(msg) || (cid && (!json_is_string(cid) || !json_string_length(cid) ||
                                          json_string_length(cid) > 64))) {
         reply_error(reply, "Wrong format");
     } else if (!publisher->room) {
         reply_error(reply, "Never joined a room");
+    } else if (!may_say(publisher)) {
+        reply_error(reply, "forbidden");
     } else if (json_string_length(msg) > max) {
         char json[96];
+        count_up(COUNT_too_long_messages);
         snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":%zu}",
                  max);
         reply_with(reply, text_of(json));
+    } else if ((wait_ms = limiter_take(pipeline->limiter, pipeline->conf, LIMITED_SAY,
+                                       &publisher->says, &conn->client, conn->user))) {
+        reply_limited(reply, wait_ms);
     } else {
-        pipeline_say(publisher->pipeline, publisher->user, publisher->room,
+        pipeline_say(pipeline, conn->user, publisher->room,
                      (struct text){json_string_value(msg), json_string_length(msg)},
                      (struct text){json_string_value(cid), json_string_length(cid)}, reply_with,
                      reply);
@@ -211,7 +278,8 @@ static const struct {
 void publisher_on_message(struct connection *conn, struct text message, bool binary)
 {
     struct publisher *publisher = conn->publisher;
-    json_t *request = binary ? NULL : json_loadb(message.at, message.length, 0, NULL);
+    size_t depth = (size_t)publisher->pipeline->conf->limits.json_depth;
+    json_t *request = binary ? NULL : json_read(message, depth);
     const json_t *id = json_object_get(request, "id");
     struct reply *reply =
         reply_open(publisher, json_is_string(id) && json_string_length(id) > 64 ? NULL : id);
@@ -239,6 +307,7 @@ void publisher_on_open(struct connection *conn)
     publisher->pipeline = server_pipeline(conn->server);
     uuid_next(&publisher->pipeline->uuids, publisher->member);
     list_init(&publisher->replies);
+    list_init(&publisher->joins);
     conn->publisher = publisher;
 }
 
@@ -254,7 +323,8 @@ void publisher_on_closed(struct connection *conn)
     publisher_unref(publisher);
 }
 
-bool publisher_is_authenticated(const struct connection *conn)
+bool publisher_is_in(const struct connection *conn, const struct name *room)
 {
-    return conn->publisher && conn->publisher->user;
+    const struct publisher *publisher = conn->publisher;
+    return publisher && (!room || (publisher->room && name_equal(publisher->room, room)));
 }

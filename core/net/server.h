@@ -1,13 +1,15 @@
-/* server.h: the sockets of one loop: accept, libwebsockets' context, connections. Home of
- * libwebsockets (with connection.h). Its loop only, but for create and destroy. */
+/* server.h: the sockets of one loop: who is accepted, and all connections. Its loop only, but for
+ * create and destroy. */
 #pragma once
 #include "error.h"
 #include "list.h"
+#include "text.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct lws_context;
+struct connection;
+struct kick;
 struct pipeline;
 struct route;
 struct server;
@@ -19,8 +21,7 @@ bool listen_open(const char *address, int port, size_t count, int *fds_out, int 
                  struct error *err);
 
 /* Before the loop runs. routes ends with a path of NULL. */
-struct server *server_create(struct pipeline *pipeline, const struct route *routes, int listen_fd,
-                             struct error *err);
+struct server *server_create(struct pipeline *pipeline, const struct route *routes, int listen_fd);
 /* Accept nobody, tell everybody to go (1001), and call gone once nobody is left. */
 void server_close(struct server *server, void (*gone)(void *arg), void *arg);
 /* After the loop has ended: let go of all clients. Requests under way may still be answered, until
@@ -31,9 +32,15 @@ void server_destroy(struct server *server);
 /* ---- for the files of net/ ---- */
 struct pipeline *server_pipeline(const struct server *server);
 const struct route *server_routes(const struct server *server);
-struct list *server_exchanges(struct server *server);
-/* A connection is gone, or what was left of it. */
+/* Where reads go: one for all connections, looked at before the next is read. */
+unsigned char *server_scratch(struct server *server, size_t *size_out);
+bool server_is_closing(const struct server *server);
+/* A connection begins; has ended, and is freed at the end of the turn; is gone. */
+void server_count(struct server *server, struct connection *conn);
+void server_bury(struct server *server, struct connection *conn);
 void server_uncount(struct server *server);
+/* Call stream_answer for it at the end of the turn. */
+void server_answer_later(struct server *server, struct connection *conn);
 /* Whether a request from that page may be answered, and what Access-Control-Allow-Origin says
  * ("" for nothing). origin: absent when the header is. */
-bool server_origin_allowed(const struct server *server, const char *origin, char *out, size_t size);
+bool server_origin_allowed(const struct server *server, struct text origin, char *out, size_t size);

@@ -65,9 +65,10 @@ static void write_host(const struct request *request, struct buffer *out)
         buffer_json_string(out, text_of(conf->announce));
         return;
     }
-    char url[HOST_BYTES_MAX + sizeof "http://[]:65535"];
+    char url[HOST_BYTES_MAX + sizeof "https://[]:65535"];
     if (request->host.length)
-        snprintf(url, sizeof url, "http://%.*s", (int)request->host.length, request->host.at);
+        snprintf(url, sizeof url, "%s%.*s", request->secure ? "https://" : "http://",
+                 (int)request->host.length, request->host.at);
     else if (strchr(conf->address, ':')) /* IPv6 */
         snprintf(url, sizeof url, "http://[%s]:%d", conf->address, conf->port);
     else

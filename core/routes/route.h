@@ -24,6 +24,7 @@ struct request {
     struct text idempotency_key;
     struct text authorization; /* that header; absent if there is none */
     char address[46];          /* the client's, as text; "" if unknown */
+    bool secure;               /* the client came by https */
     /* Copies. headers: further ones, "name: value\r\n…", or NULL. */
     void (*reply)(struct request *request, int status, const char *content_type, struct text body,
                   const char *headers);

@@ -187,23 +187,62 @@ START_TEST(numbers_of_stats_are_numbers)
 }
 END_TEST
 
-START_TEST(a_connection_ends_with_its_answer_whatever_follows_the_request)
+START_TEST(a_connection_serves_one_request_after_the_other)
 {
     struct server *server = server_start();
-    const char *follow[] = {"", http_text(server, "GET", "/stats/b", NULL, NULL),
-                            http_text(server, "POST", "/join/b", NULL, "{\"x\":1}"),
-                            "nonsense\r\n\r\n"};
-    for (size_t i = 0; i < COUNT_OF(follow); i++) {
-        struct stream *stream = stream_open(server->port, 0);
-        char *both =
-            textf("%s%s", http_text(server, "POST", "/join/a", NULL, "{\"x\":1}"), follow[i]);
-        ck_assert(stream_send(stream, both, strlen(both)));
+    struct stream *stream = stream_open(server->port, 0);
+    for (int i = 0; i < 3; i++) {
+        char *request = http_text(server, "POST", "/join/a", NULL, "{\"x\":1}");
+        ck_assert(stream_send(stream, request, strlen(request)));
         struct http_answer *answer = http_receive(stream, false, deadline_in(10));
-        ck_assert_msg(answer && answer->status == 200, "before %s", follow[i]);
-        ck_assert_str_eq(http_header(answer, "connection"), "close");
-        ck_assert_msg(!http_receive(stream, false, deadline_in(10)), "a second answer");
-        stream_cut(stream);
+        ck_assert_int_eq(answer->status, 200);
+        ck_assert_ptr_null(http_header(answer, "connection"));
     }
+    char *last = http_text(server, "GET", "/stats/a", "Connection: close\r\n", NULL);
+    ck_assert(stream_send(stream, last, strlen(last)));
+    struct http_answer *answer = http_receive(stream, false, deadline_in(10));
+    ck_assert_str_eq(http_header(answer, "connection"), "close");
+    ck_assert(stream_is_closed_by(stream, deadline_in(10)));
+    stream_cut(stream);
+}
+END_TEST
+
+START_TEST(pipelined_requests_are_answered_in_their_order)
+{
+    enum { REQUESTS = 300 };
+    struct server *server = server_start();
+    struct stream *stream = stream_open(server->port, 0);
+    char *all = textf("%s", "");
+    for (int i = 0; i < REQUESTS; i++) {
+        const char *body = i % 3 ? NULL : "{\"x\":1}";
+        all = textf("%s%s", all,
+                    i % 3 == 2 ? http_text(server, "GET", textf("/stats/r?skip=%d", i), NULL, NULL)
+                               : http_text(server, "POST", "/join/r", NULL, body));
+    }
+    ck_assert(stream_send(stream, all, strlen(all)));
+    for (int i = 0; i < REQUESTS; i++) {
+        struct http_answer *answer = http_receive(stream, false, deadline_in(20));
+        ck_assert_msg(answer && answer->status == 200, "answer %d", i);
+        if (i % 3 == 2)
+            ck_assert_int_eq(get_int(answer->json, "skip"), i);
+        else
+            ck_assert_ptr_nonnull(json_object_get(answer->json, "messages"));
+    }
+    stream_cut(stream);
+}
+END_TEST
+
+START_TEST(nonsense_behind_a_request_ends_the_connection_after_its_answer)
+{
+    struct server *server = server_start();
+    struct stream *stream = stream_open(server->port, 0);
+    char *both =
+        textf("%s%s", http_text(server, "POST", "/join/a", NULL, "{\"x\":1}"), "nonsense\r\n\r\n");
+    ck_assert(stream_send(stream, both, strlen(both)));
+    ck_assert_int_eq(http_receive(stream, false, deadline_in(10))->status, 200);
+    expect_error(http_receive(stream, false, deadline_in(10)), 400, "nonsense");
+    ck_assert(stream_is_closed_by(stream, deadline_in(10)));
+    stream_cut(stream);
 }
 END_TEST
 
@@ -221,7 +260,7 @@ START_TEST(the_page_is_served_with_a_policy)
     static const char *const heads[] = {"/", "/stats/lobby", "/messages/lobby"};
     for (size_t i = 0; i < COUNT_OF(heads); i++) {
         struct stream *stream = stream_open(server->port, 0);
-        char *request = http_text(server, "HEAD", heads[i], NULL, NULL);
+        char *request = http_text(server, "HEAD", heads[i], "Connection: close\r\n", NULL);
         stream_send(stream, request, strlen(request));
         struct http_answer *answer = http_receive(stream, true, deadline_in(10));
         ck_assert_msg(answer && answer->status == 200, "HEAD %s", heads[i]);
@@ -267,6 +306,7 @@ FLOW_MAIN("http", a_post_without_a_length_is_answered_at_once,
           transfer_encoding_is_refused_and_nothing_behind_it_is_read, a_garbage_length_is_refused,
           a_body_may_be_as_large_as_configured, paths_and_methods_that_are_none_are_said_so,
           browsers_may_call_from_other_pages, join_takes_any_json_and_nothing_else,
-          numbers_of_stats_are_numbers,
-          a_connection_ends_with_its_answer_whatever_follows_the_request,
+          numbers_of_stats_are_numbers, a_connection_serves_one_request_after_the_other,
+          pipelined_requests_are_answered_in_their_order,
+          nonsense_behind_a_request_ends_the_connection_after_its_answer,
           the_page_is_served_with_a_policy, nonsense_does_no_harm)

@@ -105,8 +105,19 @@ static void server_live(struct server *server)
 {
     int out[2];
     char *port = textf("listen.port=%d", server->port);
-    const char *argv[] = {
-        environment("CHATUP_BIN"), "serve", "-c", server->config, "--set", port, NULL};
+    const char *argv[] = {environment("CHATUP_BIN"),
+                          "serve",
+                          "-c",
+                          server->config,
+                          "--set",
+                          port,
+                          server->rates ? NULL : "--set",
+                          "limits.says_per_connection=0",
+                          "--set",
+                          "limits.says_per_user=0",
+                          "--set",
+                          "limits.frames_per_connection=0",
+                          NULL};
     ck_assert_int_eq(server->pid, 0);
     ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
     server->pid = fork();
@@ -129,6 +140,7 @@ struct server *server_start_with(const struct server_options *options)
     server->config = textf("%s/chatup.yaml", server->dir);
     server->log = textf("%s/server-%zu.log", flow_dir(), server_count);
     ck_assert_int_eq(mkdir(server->dir, 0700), 0);
+    server->rates = options->rates;
     config_write(server->dir, options, server->config);
     servers[server_count++] = server;
     server_live(server);

@@ -10,6 +10,7 @@ struct server_options {
     int threads;      /* 0 means 1 */
     const char *yaml; /* further configuration, whole sections */
     const char *keys; /* further items of jwt.keys, indented by four */
+    bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
 };
 
 struct server {
@@ -17,6 +18,7 @@ struct server {
     char *config;
     char *log; /* standard error of all its lives */
     int threads;
+    bool rates;
     int port; /* the same in all its lives */
     int out;
     pid_t pid; /* 0 while it does not run */

@@ -1,0 +1,33 @@
+/* address.h: the address of a client, IPv4 and IPv6 alike, and sets of networks. Any thread. */
+#pragma once
+#include "text.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sockaddr;
+
+enum { ADDRESS_TEXT_SIZE = 46 };
+
+struct address { /* IPv4 as ::ffff:a.b.c.d; all zero: unknown */
+    uint8_t bytes[16];
+};
+
+struct address address_of(const struct sockaddr *from);
+/* "192.0.2.1", "2001:db8::1", no brackets, no port. */
+bool address_parse(struct text text, struct address *out);
+/* "" for unknown. */
+void address_format(const struct address *address, char out[ADDRESS_TEXT_SIZE]);
+bool address_is_known(const struct address *address);
+/* What limits per address count by: the address, of IPv6 its /64, which one customer has whole. */
+struct address address_site(const struct address *address);
+
+struct network {
+    struct address address;
+    unsigned bits; /* of 128 */
+};
+
+/* "10.0.0.0/8, ::1": networks and addresses, separated by commas and spaces.
+ *   returns  how many, at most max of them written to out; -1 with the first wrong one in *wrong */
+int networks_parse(const char *list, struct network *out, size_t max, struct text *wrong);
+bool networks_contain(const struct network *networks, size_t count, const struct address *address);

@@ -1,0 +1,52 @@
+/* counters.h: what happened how often, in the whole process. Any thread; GET /metrics shows them.
+ */
+#pragma once
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* name, help. All are monotonic but those that end in _now. */
+#define COUNTERS(X)                                                                                \
+    X(connections_now, "client connections that are open")                                         \
+    X(connections, "client connections accepted")                                                  \
+    X(requests, "HTTP requests, websocket handshakes among them")                                  \
+    X(websockets, "websocket handshakes completed")                                                \
+    X(messages_in, "messages that clients and servers gave, whatever became of them")              \
+    X(deliveries, "frames handed to readers")                                                      \
+    X(refused_connections, "connections refused: limits.connections")                              \
+    X(refused_address, "connections refused: limits.connections_per_address")                      \
+    X(refused_descriptors, "connections refused: no descriptors left but the reserve")             \
+    X(limited_handshakes, "connections refused: limits.handshakes_per_address")                    \
+    X(limited_requests, "requests refused: limits.requests_per_address")                           \
+    X(limited_frames, "pauses in reading a connection: limits.frames_per_connection")              \
+    X(limited_says, "says refused: limits.says_per_…")                                             \
+    X(limited_joins, "joins refused: limits.joins_per_…")                                          \
+    X(too_long_messages, "messages refused: limits.message_bytes")                                 \
+    X(too_big_bodies, "requests refused: limits.body_bytes")                                       \
+    X(too_big_heads, "requests refused: limits.header_bytes")                                      \
+    X(too_big_frames, "websockets closed: a frame too big")                                        \
+    X(too_big_tokens, "tokens refused: limits.token_bytes")                                        \
+    X(too_deep_json, "JSON refused: limits.json_depth")                                            \
+    X(too_many_channels, "subscriptions refused: limits.channels")                                 \
+    X(slow_readers, "readers closed: limits.queue_bytes or limits.stall")                          \
+    X(timed_out_header, "connections closed: limits.header")                                       \
+    X(timed_out_body, "connections closed: limits.body")                                           \
+    X(timed_out_auth, "connections closed: limits.auth")                                           \
+    X(timed_out_idle, "connections closed: limits.idle")                                           \
+    X(bad_requests, "requests refused that are no proper HTTP or websocket")                       \
+    X(tls_failures, "TLS handshakes that failed")
+
+#define X(name, help) COUNT_##name,
+enum counter { COUNTERS(X) COUNTER_COUNT };
+#undef X
+
+extern _Atomic uint64_t counters[COUNTER_COUNT];
+
+static inline void count_up(enum counter counter)
+{
+    atomic_fetch_add_explicit(&counters[counter], 1, memory_order_relaxed);
+}
+
+static inline void count_down(enum counter counter)
+{
+    atomic_fetch_sub_explicit(&counters[counter], 1, memory_order_relaxed);
+}

@@ -1,0 +1,68 @@
+#include "tls.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
+
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length,
+                           const unsigned char *offered, unsigned offered_length, void *arg)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    unsigned char *chosen;
+    if (SSL_select_next_proto(&chosen, out_length, ours, sizeof ours - 1, offered,
+                              offered_length) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK; /* nothing in common: as if none had been offered */
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *refuse(SSL_CTX *context, const char *option, const char *file, struct error *err)
+{
+    char why[200];
+    ERR_error_string_n(ERR_peek_last_error(), why, sizeof why);
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    error_set(err, "%s: %s: %s", option, file, reason ? reason : why);
+    ERR_clear_error();
+    SSL_CTX_free(context);
+    return NULL;
+}
+
+SSL_CTX *tls_context_create(const char *certificate, const char *key, struct error *err)
+{
+    static const unsigned char id[] = "chatup";
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    if (!context)
+        return refuse(NULL, "tls", "openssl", err);
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                     SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_id_context(context, id, sizeof id - 1);
+    SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+    if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
+        return refuse(context, "tls.certificate", certificate, err);
+    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
+        return refuse(context, "tls.key", key, err);
+    if (SSL_CTX_check_private_key(context) != 1)
+        return refuse(context, "tls.key does not fit tls.certificate", key, err);
+    return context;
+}
+
+void tls_context_destroy(SSL_CTX *context)
+{
+    SSL_CTX_free(context);
+}
+
+SSL *tls_session_create(SSL_CTX *context, int fd)
+{
+    SSL *ssl = SSL_new(context);
+    if (ssl && SSL_set_fd(ssl, fd) == 1) {
+        SSL_set_accept_state(ssl);
+        return ssl;
+    }
+    SSL_free(ssl);
+    ERR_clear_error();
+    return NULL;
+}

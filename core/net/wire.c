@@ -1,0 +1,176 @@
+#include "wire.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void watch(struct wire *wire)
+{
+    bool writing = wire->rest.length || wire->read_wants_write;
+    int events = (wire->reading || wire->write_wants_read ? EV_READ : 0) | (writing ? EV_WRITE : 0);
+    if (events == (wire->io.events & (EV_READ | EV_WRITE)) && (!events || ev_is_active(&wire->io)))
+        return;
+    ev_io_stop(wire->ev, &wire->io);
+    ev_io_set(&wire->io, wire->io.fd, events);
+    if (events)
+        ev_io_start(wire->ev, &wire->io);
+}
+
+void wire_init(struct wire *wire, struct ev_loop *ev, int fd, SSL *ssl,
+               void (*on_io)(struct ev_loop *, ev_io *, int), void *owner)
+{
+    *wire = (struct wire){.ev = ev, .ssl = ssl};
+    ev_io_init(&wire->io, on_io, fd, 0);
+    wire->io.data = owner;
+    wire_want_read(wire, true);
+}
+
+void wire_close(struct wire *wire)
+{
+    if (wire->io.fd < 0)
+        return;
+    ev_io_stop(wire->ev, &wire->io);
+    SSL_free(wire->ssl);
+    wire->ssl = NULL;
+    close(wire->io.fd);
+    wire->io.fd = -1;
+    buffer_finish(&wire->rest);
+}
+
+void wire_shutdown(struct wire *wire)
+{
+    if (wire->ssl && SSL_is_init_finished(wire->ssl))
+        SSL_shutdown(wire->ssl); /* its alert; the answer is not waited for */
+    ERR_clear_error();
+    shutdown(wire->io.fd, SHUT_WR);
+}
+
+void wire_want_read(struct wire *wire, bool on)
+{
+    wire->reading = on;
+    watch(wire);
+    if (on && wire_has_unread(wire))
+        ev_feed_event(wire->ev, &wire->io, EV_READ);
+}
+
+/* What a failed call of openssl means. Its queue is left empty: it is one for all connections of
+ * the thread. */
+static int ssl_status(struct wire *wire, int result, bool is_write)
+{
+    int why = SSL_get_error(wire->ssl, result);
+    ERR_clear_error();
+    switch (why) {
+    case SSL_ERROR_WANT_READ:
+        wire->write_wants_read = is_write;
+        break;
+    case SSL_ERROR_WANT_WRITE:
+        wire->read_wants_write = !is_write;
+        break;
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    default:
+        return WIRE_BROKEN;
+    }
+    watch(wire);
+    return WIRE_AGAIN;
+}
+
+int wire_handshake(struct wire *wire)
+{
+    if (!wire->ssl)
+        return 1;
+    wire->read_wants_write = false;
+    int result = SSL_do_handshake(wire->ssl);
+    watch(wire);
+    return result == 1 ? 1 : ssl_status(wire, result, false);
+}
+
+ssize_t wire_read(struct wire *wire, void *bytes, size_t size)
+{
+    if (wire->ssl) {
+        wire->read_wants_write = false;
+        int got = SSL_read(wire->ssl, bytes, (int)size);
+        watch(wire);
+        return got > 0 ? got : ssl_status(wire, got, false);
+    }
+    ssize_t got = recv(wire->io.fd, bytes, size, 0);
+    if (got >= 0)
+        return got;
+    return errno == EAGAIN || errno == EINTR ? WIRE_AGAIN : WIRE_BROKEN;
+}
+
+bool wire_has_unread(const struct wire *wire)
+{
+    return wire->ssl && SSL_has_pending(wire->ssl);
+}
+
+/* returns  how many were sent, perhaps none, or WIRE_BROKEN */
+static ssize_t send_some(struct wire *wire, const char *bytes, size_t length)
+{
+    if (wire->ssl) {
+        wire->write_wants_read = false;
+        int sent = SSL_write(wire->ssl, bytes, length > 1 << 20 ? 1 << 20 : (int)length);
+        if (sent > 0)
+            return sent;
+        return ssl_status(wire, sent, true) == WIRE_AGAIN ? 0 : WIRE_BROKEN;
+    }
+    ssize_t sent = send(wire->io.fd, bytes, length, MSG_NOSIGNAL);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN || errno == EINTR ? 0 : WIRE_BROKEN;
+}
+
+/* TLS takes a record at a time: go on until it takes none. */
+static ssize_t send_all(struct wire *wire, const char *bytes, size_t length)
+{
+    size_t done = 0;
+    while (done < length) {
+        ssize_t sent = send_some(wire, bytes + done, length - done);
+        if (sent < 0)
+            return sent;
+        done += (size_t)sent;
+        if (!sent || !wire->ssl)
+            break;
+    }
+    return (ssize_t)done;
+}
+
+bool wire_write(struct wire *wire, const void *bytes, size_t length)
+{
+    ssize_t sent = 0;
+    if (wire->io.fd < 0)
+        return false;
+    if (!wire->rest.length)
+        sent = send_all(wire, bytes, length);
+    if (sent < 0)
+        return false;
+    if ((size_t)sent < length) {
+        if (!wire->rest.length)
+            wire->progress_ms = clock_mono_ms();
+        buffer_bytes(&wire->rest, (const char *)bytes + sent, length - (size_t)sent);
+        watch(wire);
+    }
+    return true;
+}
+
+bool wire_flush(struct wire *wire)
+{
+    size_t length = wire->rest.length - wire->rest_at;
+    if (!length)
+        return true;
+    ssize_t sent = send_all(wire, wire->rest.at + wire->rest_at, length);
+    if (sent < 0)
+        return false;
+    wire->rest_at += (size_t)sent;
+    if (sent)
+        wire->progress_ms = clock_mono_ms();
+    if (wire->rest_at == wire->rest.length) {
+        buffer_finish(&wire->rest);
+        wire->rest_at = 0;
+        watch(wire);
+    }
+    return true;
+}

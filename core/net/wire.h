@@ -1,0 +1,50 @@
+/* wire.h: the bytes of one connection, plain or over TLS. What the kernel does not take at once is
+ * kept, and sent as soon as it does: the owner asks wire_is_clear before it writes more.
+ *
+ * One watcher; its loop only. */
+#pragma once
+#include "buffer.h"
+#include <ev.h>
+#include <openssl/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct wire {
+    ev_io io; /* data: the owner's */
+    struct ev_loop *ev;
+    SSL *ssl; /* NULL: plain */
+    struct buffer rest;
+    size_t rest_at;
+    int64_t progress_ms; /* monotonic: since when the kernel takes nothing of the rest */
+    bool reading, read_wants_write, write_wants_read;
+};
+
+enum wire_status { WIRE_AGAIN = -1, WIRE_BROKEN = -2 }; /* and 0: the peer has ended */
+
+/* fd and ssl are taken. on_io is called for both directions, until wire_close. */
+void wire_init(struct wire *wire, struct ev_loop *ev, int fd, SSL *ssl,
+               void (*on_io)(struct ev_loop *, ev_io *, int), void *owner);
+/* Let go of the socket: at once, whatever is unsent. Twice does no harm. */
+void wire_close(struct wire *wire);
+/* No more is sent: the peer sees the end behind what was written. */
+void wire_shutdown(struct wire *wire);
+
+/* Go on with the TLS handshake. returns 1: done (at once if plain), or a wire_status. */
+int wire_handshake(struct wire *wire);
+/* returns  how many bytes, or a wire_status */
+ssize_t wire_read(struct wire *wire, void *bytes, size_t size);
+/* Whether bytes wait that no event of the socket will tell of. */
+bool wire_has_unread(const struct wire *wire);
+/* Take all of them. false: the connection is broken. */
+bool wire_write(struct wire *wire, const void *bytes, size_t length);
+/* Send what was kept, after an event for writing. false: broken. */
+bool wire_flush(struct wire *wire);
+
+static inline bool wire_is_clear(const struct wire *wire)
+{
+    return !wire->rest.length;
+}
+
+/* Whether on_io is told that there is something to read. */
+void wire_want_read(struct wire *wire, bool on);

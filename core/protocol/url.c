@@ -1,0 +1,47 @@
+#include "url.h"
+#include "buffer.h"
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+bool url_decode(struct text text, bool in_query, struct buffer *out)
+{
+    char *to = buffer_reserve(out, text.length + 1);
+    size_t length = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.at[i];
+        if (c == '+' && in_query) {
+            c = ' ';
+        } else if (c == '%') {
+            int high = i + 2 < text.length ? hex_digit(text.at[i + 1]) : -1;
+            int low = i + 2 < text.length ? hex_digit(text.at[i + 2]) : -1;
+            if (high < 0 || low < 0 || !(high | low))
+                return false;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        to[length++] = c;
+    }
+    out->length += length;
+    return true;
+}
+
+bool url_decode_query(struct text query, struct buffer *out)
+{
+    const char *p = query.at, *end = query.at + query.length;
+    while (p < end) {
+        const char *and = memchr(p, '&', (size_t)(end - p));
+        size_t length = and? (size_t)(and-p) : (size_t)(end - p);
+        if (length && out->length)
+            buffer_bytes(out, "", 1);
+        if (!url_decode((struct text){p, length}, true, out))
+            return false;
+        p += length + 1;
+    }
+    return true;
+}
