@@ -13,6 +13,7 @@
  * home of libyaml: config_yaml.c. */
 #pragma once
 #include "error.h"
+#include "right.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,21 @@ struct config_key {
     char *algorithm; /* RS256, ES256, HS256 …: the only one accepted with this key */
     char *file;   /* PEM public key, X.509 certificate, or the bytes of an HMAC secret; or NULL */
     char *secret; /* the same, inline; exactly one of both is set */
+};
+
+/* Who has a right in the channels of a rule: any one of these suffices, nothing at all is nobody.
+ */
+struct config_who {
+    bool anyone;  /* guests, too; of read, history and users only */
+    bool token;   /* every user with a token */
+    bool claim;   /* whose token names the channel and the right in its claim `channels` */
+    char **roles; /* whose token has one of them */
+    size_t role_count;
+};
+
+struct config_channel {
+    char *pattern;                      /* pattern.h */
+    struct config_who who[RIGHT_COUNT]; /* by right_index */
 };
 
 struct config_node; /* a piece of parsed YAML that knows its place */
@@ -52,6 +68,8 @@ struct config {
     char *log_level; /* error, warn, info or debug */
     struct config_key *keys;
     size_t key_count;
+    struct config_channel *channels; /* the first whose pattern matches decides; see access.h */
+    size_t channel_count;
     struct {
         int64_t size;      /* messages kept per room */
         int64_t expire_ms; /* and how long */

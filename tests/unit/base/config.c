@@ -145,9 +145,9 @@ static const struct limit {
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
 };
 
-static const char *const texts[] = {"listen.address", "announce",   "origins",    "data_dir",
-                                    "durability",     "demo",       "log_level",  "jwt.keys",
-                                    "plugins",        "redis.host", "client_dir", "plugins_dir"};
+static const char *const texts[] = {
+    "listen.address", "announce", "origins", "data_dir",   "durability", "demo",       "log_level",
+    "jwt.keys",       "channels", "plugins", "redis.host", "client_dir", "plugins_dir"};
 
 static char *slurp(const char *path)
 {
@@ -181,6 +181,7 @@ START_TEST(the_shipped_file_says_the_defaults)
     ck_assert_msg(shipped, "%s", err.text);
     assert_same(shipped, defaults);
     ck_assert_uint_eq(shipped->key_count, 0);
+    ck_assert_uint_eq(shipped->channel_count, 0);
     ck_assert_uint_eq(shipped->plugin_count, 0);
     config_destroy(shipped);
     config_destroy(defaults);
