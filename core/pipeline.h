@@ -8,6 +8,7 @@
 #include "uuid.h"
 #include <stdbool.h>
 
+struct access;
 struct buffer;
 struct chain;
 struct config;
@@ -21,6 +22,7 @@ struct user;
 struct pipeline {
     const struct config *conf;
     const struct keyring *keys;
+    const struct access *access;   /* access.h: who may do what in which channel */
     struct plugin *const *plugins; /* plugin_count of them */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */

@@ -1,6 +1,7 @@
 /* Only this file knows every part. Everything is made on the main thread before the loops run, and
  * taken apart on it after they have ended; between, the main thread waits for a signal. */
 #include "worker.h"
+#include "access.h"
 #include "alloc.h"
 #include "config.h"
 #include "embedded.h"
@@ -22,6 +23,7 @@
 struct worker {
     struct config *conf;
     struct keyring *keys;
+    struct access *access;
     struct plugin **plugins;
     size_t plugin_count;
     struct loop **loops;
@@ -101,6 +103,7 @@ static void worker_destroy(struct worker *worker)
     embedded_close(worker->home);
     for (size_t i = 0; i < worker->count; i++)
         loop_destroy(worker->loops[i]);
+    access_destroy(worker->access);
     keyring_destroy(worker->keys);
     sem_destroy(&worker->gone);
     free(worker->plugins);
@@ -162,6 +165,9 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
     size_t count = (size_t)conf->threads;
     if (!keys_load(worker, err) || !plugins_load(worker, err))
         return false;
+    worker->access = access_load(conf, err);
+    if (!worker->access)
+        return false;
     files_raise(conf);
     worker->loops = xcalloc(count, sizeof *worker->loops);
     worker->pipelines = xcalloc(count, sizeof *worker->pipelines);
@@ -181,6 +187,7 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
         struct pipeline *pipeline = &worker->pipelines[i];
         *pipeline = (struct pipeline){.conf = conf,
                                       .keys = worker->keys,
+                                      .access = worker->access,
                                       .plugins = worker->plugins,
                                       .plugin_count = worker->plugin_count,
                                       .worker_id = worker->id,
