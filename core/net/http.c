@@ -16,7 +16,7 @@ struct http_request { /* a connection's until it is whole, then its own until it
     const struct route *route;
     bool head;
     int refusal; /* not 0: the status to answer; 200 is that of OPTIONS */
-    char *path, *query, *host, *key, *origin;
+    char *path, *query, *host, *key, *authorization, *origin;
     struct buffer body;
 };
 
@@ -78,6 +78,7 @@ static void request_free(struct http_request *request)
     free(request->query);
     free(request->host);
     free(request->key);
+    free(request->authorization);
     free(request->origin);
     free(request);
 }
@@ -232,6 +233,7 @@ int http_on_request(struct connection *conn, const char *path, size_t length)
     request->host = header(wsi, WSI_TOKEN_HOST);
     request->origin = header(wsi, WSI_TOKEN_ORIGIN);
     request->key = custom_header(wsi, "idempotency-key:");
+    request->authorization = header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION);
     size_t query_length;
     request->query = query_of(wsi, &query_length);
     request->request = (struct request){
@@ -241,6 +243,7 @@ int http_on_request(struct connection *conn, const char *path, size_t length)
         .query = {request->query, query_length},
         .host = request->host ? text_of(request->host) : text_of(""),
         .idempotency_key = text_of(request->key),
+        .authorization = text_of(request->authorization),
         .reply = request_reply,
     };
     request->route =
