@@ -160,7 +160,7 @@ START_TEST(many_stars_do_not_take_for_ever)
         source[i] = "*a"[i % 2];
     source[199] = 'b';
     memset(name, 'a', 200);
-    for (int i = 0; i < 100000; i++) /* tried in all ways, not even one would end */
+    for (int i = 0; i < 1000; i++) /* tried in all ways, not even one would end */
         ck_assert(!matches(source, name, NULL));
     name[199] = 'b';
     ck_assert(matches(source, name, NULL));
