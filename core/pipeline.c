@@ -246,7 +246,18 @@ static void pipeline_count_changed(void *arg, struct room *room, uint32_t count)
 struct subscription {
     struct pipeline *pipeline;
     struct membership *member;
+    bool live; /* no history for it */
 };
+
+/* Nothing that was said before; continuous only if there is nothing to be shown. */
+static struct snapshot without_history(const struct snapshot *snapshot)
+{
+    struct snapshot live = *snapshot;
+    live.recovered = snapshot->recovered && !snapshot->count;
+    live.messages = NULL;
+    live.count = 0;
+    return live;
+}
 
 static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
 {
@@ -258,21 +269,33 @@ static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
             subscriber_close(member->sub, CLOSE_UNAVAILABLE);
         rooms_refuse(pipeline->rooms, member);
     } else {
-        struct frame *frame = encode(pipeline, member->room->name, snapshot->at.offset, snapshot,
-                                     snapshot->messages, snapshot->count);
+        struct snapshot shown = subscription->live ? without_history(snapshot) : *snapshot;
+        struct frame *frame = encode(pipeline, member->room->name, shown.at.offset, &shown,
+                                     shown.messages, shown.count);
         rooms_admit(pipeline->rooms, member, snapshot->at.offset, frame);
         frame_unref(frame);
     }
     free(subscription);
 }
 
+static void subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                      const struct position *since, bool live)
+{
+    struct subscription *subscription = xmalloc(sizeof *subscription);
+    *subscription = (struct subscription){pipeline, rooms_await(pipeline->rooms, room, sub), live};
+    broker_subscribe(pipeline->broker, room, since, pipeline_subscribed, subscription);
+}
+
 void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
                         const struct position *since)
 {
-    struct subscription *subscription = xmalloc(sizeof *subscription);
-    subscription->pipeline = pipeline;
-    subscription->member = rooms_await(pipeline->rooms, room, sub);
-    broker_subscribe(pipeline->broker, room, since, pipeline_subscribed, subscription);
+    subscribe(pipeline, sub, room, since, false);
+}
+
+void pipeline_subscribe_live(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                             const struct position *since)
+{
+    subscribe(pipeline, sub, room, since, true);
 }
 
 void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub)

@@ -71,6 +71,10 @@ void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind ki
  * broker refuses, sub is closed. */
 void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
                         const struct position *since);
+/* The same for who may read but not see the history: no messages in the first frame, which says
+ * recovered only if nothing was missed. */
+void pipeline_subscribe_live(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                             const struct position *since);
 /* sub's socket is gone: out of all its rooms. */
 void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub);
 
