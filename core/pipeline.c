@@ -250,20 +250,17 @@ static void pipeline_count_changed(void *arg, struct room *room, uint32_t count)
 struct subscription {
     struct pipeline *pipeline;
     struct membership *member;
-    struct position since;
-    bool history;
+    bool live; /* no history for it */
 };
 
-/* What somebody sees of it who may not see what was said before. */
-static struct snapshot without_history(const struct snapshot *snapshot,
-                                       const struct position *since)
+/* Nothing that was said before; continuous only if there is nothing to be shown. */
+static struct snapshot without_history(const struct snapshot *snapshot)
 {
-    struct snapshot bare = *snapshot;
-    bare.messages = NULL;
-    bare.count = 0;
-    bare.recovered =
-        since->offset == snapshot->at.offset && !strcmp(since->epoch, snapshot->at.epoch);
-    return bare;
+    struct snapshot live = *snapshot;
+    live.recovered = snapshot->recovered && !snapshot->count;
+    live.messages = NULL;
+    live.count = 0;
+    return live;
 }
 
 static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
@@ -276,25 +273,33 @@ static void pipeline_subscribed(void *arg, const struct snapshot *snapshot)
             subscriber_close(member->sub, CLOSE_UNAVAILABLE);
         rooms_refuse(pipeline->rooms, member);
     } else {
-        struct snapshot seen =
-            subscription->history ? *snapshot : without_history(snapshot, &subscription->since);
-        struct frame *frame =
-            encode(pipeline, member->room->name, seen.at.offset, &seen, seen.messages, seen.count);
+        struct snapshot shown = subscription->live ? without_history(snapshot) : *snapshot;
+        struct frame *frame = encode(pipeline, member->room->name, shown.at.offset, &shown,
+                                     shown.messages, shown.count);
         rooms_admit(pipeline->rooms, member, snapshot->at.offset, frame);
         frame_unref(frame);
     }
     free(subscription);
 }
 
-void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
-                        const struct position *since, bool history)
+static void subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                      const struct position *since, bool live)
 {
     struct subscription *subscription = xmalloc(sizeof *subscription);
-    *subscription = (struct subscription){.pipeline = pipeline,
-                                          .member = rooms_await(pipeline->rooms, room, sub),
-                                          .since = *since,
-                                          .history = history};
+    *subscription = (struct subscription){pipeline, rooms_await(pipeline->rooms, room, sub), live};
     broker_subscribe(pipeline->broker, room, since, pipeline_subscribed, subscription);
+}
+
+void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                        const struct position *since)
+{
+    subscribe(pipeline, sub, room, since, false);
+}
+
+void pipeline_subscribe_live(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                             const struct position *since)
+{
+    subscribe(pipeline, sub, room, since, true);
 }
 
 void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub)

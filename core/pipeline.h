@@ -9,8 +9,8 @@
 #include <openssl/types.h>
 #include <stdbool.h>
 
-struct buffer;
 struct access;
+struct buffer;
 struct chain;
 struct config;
 struct keyring;
@@ -24,7 +24,7 @@ struct user;
 struct pipeline {
     const struct config *conf;
     const struct keyring *keys;
-    const struct access *access;
+    const struct access *access;   /* access.h: who may do what in which channel */
     SSL_CTX *tls;                  /* NULL: none */
     struct limiter *limiter;       /* all loops' */
     struct plugin *const *plugins; /* plugin_count of them */
@@ -74,10 +74,13 @@ void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind ki
 /* ---- out ---- */
 
 /* sub gets the first frame of the room, then what happens there, until pipeline_leave. If the
- * broker refuses, sub is closed.
- *   history  false: what was said before is not for it: the first frame is empty */
+ * broker refuses, sub is closed. */
 void pipeline_subscribe(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
-                        const struct position *since, bool history);
+                        const struct position *since);
+/* The same for who may read but not see the history: no messages in the first frame, which says
+ * recovered only if nothing was missed. */
+void pipeline_subscribe_live(struct pipeline *pipeline, struct subscriber *sub, struct name *room,
+                             const struct position *since);
 /* sub's socket is gone: out of all its rooms. */
 void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub);
 

@@ -1,6 +1,7 @@
 /* Only this file knows every part. Everything is made on the main thread before the loops run, and
  * taken apart on it after they have ended; between, the main thread waits for a signal. */
 #include "worker.h"
+#include "access.h"
 #include "alloc.h"
 #include "config.h"
 #include "embedded.h"
@@ -26,6 +27,7 @@ struct worker {
     struct keyring *keys;
     SSL_CTX *tls;
     struct limiter *limiter;
+    struct access *access;
     struct plugin **plugins;
     size_t plugin_count;
     struct loop **loops;
@@ -105,6 +107,7 @@ static void worker_destroy(struct worker *worker)
     embedded_close(worker->home);
     for (size_t i = 0; i < worker->count; i++)
         loop_destroy(worker->loops[i]);
+    access_destroy(worker->access);
     keyring_destroy(worker->keys);
     tls_context_destroy(worker->tls);
     limiter_destroy(worker->limiter);
@@ -172,6 +175,9 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
         !(worker->tls = tls_context_create(conf->tls.certificate, conf->tls.key, err)))
         return false;
     worker->limiter = limiter_create();
+    worker->access = access_load(conf, err);
+    if (!worker->access)
+        return false;
     files_raise(conf);
     worker->loops = xcalloc(count, sizeof *worker->loops);
     worker->pipelines = xcalloc(count, sizeof *worker->pipelines);
@@ -193,6 +199,7 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
                                       .keys = worker->keys,
                                       .tls = worker->tls,
                                       .limiter = worker->limiter,
+                                      .access = worker->access,
                                       .plugins = worker->plugins,
                                       .plugin_count = worker->plugin_count,
                                       .worker_id = worker->id,

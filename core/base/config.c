@@ -49,6 +49,21 @@ static bool read_unknown(const struct config_node *node, const char *path, struc
     return config_node_refuse(node, err, "%s", what.text);
 }
 
+static bool read_list(struct config *conf, const struct config_node *list, const char *path,
+                      struct error *err)
+{
+    static const struct {
+        const char *path;
+        bool (*read)(struct config *conf, const struct config_node *list, struct error *err);
+    } lists[] = {{"jwt.keys", config_keys_read},
+                 {"channels", config_channels_read},
+                 {"plugins", config_plugins_read}};
+    size_t i = 0;
+    while (strcmp(lists[i].path, path) != 0) /* each list of the schema is here */
+        i++;
+    return lists[i].read(conf, list, err);
+}
+
 static bool read_map(struct config *conf, const struct config_node *map, struct error *err);
 
 static bool read_node(struct config *conf, const struct config_node *node, struct error *err)
@@ -67,8 +82,7 @@ static bool read_node(struct config *conf, const struct config_node *node, struc
         return config_schema_put(conf, path, node->text, &what) ||
                config_node_refuse(node, err, "%s", what.text);
     if (found == SCHEMA_LIST)
-        return !strcmp(path, "plugins") ? config_plugins_read(conf, node, err)
-                                        : config_keys_read(conf, node, err);
+        return read_list(conf, node, path, err);
     if (node->kind != CONFIG_MAP)
         return config_node_refuse(node, err, "must be a map of options");
     return read_map(conf, node, err);
@@ -182,6 +196,7 @@ void config_destroy(struct config *conf)
         return;
     config_schema_clear(conf);
     config_keys_clear(conf);
+    config_channels_clear(conf);
     config_plugins_clear(conf);
     config_node_destroy(conf->root);
     free(conf->trusted.networks);

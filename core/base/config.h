@@ -14,6 +14,7 @@
 #pragma once
 #include "address.h"
 #include "error.h"
+#include "right.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,21 @@ struct config_key {
 struct config_networks {
     struct network *networks;
     size_t count;
+};
+
+/* Who has a right in the channels of a rule: any one of these suffices, nothing at all is nobody.
+ */
+struct config_who {
+    bool anyone;  /* guests, too; of read, history and users only */
+    bool token;   /* every user with a token */
+    bool claim;   /* whose token names the channel and the right in its claim `channels` */
+    char **roles; /* whose token has one of them */
+    size_t role_count;
+};
+
+struct config_channel {
+    char *pattern;                      /* pattern.h */
+    struct config_who who[RIGHT_COUNT]; /* by right_index */
 };
 
 struct config_node; /* a piece of parsed YAML that knows its place */
@@ -64,6 +80,8 @@ struct config {
     char *log_level; /* error, warn, info or debug */
     struct config_key *keys;
     size_t key_count;
+    struct config_channel *channels; /* the first whose pattern matches decides; see access.h */
+    size_t channel_count;
     struct {
         int64_t size;      /* messages kept per room */
         int64_t expire_ms; /* and how long */

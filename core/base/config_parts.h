@@ -11,6 +11,10 @@ void config_keys_add(struct config *conf, const char *algorithm, const char *fil
                      const char *secret);
 void config_keys_clear(struct config *conf);
 
+/* config_channels.c: the list channels */
+bool config_channels_read(struct config *conf, const struct config_node *list, struct error *err);
+void config_channels_clear(struct config *conf);
+
 /* config_plugins.c: the list plugins */
 bool config_plugins_read(struct config *conf, const struct config_node *list, struct error *err);
 void config_plugins_clear(struct config *conf);

@@ -48,6 +48,7 @@ static const struct row rows[] = {
     {{"demo", CONFIG_BOOL, "false", 0, 0}, AT(demo)},
     {{"log_level", CONFIG_STRING, "info", 0, 0}, AT(log_level), .choices = log_levels},
     {{"jwt.keys", CONFIG_STRING, NULL, 0, 0}, .list = true},
+    {{"channels", CONFIG_STRING, NULL, 0, 0}, .list = true},
     {{"history.size", CONFIG_INT, "100", 0, 100000}, AT(history.size)},
     {{"history.expire", CONFIG_DURATION, "30d", SECOND, 3650 * DAY}, AT(history.expire_ms)},
     {{"rooms.flush_gap", CONFIG_DURATION, "20ms", 0, 10 * SECOND}, AT(rooms.flush_gap_ms)},

@@ -1,6 +1,7 @@
 #include "user.h"
 
 #include "alloc.h"
+#include "grants.h"
 
 #include <jansson.h>
 
@@ -33,6 +34,7 @@ void user_unref(struct user *user)
     free(user->sub);
     free(user->name);
     free(user->public_json);
+    grants_destroy(user->grants);
     free(user);
 }
 
@@ -59,7 +61,8 @@ static enum token_status user_from_payload(const json_t *payload, struct user **
 {
     enum token_status status = TOKEN_CONTENT;
     const json_t *public = json_object_get(payload, "_public");
-    if (!json_is_object(public))
+    struct grants *grants;
+    if (!json_is_object(public) || !grants_read(payload, &grants))
         return status;
 
     char *sub = claim_text(payload, "sub"), *name = claim_text(payload, "name");
@@ -70,8 +73,12 @@ static enum token_status user_from_payload(const json_t *payload, struct user **
         struct user *user = user_create(identity, public_name, json, strlen(json));
         token_claim_ms(payload, "exp", &user->expires_ms); /* a number: token_verify has looked */
         free(json);
+        user->sub_claimed = *sub;
+        user->grants = grants;
         *user_out = user;
         status = TOKEN_OK;
+    } else {
+        grants_destroy(grants);
     }
     free(sub);
     free(name);

@@ -3,8 +3,11 @@
 #pragma once
 #include "keyring.h"
 #include "token.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct grants; /* grants.h */
 
 enum { USER_NAME_BYTES_MAX = 256 }; /* of sub, and of name */
 
@@ -14,11 +17,14 @@ struct user {
     char *name;        /* _public.name; "" if it has none: what /ban {name} matches */
     char *public_json; /* the claim _public as compact JSON text: what others see */
     size_t public_length;
-    int64_t expires_ms; /* 0: never */
+    int64_t expires_ms;    /* 0: never */
+    bool sub_claimed;      /* sub is the claim of that name: no name that users may have chosen */
+    struct grants *grants; /* claims channels, role and roles; NULL if there are none */
 };
 
 /* The user of a token: the payload must be an object with an object _public. A number as sub or
- * name counts as its decimal text, anything else that is no text as absent.
+ * name counts as its decimal text, anything else that is no text as absent. Claims about channels
+ * and roles that are not as grants.h wants them are TOKEN_CONTENT.
  * *user_out (only with TOKEN_OK) belongs to the caller: user_unref. */
 enum token_status user_from_token(const struct keyring *keys, const char *token, size_t length,
                                   int64_t now_ms, struct user **user_out);

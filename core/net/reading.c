@@ -64,10 +64,12 @@ static const char *wish_read(struct reading *reading, const json_t *item)
 static bool wish_permit(const struct pipeline *pipeline, const struct user *user, struct wish *wish,
                         struct reading_refusal *why)
 {
+    enum access_verdict verdict = access_ask(pipeline->access, wish->room, user, RIGHT_READ);
     wish->history = access_allows(pipeline->access, wish->room, user, RIGHT_HISTORY);
-    if (access_allows(pipeline->access, wish->room, user, RIGHT_READ))
+    if (verdict == ACCESS_GRANTED)
         return true;
-    *why = (struct reading_refusal){user ? 403 : 401, "forbidden"};
+    why->status = 403;
+    why->err = verdict == ACCESS_TOKEN_NEEDED ? "unauthorized" : "forbidden";
     return false;
 }
 
@@ -196,8 +198,8 @@ void reading_continue(struct connection *conn)
         return;
     struct wish *wish = &reading->wishes[reading->next++];
     reading->awaited = true;
-    pipeline_subscribe(server_pipeline(conn->server), &conn->out, wish->room, &wish->at,
-                       wish->history);
+    (wish->history ? pipeline_subscribe : pipeline_subscribe_live)(
+        server_pipeline(conn->server), &conn->out, wish->room, &wish->at);
 }
 
 void reading_admitted(struct connection *conn)

@@ -14,7 +14,7 @@ struct reading;
 struct user;
 
 struct reading_refusal {
-    int status; /* 400, 401 or 403 */
+    int status; /* 400 or 403 */
     const char *err;
 };
 

@@ -1,6 +1,6 @@
 /* What a reader says on its websocket: at first, unless its URL did, which channels it wants,
- *   {"channels": ["lobby", {"channel": "a/b", "since": "epoch:12"}], "auth": token}
- * and later a fresh token, {"auth": token}. Anything else is ignored. */
+ *   {"channels": ["lobby", {"channel": "a/b", "since": "epoch:12"}], "token": token}
+ * and later a fresh token, {"token": token}. Anything else is ignored. */
 #include "access.h"
 #include "clock.h"
 #include "config.h"
@@ -58,7 +58,7 @@ void subscriber_socket_on_message(struct connection *conn, struct text message)
     const struct pipeline *pipeline = server_pipeline(conn->server);
     struct reading_refusal why;
     json_t *request = json_read(message, (size_t)pipeline->conf->limits.json_depth);
-    const json_t *token = json_object_get(request, "auth");
+    const json_t *token = json_object_get(request, "token");
     bool good = !token || authenticate(conn, token);
     if (good && conn->first_frame_awaited) {
         conn->reading =

@@ -1,28 +1,109 @@
 #include "caller.h"
+#include "buffer.h"
 #include "clock.h"
+#include "config.h"
+#include "name.h"
 #include "pipeline.h"
 #include "route.h"
 #include "user.h"
 
 #include <strings.h>
 
+/* ---- the token ---- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 struct text bearer_token(struct text authorization)
 {
-    if (authorization.length <= 7 || strncasecmp(authorization.at, "Bearer ", 7) != 0)
+    static const char scheme[] = "Bearer";
+    struct text left = authorization;
+    while (left.length && is_space(*left.at)) {
+        left.at++;
+        left.length--;
+    }
+    size_t length = sizeof scheme - 1;
+    if (left.length < length || strncasecmp(left.at, scheme, length) != 0 ||
+        (left.length > length && !is_space(left.at[length])))
         return (struct text){0};
-    return (struct text){authorization.at + 7, authorization.length - 7};
+    left.at += length;
+    left.length -= length;
+    while (left.length && is_space(*left.at)) {
+        left.at++;
+        left.length--;
+    }
+    while (left.length && is_space(left.at[left.length - 1]))
+        left.length--;
+    return left;
+}
+
+struct text caller_token(struct text authorization, struct text query)
+{
+    struct text token = bearer_token(authorization);
+    return token.at ? token : query_argument(query, "token");
+}
+
+/* ---- the answers ---- */
+
+/* With the challenge of RFC 6750, section 3. */
+static void reply_wrong_token(struct request *request, const char *err)
+{
+    struct buffer json = {0};
+    buffer_text(&json, "{\"status\":\"error\",\"err\":");
+    buffer_json_string(&json, text_of(err));
+    buffer_text(&json, "}");
+    request->reply(request, 401, "application/json", (struct text){json.at, json.length},
+                   "www-authenticate: Bearer error=\"invalid_token\"\r\n");
+    buffer_finish(&json);
 }
 
 bool request_user(struct request *request, struct user **user_out)
 {
-    struct text token = request->authorization.at ? bearer_token(request->authorization)
-                                                  : request_argument(request, "token");
-    *user_out = NULL;
-    if (!request->authorization.at && !token.at)
+    static const char *const errors[] = {[TOKEN_MALFORMED] = "Wrong format",
+                                         [TOKEN_WRONG] = "Wrong JWT",
+                                         [TOKEN_CONTENT] = "Wrong JWT content"};
+    const struct pipeline *pipeline = request->pipeline;
+    struct text token = caller_token(request->authorization, request->query);
+    if (!token.at) {
+        *user_out = NULL;
         return true;
-    if (token.at && user_from_token(request->pipeline->keys, token.at, token.length,
-                                    clock_wall_ms(), user_out) == TOKEN_OK)
+    }
+    enum token_status status = TOKEN_MALFORMED;
+    if (token.length <= (size_t)pipeline->conf->limits.token_bytes)
+        status = user_from_token(pipeline->keys, token.at, token.length, clock_wall_ms(), user_out);
+    if (status == TOKEN_OK)
         return true;
-    request_reply_error(request, 401, "Wrong JWT");
+    reply_wrong_token(request, errors[status]);
     return false;
+}
+
+bool request_may(struct request *request, const struct name *room, const struct user *user,
+                 enum right right)
+{
+    switch (access_ask(request->pipeline->access, room, user, right)) {
+    case ACCESS_GRANTED:
+        return true;
+    case ACCESS_TOKEN_NEEDED:
+        request_reply_error(request, 403, "unauthorized");
+        return false;
+    default:
+        request_reply_error(request, 403, "forbidden");
+        return false;
+    }
+}
+
+struct name *request_channel_with(struct request *request, enum right right)
+{
+    struct name *room = request_channel(request);
+    struct user *user = NULL;
+    if (!room)
+        return NULL;
+    if (!request_user(request, &user) || !request_may(request, room, user, right)) {
+        name_unref(room);
+        room = NULL;
+    }
+    user_unref(user);
+    return room;
 }

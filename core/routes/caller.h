@@ -1,13 +1,27 @@
-/* caller.h: who asks: the token that a request carries. */
+/* caller.h: who calls, and whether they may. A caller without a token is a guest. */
 #pragma once
+#include "access.h"
 #include "text.h"
 #include <stdbool.h>
 
+struct name;
 struct request;
 struct user;
 
-/* The token of "Bearer <token>"; absent if it is none. */
+/* The token of an Authorization header, "Bearer <token>" (RFC 6750); absent if the header is, or
+ * has another scheme, which may be meant for a proxy; empty if nothing follows. */
 struct text bearer_token(struct text authorization);
-/* From Authorization, else from ?token=. *user_out: user_unref; NULL for a guest.
- *   returns  false after answering 401: there is a token, and it is wrong */
+/* The token a caller gives: of the header, else of the argument `token` in a query as in route.h;
+ * absent if it gives none. */
+struct text caller_token(struct text authorization, struct text query);
+
+/* The user of the caller's token.
+ *   user_out  user_unref; NULL: a guest
+ *   returns   false after answering 401: there is a token, and it is no good */
 bool request_user(struct request *request, struct user **user_out);
+/*   returns  false after answering 403 */
+bool request_may(struct request *request, const struct name *room, const struct user *user,
+                 enum right right);
+/* The channel asked for, by a caller who has the right to it; NULL after answering 400, 401 or 403.
+ * Caller unrefs. */
+struct name *request_channel_with(struct request *request, enum right right);

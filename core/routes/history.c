@@ -1,6 +1,7 @@
 /* history.c: GET /messages: what was said in a room, newest first. */
 #include "ask.h"
 #include "buffer.h"
+#include "caller.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
@@ -15,7 +16,7 @@ static void answer(struct request *request, const struct name *room, const struc
 
 void route_messages(struct request *request)
 {
-    struct name *room = request_channel(request);
+    struct name *room = request_channel_with(request, RIGHT_HISTORY);
     if (room)
         ask_look(request, room, 0, 0, answer);
 }

@@ -1,10 +1,12 @@
 /* join.c: POST /join: where the room is, who is there, what was said. */
 #include "ask.h"
 #include "buffer.h"
+#include "caller.h"
 #include "config.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
+#include "user.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -80,7 +82,8 @@ static void write_host(const struct request *request, struct buffer *out)
 
 /* {"host":url,"id":worker,"channel":{"subCount":n,"pubCount":n},"epoch":string,"offset":n,
  *  "messages":[…]} */
-static void answer(struct request *request, const struct name *room, const struct room_view *view)
+static void answer(struct request *request, const struct name *room, const struct room_view *view,
+                   bool with_history)
 {
     struct buffer json = {0};
     buffer_text(&json, "{\"host\":");
@@ -96,10 +99,25 @@ static void answer(struct request *request, const struct name *room, const struc
     buffer_text(&json, ",\"offset\":");
     buffer_number(&json, (int64_t)view->history.at.offset);
     buffer_text(&json, ",\"messages\":");
-    pipeline_write_history(request->pipeline, room, &view->history, &json);
+    if (with_history)
+        pipeline_write_history(request->pipeline, room, &view->history, &json);
+    else
+        buffer_text(&json, "[]");
     buffer_text(&json, "}");
     request_reply_json(request, 200, (struct text){json.at, json.length});
     buffer_finish(&json);
+}
+
+static void answer_all(struct request *request, const struct name *room,
+                       const struct room_view *view)
+{
+    answer(request, room, view, true);
+}
+
+static void answer_without_history(struct request *request, const struct name *room,
+                                   const struct room_view *view)
+{
+    answer(request, room, view, false);
 }
 
 void route_join(struct request *request)
@@ -111,6 +129,11 @@ void route_join(struct request *request)
         return;
     }
     struct name *room = request_channel(request);
-    if (room)
-        ask_look(request, room, 0, 0, answer);
+    struct user *user = NULL;
+    if (room && request_user(request, &user) && request_may(request, room, user, RIGHT_READ)) {
+        bool history = access_allows(request->pipeline->access, room, user, RIGHT_HISTORY);
+        ask_look(request, name_ref(room), 0, 0, history ? answer_all : answer_without_history);
+    }
+    user_unref(user);
+    name_unref(room);
 }

@@ -1,6 +1,7 @@
 /* stats.c: GET /stats: who is in a room. */
 #include "ask.h"
 #include "buffer.h"
+#include "caller.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
@@ -72,7 +73,7 @@ void route_stats(struct request *request)
     uint64_t skip, limit;
     if (!get_page(request, &skip, &limit))
         return;
-    struct name *room = request_channel(request);
+    struct name *room = request_channel_with(request, RIGHT_USERS);
     if (room)
         ask_look(request, room, skip, limit, answer);
 }

@@ -178,7 +178,8 @@ static const char *const texts[] = {"listen.address",
                                     "trusted_proxies",
                                     "tls.certificate",
                                     "tls.key",
-                                    "limits.exempt"};
+                                    "limits.exempt",
+                                    "channels"};
 
 static char *slurp(const char *path)
 {
@@ -212,6 +213,7 @@ START_TEST(the_shipped_file_says_the_defaults)
     ck_assert_msg(shipped, "%s", err.text);
     assert_same(shipped, defaults);
     ck_assert_uint_eq(shipped->key_count, 0);
+    ck_assert_uint_eq(shipped->channel_count, 0);
     ck_assert_uint_eq(shipped->plugin_count, 0);
     config_destroy(shipped);
     config_destroy(defaults);

@@ -2,8 +2,10 @@
 #include "unit.h"
 
 #include "../../../core/pipeline.h"
+#include "access.h"
 #include "alloc.h"
 #include "buffer.h"
+#include "caller.h"
 #include "chain.h"
 #include "config.h"
 #include "keyring.h"
@@ -57,9 +59,12 @@ void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind ki
     done(arg, BROKER_OK); /* at once is allowed, too */
 }
 
+static int histories; /* written */
+
 void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
                             const struct snapshot *history, struct buffer *out)
 {
+    histories++;
     buffer_text(out, "[]");
 }
 
@@ -164,6 +169,7 @@ static void setup(void)
     conf.keys = &key;
     conf.key_count = 1;
     conf.limits.message_bytes = 64;
+    conf.limits.token_bytes = 512;
     plugin.api.routes = plugin_routes;
     plugin.api.route_count = 4;
     pipeline = (struct pipeline){.conf = &conf,
@@ -172,6 +178,7 @@ static void setup(void)
                                  .worker_id = "chatUp:chatServer:1",
                                  .broker = &broker};
     pipeline.keys = keyring_load(&conf, &err);
+    pipeline.access = access_load(&conf, &err);
     pipeline.chain = chain_create(plugins, 1, NULL, NULL, 0, 1, &err);
     ck_assert(pipeline.keys && pipeline.chain);
 }
@@ -179,6 +186,7 @@ static void setup(void)
 static void finish(void)
 {
     chain_destroy(pipeline.chain);
+    access_destroy((struct access *)pipeline.access);
     keyring_destroy((struct keyring *)pipeline.keys);
     unlink(key_file);
 }
@@ -279,6 +287,120 @@ START_TEST(stats_caps_its_limit_and_wants_numbers)
         stats(wrong[i], strlen(wrong[i]));
         ck_assert_int_eq(answer.status, 400);
     }
+    finish();
+}
+END_TEST
+
+START_TEST(a_bearer_token_is_what_follows_the_scheme)
+{
+    static const struct {
+        const char *header, *token;
+    } cases[] = {
+        {NULL, NULL},
+        {"", NULL},
+        {"Bearer a.b.c", "a.b.c"},
+        {"bearer a", "a"},
+        {"BEARER  a", "a"},
+        {" Bearer\ta \t", "a"},
+        {"Bearer", ""},
+        {"Bearer  ", ""},
+        {"Bearera", NULL},
+        {"Bear", NULL},
+        {"Basic YTpi", NULL},
+        {"a.b.c", NULL},
+        {"Bearer a b", "a b"},
+        {"Digest Bearer a", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text token = bearer_token(text_of(cases[i].header));
+        ck_assert_int_eq(token.at != NULL, cases[i].token != NULL);
+        ck_assert(text_is(token, cases[i].token));
+    }
+    ck_assert(text_is(caller_token(text_of("Bearer a"), text_of("token=b")), "a"));
+    ck_assert(text_is(caller_token(text_of("Basic a"), text_of("token=b")), "b"));
+    ck_assert(text_is(caller_token((struct text){0}, text_of("token=b")), "b"));
+    ck_assert(text_is(caller_token((struct text){0}, text_of("token")), ""));
+    ck_assert_ptr_null(caller_token((struct text){0}, text_of("tokens=b")).at);
+}
+END_TEST
+
+/* A request for private:x with the token of this payload, NULL: without one. */
+static void ask_private(void (*route)(struct request *), const char *payload)
+{
+    struct request *request = request_to("", "private:x");
+    char *text = payload ? token(payload) : NULL, *header = NULL;
+    if (text)
+        ck_assert_int_gt(asprintf(&header, "Bearer %.*s", (int)strcspn(text, "\n"), text), 0);
+    request->authorization = text_of(header);
+    histories = 0;
+    route(request);
+    free(header);
+    free(text);
+}
+
+START_TEST(what_is_shown_depends_on_the_rights_of_the_caller)
+{
+    static const struct {
+        const char *rights; /* in the claim channels */
+        int join, messages, stats;
+    } cases[] = {{"[\"*\"]", 200, 200, 200},
+                 {"[\"read\"]", 200, 403, 403},
+                 {"[\"history\"]", 403, 200, 403},
+                 {"[\"users\"]", 403, 403, 200},
+                 {"[\"say\"]", 403, 403, 403},
+                 {"[\"join\"]", 403, 403, 403},
+                 {"[]", 403, 403, 403}};
+    void (*const shown[])(struct request *) = {route_join, route_messages, route_stats};
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int expected[] = {cases[i].join, cases[i].messages, cases[i].stats};
+        char payload[128];
+        snprintf(payload, sizeof payload, "{\"_public\":{},\"channels\":{\"private:*\":%s}}",
+                 cases[i].rights);
+        for (size_t j = 0; j < 3; j++) {
+            ask_private(shown[j], payload);
+            ck_assert_msg(answer.status == expected[j], "%s, %zu: %d", cases[i].rights, j,
+                          answer.status);
+            if (answer.status == 403)
+                ANSWERED(403, "{\"status\":\"error\",\"err\":\"forbidden\"}");
+            ask_private(shown[j], NULL);
+            ANSWERED(403, "{\"status\":\"error\",\"err\":\"unauthorized\"}");
+        }
+    }
+    ask_private(route_join, "{\"_public\":{},\"channels\":[\"private:x\"]}");
+    ck_assert_int_eq(histories, 1);
+    ask_private(route_join, "{\"_public\":{},\"channels\":{\"private:x\":[\"read\"]}}");
+    ck_assert_int_eq(histories, 0);
+    ck_assert_ptr_nonnull(strstr(answer.body, "\"offset\":14,\"messages\":[]"));
+    finish();
+}
+END_TEST
+
+START_TEST(a_wrong_token_is_refused_where_none_is_needed)
+{
+    static const struct {
+        const char *token, *err;
+    } cases[] = {{"token=", "Wrong format"},
+                 {"token=a.b", "Wrong format"},
+                 {"token=a.b.c", "Wrong format"},
+                 {"token=eyJhbGciOiJub25lIn0.e30.", "Wrong JWT"}};
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[128];
+        struct request *request = request_to("", "lobby");
+        request->query = text_of(cases[i].token);
+        route_messages(request);
+        snprintf(body, sizeof body, "{\"status\":\"error\",\"err\":\"%s\"}", cases[i].err);
+        ANSWERED(401, body);
+        ck_assert_str_eq(answer.headers, "www-authenticate: Bearer error=\"invalid_token\"\r\n");
+    }
+    ask_private(route_messages, "{\"_public\":{},\"channels\":1}");
+    ANSWERED(401, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
+    ask_private(route_messages, "[]");
+    ANSWERED(401, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
+    conf.limits.token_bytes = 64;
+    ask_private(route_messages, "{\"_public\":{},\"channels\":[\"private:x\"]}");
+    ANSWERED(401, "{\"status\":\"error\",\"err\":\"Wrong format\"}");
     finish();
 }
 END_TEST
@@ -466,7 +588,10 @@ START_TEST(the_page_is_what_client_dir_holds)
 END_TEST
 
 UNIT_MAIN("routes", join_tells_where_who_and_what, join_refuses_what_it_cannot_trust,
-          stats_caps_its_limit_and_wants_numbers, post_publishes_all_in_order_and_answers_once,
-          post_says_what_failed, a_wrong_item_publishes_and_bans_nothing,
-          bans_are_for_a_while_or_for_ever, only_an_array_signed_by_our_key_counts,
+          stats_caps_its_limit_and_wants_numbers, a_bearer_token_is_what_follows_the_scheme,
+          what_is_shown_depends_on_the_rights_of_the_caller,
+          a_wrong_token_is_refused_where_none_is_needed,
+          post_publishes_all_in_order_and_answers_once, post_says_what_failed,
+          a_wrong_item_publishes_and_bans_nothing, bans_are_for_a_while_or_for_ever,
+          only_an_array_signed_by_our_key_counts,
           plugins_answer_and_their_faults_do_not_get_through, the_page_is_what_client_dir_holds)
