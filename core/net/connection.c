@@ -54,7 +54,8 @@ void connection_finish(struct connection *conn)
     if (!wire_is_clear(&conn->wire))
         return;
     wire_shutdown(&conn->wire);
-    conn->deadline_ms = clock_mono_ms() + LINGER_MS;
+    conn->deadline_ms =
+        clock_mono_ms() + (server_is_closing(conn->server) ? LAST_LINGER_MS : LINGER_MS);
     if (conn->pauses & PAUSE_ENDED)
         connection_drop(conn);
     else /* unread, what still comes would reset the connection under the answer */

@@ -40,7 +40,8 @@ enum connection_pause {                   /* why nothing is read; bits */
 enum {
     CONNECTION_INPUT_MAX = 64 * 1024,
     CLOSE_GRACE_MS = 5000, /* for a full socket to take the close frame */
-    LINGER_MS = 2000
+    LINGER_MS = 2000,
+    LAST_LINGER_MS = 300 /* when the server goes */
 };
 
 struct connection {
