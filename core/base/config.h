@@ -73,6 +73,7 @@ struct config {
         int64_t idle_ms;      /* silent sockets: pinged after half of it, closed after all of it */
         int64_t dedupe_ms;    /* a repeated client id within it is answered as the first one */
         int64_t dedupe_entries; /* remembered per room */
+        int64_t replays;        /* admin tokens remembered until they expire */
     } limits;
     char *plugins_dir;
     struct config_plugin *plugins;

@@ -56,6 +56,7 @@ static const struct row rows[] = {
     {{"limits.idle", CONFIG_DURATION, "60s", SECOND, DAY}, AT(limits.idle_ms)},
     {{"limits.dedupe", CONFIG_DURATION, "5m", 0, DAY}, AT(limits.dedupe_ms)},
     {{"limits.dedupe_entries", CONFIG_INT, "10000", 0, 1000000}, AT(limits.dedupe_entries)},
+    {{"limits.replays", CONFIG_INT, "100000", 1, 10000000}, AT(limits.replays)},
     {{"plugins", CONFIG_STRING, NULL, 0, 0}, .list = true},
     {{"redis.host", CONFIG_STRING, "127.0.0.1", 1, 255}, AT(redis.host)},
     {{"redis.port", CONFIG_INT, "6379", 1, 65535}, AT(redis.port)},

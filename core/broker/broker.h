@@ -25,6 +25,7 @@ enum broker_status {
     BROKER_FULL,        /* the limit of rooms is reached */
     BROKER_UNAVAILABLE, /* could not be stored; it has not happened */
     BROKER_UNKNOWN,     /* it may or may not have happened: repeat with the same client id */
+    BROKER_REPEATED,    /* once only: somebody was first */
 };
 
 /* ---- say ---- */
@@ -100,6 +101,19 @@ void broker_ban(struct broker *broker, struct ban *ban, struct message *notice, 
 int64_t broker_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
                        struct text name);
 
+/* ---- once ---- */
+
+typedef void broker_onced(void *arg, enum broker_status status);
+
+/* BROKER_OK for the first who asks with that key, on whatever loop, BROKER_REPEATED for everybody
+ * later; as durable as `durability` says before it answers. BROKER_FULL: too many keys are known.
+ *   key         a name, so 1 to 200 bytes of UTF-8
+ *   expires_ms  Unix time until which it is remembered, at least */
+void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
+                 void *arg);
+/* What was asked for did not happen: whoever asks after this is the first again. */
+void broker_once_forget(struct broker *broker, struct name *key);
+
 /* ---- one home ---- */
 
 /* What every home implements; its handle begins with struct broker. */
@@ -114,6 +128,8 @@ struct broker_home {
     void (*look)(struct broker *, struct name *, uint64_t, uint64_t, broker_looked *, void *);
     void (*ban)(struct broker *, struct ban *, struct message *, broker_banned *, void *);
     int64_t (*ban_ttl)(struct broker *, const struct name *, struct text, struct text);
+    void (*once)(struct broker *, struct name *, int64_t, broker_onced *, void *);
+    void (*once_forget)(struct broker *, struct name *);
 };
 
 /* Something was announced in a room with readers on this loop; message is lent. */

@@ -142,6 +142,7 @@ static const struct limit {
     {"limits.idle", "1s", "1d", "0", "1441m", "must be 1s to 1d"},
     {"limits.dedupe", "0", "1d", NULL, "2d", "must be 0 to 1d"},
     {"limits.dedupe_entries", "0", "1000000", "-1", "1000001", "must be 0 to 1000000"},
+    {"limits.replays", "1", "10000000", "0", "10000001", "must be 1 to 10000000"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
 };
 
@@ -261,7 +262,7 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
         "  stall: 13s\n  pending_says: 14\n  request: 15s\n  idle: 16s\n  dedupe: 17s\n"
-        "  dedupe_entries: 18\nredis: {host: r, port: 19}\n");
+        "  dedupe_entries: 18\n  replays: 20\nredis: {host: r, port: 19}\n");
     struct config expected = {
         .address = (char *)"::",
         .port = 1,
@@ -276,7 +277,7 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         .log_level = (char *)"debug",
         .history = {3, 4000},
         .rooms = {5},
-        .limits = {1024, 2048, 3072, 9, 10, 11, 12288, 13000, 14, 15000, 16000, 17000, 18},
+        .limits = {1024, 2048, 3072, 9, 10, 11, 12288, 13000, 14, 15000, 16000, 17000, 18, 20},
         .redis = {(char *)"r", 19},
     };
     assert_same(conf, &expected);
