@@ -20,8 +20,9 @@ struct user;
 
 struct pipeline {
     const struct config *conf;
-    const struct keyring *keys;
-    struct plugin *const *plugins; /* plugin_count of them */
+    const struct keyring *keys;       /* of users */
+    const struct keyring *admin_keys; /* of your servers */
+    struct plugin *const *plugins;    /* plugin_count of them */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
     struct loop *loop;

@@ -21,7 +21,7 @@
 
 struct worker {
     struct config *conf;
-    struct keyring *keys;
+    struct keyring *keys, *admin_keys;
     struct plugin **plugins;
     size_t plugin_count;
     struct loop **loops;
@@ -102,31 +102,12 @@ static void worker_destroy(struct worker *worker)
     for (size_t i = 0; i < worker->count; i++)
         loop_destroy(worker->loops[i]);
     keyring_destroy(worker->keys);
+    keyring_destroy(worker->admin_keys);
     sem_destroy(&worker->gone);
     free(worker->plugins);
     free(worker->loops);
     free(worker->pipelines);
     free(worker->servers);
-}
-
-static bool keys_load(struct worker *worker, struct error *err)
-{
-    const struct config *conf = worker->conf;
-    worker->keys = keyring_load(conf, err);
-    if (!worker->keys)
-        return false;
-    if (keyring_has_example_key(worker->keys)) {
-        if (!config_is_loopback(conf)) {
-            error_set(err, "jwt.keys: the original's example key: its private half is public, so "
-                           "anybody could sign; make your own with `chatup keygen`");
-            return false;
-        }
-        log_warn(
-            "jwt.keys: the original's example key is for tests only: anybody can sign with it");
-    }
-    if (!conf->key_count)
-        log_warn("jwt.keys: none, so nobody can speak; make one with `chatup keygen`");
-    return true;
 }
 
 static bool plugins_load(struct worker *worker, struct error *err)
@@ -160,7 +141,7 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
 {
     struct config *conf = worker->conf;
     size_t count = (size_t)conf->threads;
-    if (!keys_load(worker, err) || !plugins_load(worker, err))
+    if (!keyrings_load(conf, &worker->keys, &worker->admin_keys, err) || !plugins_load(worker, err))
         return false;
     files_raise(conf);
     worker->loops = xcalloc(count, sizeof *worker->loops);
@@ -181,6 +162,7 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
         struct pipeline *pipeline = &worker->pipelines[i];
         *pipeline = (struct pipeline){.conf = conf,
                                       .keys = worker->keys,
+                                      .admin_keys = worker->admin_keys,
                                       .plugins = worker->plugins,
                                       .plugin_count = worker->plugin_count,
                                       .worker_id = worker->id,

@@ -49,6 +49,15 @@ static bool read_unknown(const struct config_node *node, const char *path, struc
     return config_node_refuse(node, err, "%s", what.text);
 }
 
+static bool read_list(struct config *conf, const struct config_node *list, const char *path,
+                      struct error *err)
+{
+    if (!strcmp(path, "plugins"))
+        return config_plugins_read(conf, list, err);
+    return config_keys_read(conf, !strcmp(path, "admin.keys") ? &conf->admin.keys : &conf->jwt.keys,
+                            list, err);
+}
+
 static bool read_map(struct config *conf, const struct config_node *map, struct error *err);
 
 static bool read_node(struct config *conf, const struct config_node *node, struct error *err)
@@ -67,8 +76,7 @@ static bool read_node(struct config *conf, const struct config_node *node, struc
         return config_schema_put(conf, path, node->text, &what) ||
                config_node_refuse(node, err, "%s", what.text);
     if (found == SCHEMA_LIST)
-        return !strcmp(path, "plugins") ? config_plugins_read(conf, node, err)
-                                        : config_keys_read(conf, node, err);
+        return read_list(conf, node, path, err);
     if (node->kind != CONFIG_MAP)
         return config_node_refuse(node, err, "must be a map of options");
     return read_map(conf, node, err);
@@ -147,6 +155,11 @@ struct config *config_load(const char *path, const char *const *sets, size_t set
     }
     if (!conf->threads)
         conf->threads = core_count();
+    if (*conf->jwt.jwks) {
+        char *jwks = config_beside(conf, conf->jwt.jwks);
+        free(conf->jwt.jwks);
+        conf->jwt.jwks = jwks;
+    }
     return conf;
 }
 
@@ -155,7 +168,8 @@ void config_destroy(struct config *conf)
     if (!conf)
         return;
     config_schema_clear(conf);
-    config_keys_clear(conf);
+    config_keys_clear(&conf->jwt.keys);
+    config_keys_clear(&conf->admin.keys);
     config_plugins_clear(conf);
     config_node_destroy(conf->root);
     free(conf->path);

@@ -20,11 +20,17 @@
 enum config_durability { DURABILITY_COMMIT, DURABILITY_MEMORY };
 enum config_on_error { ON_ERROR_CLOSED, ON_ERROR_OPEN };
 
-/* One key that user and server tokens may be signed with. */
+/* One key that tokens may be signed with. */
 struct config_key {
-    char *algorithm; /* RS256, ES256, HS256 …: the only one accepted with this key */
+    char *algorithm; /* RS256, PS256, ES256, HS256 …: the only one accepted with this key */
     char *file;   /* PEM public key, X.509 certificate, or the bytes of an HMAC secret; or NULL */
     char *secret; /* the same, inline; exactly one of both is set */
+    char *kid;    /* its name in the header of tokens; NULL: it has none */
+};
+
+struct config_keys {
+    struct config_key *at;
+    size_t count;
 };
 
 struct config_node; /* a piece of parsed YAML that knows its place */
@@ -50,8 +56,18 @@ struct config {
     enum config_durability durability;
     bool demo;
     char *log_level; /* error, warn, info or debug */
-    struct config_key *keys;
-    size_t key_count;
+    struct {
+        struct config_keys keys;
+        char *jwks;        /* file with further keys, RFC 7517; "": none */
+        char *audience;    /* what `aud` must name; "": not looked at */
+        char *issuer;      /* what `iss` must be; "": not looked at */
+        int64_t leeway_ms; /* by so much clocks may differ; of admin tokens too */
+    } jwt;                 /* whose tokens make a user */
+    struct {
+        struct config_keys keys; /* none: those of jwt */
+        char *audience;
+    } admin;            /* whose tokens are your servers' */
+    bool legacy_tokens; /* bare lists are believed, as the original signs them */
     struct {
         int64_t size;      /* messages kept per room */
         int64_t expire_ms; /* and how long */

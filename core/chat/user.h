@@ -3,6 +3,7 @@
 #pragma once
 #include "keyring.h"
 #include "token.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,11 +15,12 @@ struct user {
     char *name;        /* _public.name; "" if it has none: what /ban {name} matches */
     char *public_json; /* the claim _public as compact JSON text: what others see */
     size_t public_length;
-    int64_t expires_ms; /* 0: never */
+    int64_t expires_ms; /* when its token is good no more (exp and jwt.leeway); 0: never */
 };
 
 /* The user of a token: the payload must be an object with an object _public. A number as sub or
- * name counts as its decimal text, anything else that is no text as absent.
+ * name counts as its decimal text, anything else that is no text as absent. Without sub, name and
+ * _public.name must not differ: it would be open which of them a ban means.
  * *user_out (only with TOKEN_OK) belongs to the caller: user_unref. */
 enum token_status user_from_token(const struct keyring *keys, const char *token, size_t length,
                                   int64_t now_ms, struct user **user_out);
@@ -26,3 +28,6 @@ enum token_status user_from_token(const struct keyring *keys, const char *token,
 struct user *user_create(const char *sub, const char *name, const char *public_json, size_t length);
 struct user *user_ref(struct user *user);
 void user_unref(struct user *user);
+/* Whether a fresh token may take the place of another on a live connection. Those without an
+ * identity are the same if others see the same of them. */
+bool user_same_identity(const struct user *a, const struct user *b);

@@ -97,8 +97,8 @@ static bool pair_write(const struct keygen *keygen, const char *key_path, const 
     bool written = false;
     BIO *key_text = alloc_checked(BIO_new(BIO_s_secmem()));
     BIO *pub_text = alloc_checked(BIO_new(BIO_s_mem()));
-    EVP_PKEY *pkey = keygen->algorithm->family == KEY_RSA ? EVP_RSA_gen(RSA_BITS)
-                                                          : EVP_EC_gen(keygen->algorithm->curve);
+    EVP_PKEY *pkey = keygen->algorithm->family == KEY_EC ? EVP_EC_gen(keygen->algorithm->curve)
+                                                         : EVP_RSA_gen(RSA_BITS);
     if (!pkey || !PEM_write_bio_PrivateKey(key_text, pkey, NULL, NULL, 0, NULL, NULL) ||
         !PEM_write_bio_PUBKEY(pub_text, pkey)) {
         error_set(err, "openssl cannot make a key for %s", keygen->algorithm->name);

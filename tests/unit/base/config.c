@@ -95,7 +95,14 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_NUMBER(durability);
     SAME_NUMBER(demo);
     SAME_TEXT(log_level);
-    SAME_NUMBER(key_count);
+    SAME_NUMBER(jwt.keys.count);
+    SAME_TEXT(jwt.jwks);
+    SAME_TEXT(jwt.audience);
+    SAME_TEXT(jwt.issuer);
+    SAME_NUMBER(jwt.leeway_ms);
+    SAME_NUMBER(admin.keys.count);
+    SAME_TEXT(admin.audience);
+    SAME_NUMBER(legacy_tokens);
     SAME_NUMBER(history.size);
     SAME_NUMBER(history.expire_ms);
     SAME_NUMBER(rooms.flush_gap_ms);
@@ -143,12 +150,15 @@ static const struct limit {
     {"limits.dedupe", "0", "1d", NULL, "2d", "must be 0 to 1d"},
     {"limits.dedupe_entries", "0", "1000000", "-1", "1000001", "must be 0 to 1000000"},
     {"limits.replays", "1", "10000000", "0", "10000001", "must be 1 to 10000000"},
+    {"jwt.leeway", "0", "5m", NULL, "301s", "must be 0 to 5m"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
 };
 
-static const char *const texts[] = {"listen.address", "announce",   "origins",    "data_dir",
-                                    "durability",     "demo",       "log_level",  "jwt.keys",
-                                    "plugins",        "redis.host", "client_dir", "plugins_dir"};
+static const char *const texts[] = {"listen.address", "announce",     "origins",    "data_dir",
+                                    "durability",     "demo",         "log_level",  "jwt.keys",
+                                    "plugins",        "redis.host",   "client_dir", "plugins_dir",
+                                    "jwt.jwks",       "jwt.audience", "jwt.issuer", "admin.keys",
+                                    "admin.audience", "legacy_tokens"};
 
 static char *slurp(const char *path)
 {
@@ -181,7 +191,7 @@ START_TEST(the_shipped_file_says_the_defaults)
     struct config *defaults = load("");
     ck_assert_msg(shipped, "%s", err.text);
     assert_same(shipped, defaults);
-    ck_assert_uint_eq(shipped->key_count, 0);
+    ck_assert_uint_eq(shipped->jwt.keys.count, 0);
     ck_assert_uint_eq(shipped->plugin_count, 0);
     config_destroy(shipped);
     config_destroy(defaults);
@@ -246,7 +256,7 @@ START_TEST(an_empty_file_gives_the_defaults)
         ck_assert_int_eq(conf->limits.dedupe_ms, 5 * 60 * 1000);
         ck_assert_str_eq(conf->redis.host, "127.0.0.1");
         ck_assert_int_eq(conf->redis.port, 6379);
-        ck_assert_uint_eq(conf->key_count, 0);
+        ck_assert_uint_eq(conf->jwt.keys.count, 0);
         ck_assert_uint_eq(conf->plugin_count, 0);
         config_destroy(conf);
     }
@@ -262,7 +272,9 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
         "  stall: 13s\n  pending_says: 14\n  request: 15s\n  idle: 16s\n  dedupe: 17s\n"
-        "  dedupe_entries: 18\n  replays: 20\nredis: {host: r, port: 19}\n");
+        "  dedupe_entries: 18\n  replays: 20\nredis: {host: r, port: 19}\n"
+        "jwt: {jwks: /j.json, audience: a, issuer: i, leeway: 21s}\n"
+        "admin: {audience: b}\nlegacy_tokens: no\n");
     struct config expected = {
         .address = (char *)"::",
         .port = 1,
@@ -279,6 +291,11 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         .rooms = {5},
         .limits = {1024, 2048, 3072, 9, 10, 11, 12288, 13000, 14, 15000, 16000, 17000, 18, 20},
         .redis = {(char *)"r", 19},
+        .jwt = {.jwks = (char *)"/j.json",
+                .audience = (char *)"a",
+                .issuer = (char *)"i",
+                .leeway_ms = 21000},
+        .admin.audience = (char *)"b",
     };
     assert_same(conf, &expected);
     config_destroy(conf);
@@ -525,27 +542,35 @@ START_TEST(keys_are_read_and_their_files_are_beside_the_yaml)
 {
     static const char text[] = "jwt:\n  keys:\n    - {algorithm: RS256, file: a.pub}\n"
                                "    - {algorithm: ES384, file: /etc/b.pub}\n"
-                               "    - {algorithm: HS256, secret: s e c}\n";
+                               "    - {algorithm: HS256, secret: s e c, kid: k-1}\n"
+                               "  jwks: set.json\n"
+                               "admin:\n  keys:\n    - {algorithm: PS256, file: c.pub}\n";
     struct error err = {0};
     struct config *conf = load_bytes("etc/chatup.yaml", text, strlen(text), NULL, 0, &err);
     ck_assert_msg(conf, "%s", err.text);
-    ck_assert_uint_eq(conf->key_count, 3);
-    ck_assert_str_eq(conf->keys[0].algorithm, "RS256");
-    ck_assert_str_eq(conf->keys[0].file, "etc/a.pub");
-    ck_assert_ptr_null(conf->keys[0].secret);
-    ck_assert_str_eq(conf->keys[1].file, "/etc/b.pub");
-    ck_assert_str_eq(conf->keys[2].secret, "s e c");
-    ck_assert_ptr_null(conf->keys[2].file);
+    ck_assert_uint_eq(conf->jwt.keys.count, 3);
+    ck_assert_str_eq(conf->jwt.keys.at[0].algorithm, "RS256");
+    ck_assert_str_eq(conf->jwt.keys.at[0].file, "etc/a.pub");
+    ck_assert_ptr_null(conf->jwt.keys.at[0].secret);
+    ck_assert_str_eq(conf->jwt.keys.at[1].file, "/etc/b.pub");
+    ck_assert_str_eq(conf->jwt.keys.at[2].secret, "s e c");
+    ck_assert_ptr_null(conf->jwt.keys.at[2].file);
+    ck_assert_ptr_null(conf->jwt.keys.at[1].kid);
+    ck_assert_str_eq(conf->jwt.keys.at[2].kid, "k-1");
+    ck_assert_str_eq(conf->jwt.jwks, "etc/set.json");
+    ck_assert_uint_eq(conf->admin.keys.count, 1);
+    ck_assert_str_eq(conf->admin.keys.at[0].file, "etc/c.pub");
     config_add_key(conf, "HS256", "demo/secret");
-    ck_assert_uint_eq(conf->key_count, 4);
-    ck_assert_str_eq(conf->keys[3].file, "demo/secret");
+    ck_assert_uint_eq(conf->jwt.keys.count, 4);
+    ck_assert_str_eq(conf->jwt.keys.at[3].file, "demo/secret");
     config_destroy(conf);
 }
 END_TEST
 
 START_TEST(a_wrong_key_is_refused_with_its_place)
 {
-#define ALGORITHMS "must be RS256, RS384, RS512, ES256, ES384, ES512, HS256, HS384 or HS512"
+#define ALGORITHMS                                                                                 \
+    "must be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, HS256, HS384 or HS512"
     static const struct refusal refusals[] = {
         {"jwt: {keys: abc}",
          "chatup.yaml:1:7: jwt.keys: must be a list of {algorithm: …, file: …}"},
@@ -563,6 +588,10 @@ START_TEST(a_wrong_key_is_refused_with_its_place)
          "chatup.yaml:3:5: jwt.keys[0]: needs one of file and secret"},
         {"jwt:\n  keys:\n  - {algorithm: HS256, secret: ''}",
          "chatup.yaml:3:24: jwt.keys[0].secret: must be a string that is not empty"},
+        {"jwt:\n  keys:\n  - {algorithm: HS256, secret: s, kid: ''}",
+         "chatup.yaml:3:35: jwt.keys[0].kid: must be a string that is not empty"},
+        {"admin: {keys: [{algorithm: RS256}]}",
+         "chatup.yaml:1:16: admin.keys[0]: needs one of file and secret"},
         {"jwt:\n  keys:\n  - {algorithm: HS256, secrt: ''}",
          "chatup.yaml:3:24: jwt.keys[0].secrt: unknown option, did you mean \"secret\"?"},
     };
@@ -897,18 +926,18 @@ START_TEST(the_key_in_a_variable_replaces_those_of_the_file)
                                "{algorithm: HS256, secret: t}]}";
     setenv("CHATUP_JWTKEY", "-----BEGIN PUBLIC KEY-----\\nMII\\n-----END PUBLIC KEY-----\\n", 1);
     struct config *conf = load(file);
-    ck_assert_uint_eq(conf->key_count, 1);
-    ck_assert_str_eq(conf->keys[0].algorithm, "RS256");
-    ck_assert_str_eq(conf->keys[0].secret,
+    ck_assert_uint_eq(conf->jwt.keys.count, 1);
+    ck_assert_str_eq(conf->jwt.keys.at[0].algorithm, "RS256");
+    ck_assert_str_eq(conf->jwt.keys.at[0].secret,
                      "-----BEGIN PUBLIC KEY-----\nMII\n-----END PUBLIC KEY-----\n");
-    ck_assert_ptr_null(conf->keys[0].file);
+    ck_assert_ptr_null(conf->jwt.keys.at[0].file);
     config_destroy(conf);
 
     setenv("CHATUP_JWTKEY", "/proc/self/exe", 1);
     conf = load(file);
-    ck_assert_uint_eq(conf->key_count, 1);
-    ck_assert_str_eq(conf->keys[0].file, "/proc/self/exe");
-    ck_assert_ptr_null(conf->keys[0].secret);
+    ck_assert_uint_eq(conf->jwt.keys.count, 1);
+    ck_assert_str_eq(conf->jwt.keys.at[0].file, "/proc/self/exe");
+    ck_assert_ptr_null(conf->jwt.keys.at[0].secret);
     config_destroy(conf);
 }
 END_TEST

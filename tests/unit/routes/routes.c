@@ -161,8 +161,7 @@ static void setup(void)
     ck_assert_int_eq(write(fd, "0123456789abcdef0123456789abcdef", 32), 32);
     close(fd);
     key.algorithm = algorithm;
-    conf.keys = &key;
-    conf.key_count = 1;
+    conf.jwt.keys = (struct config_keys){&key, 1};
     conf.limits.message_bytes = 64;
     plugin.api.routes = plugin_routes;
     plugin.api.route_count = 4;
@@ -188,7 +187,7 @@ static char *token(const char *json)
 {
     struct error err;
     json_t *payload = json_loads(json, 0, NULL);
-    char *bare = sign_token(key_file, "HS256", payload, &err), *text = NULL;
+    char *bare = sign_token(key_file, "HS256", NULL, payload, &err), *text = NULL;
     ck_assert_ptr_nonnull(bare);
     ck_assert_int_gt(asprintf(&text, "%s\n", bare), 0);
     free(bare);
