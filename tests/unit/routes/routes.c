@@ -155,13 +155,15 @@ static void setup(void)
     static struct broker broker = {.home = &home};
     static struct plugin plugin = {.name = "demo", .conf = &conf, .self = (void *)"shard"};
     static struct plugin *plugins[] = {&plugin};
-    static char algorithm[] = "HS256";
+    static char algorithm[] = "HS256", audience[] = "chatup-admin";
     struct error err;
     int fd = mkstemp(key_file);
     ck_assert_int_eq(write(fd, "0123456789abcdef0123456789abcdef", 32), 32);
     close(fd);
     key.algorithm = algorithm;
     conf.jwt.keys = (struct config_keys){&key, 1};
+    conf.admin.audience = audience;
+    conf.legacy_tokens = true;
     conf.limits.message_bytes = 64;
     plugin.api.routes = plugin_routes;
     plugin.api.route_count = 4;
@@ -170,15 +172,15 @@ static void setup(void)
                                  .plugin_count = 1,
                                  .worker_id = "chatUp:chatServer:1",
                                  .broker = &broker};
-    pipeline.keys = keyring_load(&conf, &err);
+    pipeline.admin_keys = keyring_load_admin(&conf, &err);
     pipeline.chain = chain_create(plugins, 1, NULL, NULL, 0, 1, &err);
-    ck_assert(pipeline.keys && pipeline.chain);
+    ck_assert(pipeline.admin_keys && pipeline.chain);
 }
 
 static void finish(void)
 {
     chain_destroy(pipeline.chain);
-    keyring_destroy((struct keyring *)pipeline.keys);
+    keyring_destroy((struct keyring *)pipeline.admin_keys);
     unlink(key_file);
 }
 
