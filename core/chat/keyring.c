@@ -175,6 +175,11 @@ bool keyring_has_example_key(const struct keyring *keys)
     return keys->has_example_key;
 }
 
+size_t keyring_count(const struct keyring *keys)
+{
+    return keys->count;
+}
+
 const struct keyring_rules *keyring_rules(const struct keyring *keys)
 {
     return &keys->rules;

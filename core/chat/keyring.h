@@ -8,6 +8,7 @@
 #include "error.h"
 #include "text.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct config;
@@ -36,6 +37,7 @@ void keyring_destroy(struct keyring *keys);
 /* Whether the original project's published example key is among them: its private half is public.
  */
 bool keyring_has_example_key(const struct keyring *keys);
+size_t keyring_count(const struct keyring *keys);
 const struct keyring_rules *keyring_rules(const struct keyring *keys);
 
 /* Whether one of the keys pinned to algorithm signed the token. For token.c, which has looked at

@@ -21,7 +21,7 @@ static const char usage[] =
     "  --demo             as for serve\n";
 
 /* Whatever is in the files of keys, a server would read it the same way, and warn of the same. */
-static bool keys_are_good(const struct config *conf, struct error *err)
+static bool keys_are_good(const struct config *conf, size_t *count_out, struct error *err)
 {
     struct keyring *users, *admins;
     struct error why;
@@ -29,6 +29,7 @@ static bool keys_are_good(const struct config *conf, struct error *err)
         error_set(err, "%.160s: %.340s", conf->path, why.text);
         return false;
     }
+    *count_out = keyring_count(users);
     keyring_destroy(users);
     keyring_destroy(admins);
     return true;
@@ -59,13 +60,12 @@ static bool plugins_are_there(const struct config *conf, struct error *err)
     return true;
 }
 
-static void print_summary(const struct config *conf)
+static void print_summary(const struct config *conf, size_t keys)
 {
-    size_t keys = conf->jwt.keys.count;
     printf("%s: ok (%s port %d, %d thread%s, %zu key%s, %zu plugin%s)\n", conf->path, conf->address,
            conf->port, conf->threads, conf->threads == 1 ? "" : "s", keys, keys == 1 ? "" : "s",
            conf->plugin_count, conf->plugin_count == 1 ? "" : "s");
-    if (!keys && !*conf->jwt.jwks && !conf->demo)
+    if (!keys && !conf->demo)
         printf("jwt.keys is empty: nobody's token will be accepted\n");
 }
 
@@ -73,14 +73,15 @@ int cli_check(int argc, char **argv)
 {
     struct cli_options options;
     struct error err = {0};
+    size_t keys = 0;
     int code = cli_options_parse(argc, argv, usage, &options);
     if (code >= 0)
         return code;
     struct config *conf = config_load(options.config, options.sets, options.set_count, &err);
-    bool ok = conf && keys_are_good(conf, &err) && plugins_are_there(conf, &err);
+    bool ok = conf && keys_are_good(conf, &keys, &err) && plugins_are_there(conf, &err);
     if (ok) {
         conf->demo |= options.demo;
-        print_summary(conf);
+        print_summary(conf, keys);
     } else {
         fprintf(stderr, "%s\n", err.text);
     }
