@@ -111,7 +111,8 @@ typedef void broker_onced(void *arg, enum broker_status status);
  *   expires_ms  Unix time until which it is remembered, at least */
 void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
                  void *arg);
-/* What was asked for did not happen: whoever asks after this is the first again. */
+/* What was asked for did not happen, or it is unknown whether it may: whoever asks after this is
+ * the first again (and BROKER_UNAVAILABLE until that is settled). */
 void broker_once_forget(struct broker *broker, struct name *key);
 
 /* ---- one home ---- */

@@ -19,7 +19,8 @@ struct once {
     struct table_link link;
     struct name *key;
     int64_t expires_ms;
-    bool stored; /* false: on its way to the store */
+    bool stored;   /* false: on its way to the store */
+    bool unwanted; /* forgotten meanwhile */
 };
 
 struct once_errand {
@@ -104,6 +105,8 @@ static void once_home(struct letter *letter)
     errand_free(&ask->errand);
 }
 
+static void forget_in_store(struct errand *errand);
+
 static void once_stored(struct letter *letter)
 {
     struct once_errand *ask = (struct once_errand *)letter;
@@ -113,12 +116,16 @@ static void once_stored(struct letter *letter)
     assert(once || !ask->first); /* nobody takes one away that is under way */
     if (status != BROKER_OK)
         owner_generation_end(errand->owner, errand->generation);
-    if (!ask->first) /* it waited for the first one's commit, not for its own */
+    if (!ask->first) { /* it waited for the first one's commit, not for its own */
         status = once && once->stored ? BROKER_REPEATED : BROKER_UNAVAILABLE;
-    else if (status == BROKER_OK)
+    } else if (status == BROKER_OK && !once->unwanted) {
         once->stored = true;
-    else
+    } else {
+        if (status == BROKER_OK)
+            forget_in_store(errand_create(&errand->owner->broker, errand->room, sizeof *errand));
+        status = BROKER_UNAVAILABLE;
         once_remove(errand->owner, once);
+    }
     errand_go_home(errand, status, once_home);
 }
 
@@ -180,16 +187,23 @@ static void forget_at_store(struct letter *letter)
         store_batch_failed(home, &err);
 }
 
+static void forget_in_store(struct errand *errand)
+{
+    errand_to_store(errand, NULL, forget_at_store, forgotten);
+}
+
 static void forget_at_owner(struct letter *letter)
 {
     struct errand *errand = (struct errand *)letter;
     struct once *once = once_find(errand->owner, errand->room);
     if (once && once->stored) {
         once_remove(errand->owner, once);
-        errand_to_store(errand, NULL, forget_at_store, forgotten);
-    } else {
-        errand_free(errand);
+        forget_in_store(errand);
+        return;
     }
+    if (once)
+        once->unwanted = true; /* it is dealt with when it comes back */
+    errand_free(errand);
 }
 
 void embedded_once_forget(struct broker *broker, struct name *key)

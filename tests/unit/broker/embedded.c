@@ -1212,6 +1212,34 @@ START_TEST(what_is_forgotten_may_be_asked_again_on_any_loop)
 }
 END_TEST
 
+START_TEST(what_is_forgotten_on_its_way_to_the_store_was_never_first)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    for (int i = 0; i < 50; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key %d", i);
+        struct call *first = once_start(home, 0, key), *waits;
+        forget(home, 0, key);
+        waits = once_start(home, 0, key);
+        call_wait(first);
+        call_wait(waits);
+        /* Who asks before that is settled is told to come again; whoever is the first, is alone. */
+        ck_assert(first->status == BROKER_OK || first->status == BROKER_UNAVAILABLE);
+        ck_assert(waits->status == BROKER_OK || waits->status == BROKER_UNAVAILABLE);
+        ck_assert(first->status != BROKER_OK || waits->status == BROKER_OK);
+        ck_assert_int_eq(once(home, 1, key),
+                         waits->status == BROKER_OK ? BROKER_REPEATED : BROKER_OK);
+        call_free(first);
+        call_free(waits);
+        forget(home, 0, key);
+    }
+    home_reopen(home);
+    ck_assert_int_eq(once(home, 0, "key 0"), BROKER_OK);
+    ck_assert_int_eq(once(home, 0, "key 49"), BROKER_OK);
+    home_close(home);
+}
+END_TEST
+
 START_TEST(beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known)
 {
     enum { LIMIT = 6, TRIED = 40 };
@@ -1373,6 +1401,7 @@ UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
           beyond_the_limit_of_rooms_there_is_no_room,
           of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
           what_is_forgotten_may_be_asked_again_on_any_loop,
+          what_is_forgotten_on_its_way_to_the_store_was_never_first,
           beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
           who_could_not_be_noted_as_the_first_was_not,
           what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
