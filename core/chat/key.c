@@ -131,6 +131,20 @@ static bool is_pem(const char *bytes, size_t length)
     return memmem(bytes, length, mark, sizeof mark - 1);
 }
 
+/* A public key or certificate without the PEM around it. */
+static bool is_public_der(const char *bytes, size_t length)
+{
+    const unsigned char *der = (const unsigned char *)bytes;
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &der, (long)length);
+    der = (const unsigned char *)bytes;
+    X509 *certificate = d2i_X509(NULL, &der, (long)length);
+    bool found = pkey || certificate;
+    EVP_PKEY_free(pkey);
+    X509_free(certificate);
+    ERR_clear_error();
+    return found;
+}
+
 /* The secret in a text file: an editor puts a newline behind it. */
 static size_t without_newline(const char *bytes, size_t length)
 {
@@ -221,8 +235,8 @@ bool key_load_secret(const struct key_algorithm *algorithm, const char *place, c
                      size_t length, struct key *key_out, struct error *err)
 {
     /* A public key as secret is known to everybody: whoever has it could sign. */
-    if (is_pem(bytes, length)) {
-        error_set(err, "%s: a PEM key or certificate is no HMAC secret", place);
+    if (is_pem(bytes, length) || is_public_der(bytes, length)) {
+        error_set(err, "%s: a public key or certificate is no HMAC secret", place);
         return false;
     }
     if (length == 0) {

@@ -34,7 +34,7 @@ char *key_read(const char *file, size_t *length_out, struct error *err);
 
 /* Load what a token is checked with: a PEM public key, an X.509 certificate (a chain: its first;
  * its dates do not matter) or an HMAC secret (all bytes but one newline at the end). Refuses: a
- * private key, a PEM text as HMAC secret, RSA below 2048 bits, what does not fit.
+ * private key, a public key as HMAC secret, RSA below 2048 bits, what does not fit.
  *   place    names the key in err
  *   key_out  key_finish */
 bool key_load_public(const char *algorithm, const char *place, const char *bytes, size_t length,
@@ -43,7 +43,7 @@ bool key_load_public(const char *algorithm, const char *place, const char *bytes
  *   algorithm  NULL: by the key: RS256, ES256, ES384, ES512; HS256 if it is no PEM text */
 bool key_load_private(const char *algorithm, const char *place, const char *bytes, size_t length,
                       struct key *key_out, struct error *err);
-/* An HMAC secret: all of these bytes. Refuses none, and a PEM text. */
+/* An HMAC secret: all of these bytes. Refuses none, and what is a public key. */
 bool key_load_secret(const struct key_algorithm *algorithm, const char *place, const char *bytes,
                      size_t length, struct key *key_out, struct error *err);
 /* A key that came in another form than PEM. Refused if it does not fit the algorithm.

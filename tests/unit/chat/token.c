@@ -17,6 +17,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define NOW_MS INT64_C(1700000000000)
@@ -426,6 +427,25 @@ START_TEST(key_for_pss_only_is_not_taken_for_another_padding_or_digest)
 }
 END_TEST
 
+START_TEST(public_key_in_der_is_no_secret)
+{
+    char path[] = "/tmp/chatup-der-XXXXXX";
+    EVP_PKEY *pkey = EVP_EC_gen("prime256v1");
+    unsigned char *der = NULL;
+    int length = i2d_PUBKEY(pkey, &der), fd = mkstemp(path);
+    ck_assert_int_eq(write(fd, der, (size_t)length), length);
+    close(fd);
+    struct config_key one = {(char *)"HS256", path, NULL, NULL};
+    struct config conf = {.jwt.keys = {&one, 1}};
+    struct error err = {0};
+    ck_assert_ptr_null(keyring_load(&conf, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "a public key or certificate is no HMAC secret"));
+    unlink(path);
+    OPENSSL_free(der);
+    EVP_PKEY_free(pkey);
+}
+END_TEST
+
 START_TEST(too_many_keys_are_refused)
 {
     struct config_key list[101];
@@ -596,7 +616,8 @@ END_TEST
 
 UNIT_MAIN("token", tokens_are_believed_as_the_table_says,
           every_algorithm_is_verified_and_a_changed_signature_is_not, signature_of_zeros_is_refused,
-          key_for_pss_only_is_not_taken_for_another_padding_or_digest, too_many_keys_are_refused,
+          key_for_pss_only_is_not_taken_for_another_padding_or_digest,
+          public_key_in_der_is_no_secret, too_many_keys_are_refused,
           admin_keys_are_those_of_users_only_while_there_are_none,
           the_example_key_is_refused_where_others_can_reach_it,
           without_sub_two_names_that_differ_are_nobody,

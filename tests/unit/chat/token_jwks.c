@@ -232,7 +232,7 @@ START_TEST(a_wrong_set_is_refused_with_the_place)
          ": keys[0]: \"k\" is missing, or not base64url"},
         {"{\"keys\":[{\"kty\":\"oct\",\"alg\":\"HS256\","
          "\"k\":\"LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0\"}]}",
-         ": keys[0]: a PEM key or certificate is no HMAC secret"},
+         ": keys[0]: a public key or certificate is no HMAC secret"},
         {"{\"keys\":[{" EC_KEY ",\"kid\":7}]}",
          ": keys[0]: \"kid\" must be a string of 1 to 256 bytes"},
         {"{\"keys\":[{" EC_KEY ",\"kid\":\"\"}]}", ": keys[0]: \"kid\" must be a string"},
