@@ -15,17 +15,17 @@
 enum { ADMIN_SECONDS = 60 };
 
 static const char help[] =
-    "usage: chatup token --key FILE [--algorithm NAME] [--name NAME] [--sub ID]\n"
+    "usage: chatup token --key FILE [--algorithm NAME] [--kid ID] [--name NAME] [--sub ID]\n"
     "                    [--public JSON] [--claim NAME=VALUE]... [--expire TIME]\n"
-    "       chatup token --key FILE [--algorithm NAME] --admin JSON [--claim NAME=VALUE]...\n"
-    "                    [--expire TIME]\n"
-    "       chatup token --key FILE [--algorithm NAME] --payload JSON\n"
+    "       chatup token --key FILE [--algorithm NAME] [--kid ID] --admin JSON\n"
+    "                    [--claim NAME=VALUE]... [--expire TIME]\n"
+    "       chatup token --key FILE [--algorithm NAME] [--kid ID] --payload JSON\n"
     "\n"
     "Signs a token and prints it. The first form makes one for a user, the second one\n"
     "for a call that your servers make once, such as /post and /ban, the third any.\n"
     "\n"
     "  --key FILE          private key (PEM), or the file of an HMAC secret\n"
-    "  --algorithm NAME    " KEY_ALGORITHMS "\n"
+    "  --algorithm NAME    RS256, PS256, ES256, HS256, or one of them with 384 or 512\n"
     "                      (default: RS256 for RSA, ES256 for P-256, HS256 for a secret)\n"
     "  --kid ID            the key's name, as jwt.keys or admin.keys has it\n"
     "  --name NAME         the user's name: claim name and _public.name\n"

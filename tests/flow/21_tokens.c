@@ -270,7 +270,12 @@ static char *write_file(const char *name, const char *text)
 START_TEST(keys_have_names_and_servers_have_theirs)
 {
     char *user = textf("%s/user", flow_dir()), *admin = textf("%s/admin", flow_dir());
-    made(chatup("keygen", "--algorithm", "PS256", "--out", user));
+    struct run run = chatup("keygen", "--algorithm", "PS256", "--kid", "k-1", "--out", user);
+    ck_assert_msg(run.code == 0, "%s", run.err);
+    assert_contains(run.out, "      kid: \"k-1\"\n");
+    assert_contains(run.out, "--algorithm PS256 --kid k-1 ");
+    run = chatup("keygen", "--kid", "k\"1", "--out", admin);
+    ck_assert_int_eq(run.code, 2);
     made(chatup("keygen", "--algorithm", "PS512", "--out", admin));
     char *jwks = write_file("keys.json",
                             "{\"keys\":[{\"kty\":\"oct\",\"alg\":\"HS256\",\"kid\":\"in-the-set\","
