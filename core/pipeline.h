@@ -23,11 +23,12 @@ struct user;
 
 struct pipeline {
     const struct config *conf;
-    const struct keyring *keys;
-    const struct access *access;   /* access.h: who may do what in which channel */
-    SSL_CTX *tls;                  /* NULL: none */
-    struct limiter *limiter;       /* all loops' */
-    struct plugin *const *plugins; /* plugin_count of them */
+    const struct keyring *keys;       /* of users */
+    const struct keyring *admin_keys; /* of your servers */
+    const struct access *access;      /* access.h: who may do what in which channel */
+    SSL_CTX *tls;                     /* NULL: none */
+    struct limiter *limiter;          /* all loops' */
+    struct plugin *const *plugins;    /* plugin_count of them */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
     struct loop *loop;

@@ -24,10 +24,10 @@
 
 struct worker {
     struct config *conf;
-    struct keyring *keys;
     SSL_CTX *tls;
     struct limiter *limiter;
     struct access *access;
+    struct keyring *keys, *admin_keys;
     struct plugin **plugins;
     size_t plugin_count;
     struct loop **loops;
@@ -111,31 +111,12 @@ static void worker_destroy(struct worker *worker)
     keyring_destroy(worker->keys);
     tls_context_destroy(worker->tls);
     limiter_destroy(worker->limiter);
+    keyring_destroy(worker->admin_keys);
     sem_destroy(&worker->gone);
     free(worker->plugins);
     free(worker->loops);
     free(worker->pipelines);
     free(worker->servers);
-}
-
-static bool keys_load(struct worker *worker, struct error *err)
-{
-    const struct config *conf = worker->conf;
-    worker->keys = keyring_load(conf, err);
-    if (!worker->keys)
-        return false;
-    if (keyring_has_example_key(worker->keys)) {
-        if (!config_is_loopback(conf)) {
-            error_set(err, "jwt.keys: the original's example key: its private half is public, so "
-                           "anybody could sign; make your own with `chatup keygen`");
-            return false;
-        }
-        log_warn(
-            "jwt.keys: the original's example key is for tests only: anybody can sign with it");
-    }
-    if (!conf->key_count)
-        log_warn("jwt.keys: none, so nobody can speak; make one with `chatup keygen`");
-    return true;
 }
 
 static bool plugins_load(struct worker *worker, struct error *err)
@@ -169,7 +150,7 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
 {
     struct config *conf = worker->conf;
     size_t count = (size_t)conf->threads;
-    if (!keys_load(worker, err) || !plugins_load(worker, err))
+    if (!keyrings_load(conf, &worker->keys, &worker->admin_keys, err) || !plugins_load(worker, err))
         return false;
     if (*conf->tls.certificate &&
         !(worker->tls = tls_context_create(conf->tls.certificate, conf->tls.key, err)))
@@ -200,6 +181,7 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
                                       .tls = worker->tls,
                                       .limiter = worker->limiter,
                                       .access = worker->access,
+                                      .admin_keys = worker->admin_keys,
                                       .plugins = worker->plugins,
                                       .plugin_count = worker->plugin_count,
                                       .worker_id = worker->id,
