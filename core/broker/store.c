@@ -2,14 +2,10 @@
 #include "alloc.h"
 #include "bans.h"
 #include "message.h"
+#include "store_parts.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum statement {
     BEGIN,
@@ -19,6 +15,7 @@ enum statement {
     ROOM_FIND,
     MESSAGE_ADD,
     MESSAGE_TRIM,
+    MESSAGE_TRIM_TO,
     MESSAGE_LIST,
     ANSWER_ADD,
     ANSWER_LIST,
@@ -33,6 +30,7 @@ enum statement {
     PURGE_ANSWERS,
     PURGE_BANS,
     PURGE_ONCES,
+    PROBE,
     STATEMENTS
 };
 
@@ -71,8 +69,10 @@ static const char *const texts[STATEMENTS] = {
     [ROOM_FIND] = "SELECT id, offset FROM room WHERE name = ?1",
     [MESSAGE_ADD] = "INSERT INTO message VALUES(?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10)",
     [MESSAGE_TRIM] = "DELETE FROM message WHERE room = ?1 AND offset <= ?2",
+    [MESSAGE_TRIM_TO] = "DELETE FROM message WHERE offset <= ?2 AND"
+                        " room = (SELECT id FROM room WHERE name = ?1)",
     [MESSAGE_LIST] = "SELECT offset, id, time, removed, user, sub, name, msg, ev, data FROM message"
-                     " WHERE room = ?1 AND offset > ?2 AND time >= ?3 ORDER BY offset",
+                     " WHERE room = ?1 AND offset > ?2 AND time >= ?3 ORDER BY offset DESC",
     [ANSWER_ADD] = "INSERT OR REPLACE INTO answer VALUES(?1, ?2, ?3, ?4, ?5)",
     [ANSWER_LIST] = "SELECT client_id, offset, id, time FROM answer WHERE room = ?1 AND time >= ?2"
                     " ORDER BY offset DESC LIMIT ?3",
@@ -88,21 +88,38 @@ static const char *const texts[STATEMENTS] = {
     [PURGE_ANSWERS] = "DELETE FROM answer WHERE time < ?1",
     [PURGE_BANS] = "DELETE FROM ban WHERE expires != -1 AND expires < ?1",
     [PURGE_ONCES] = "DELETE FROM once WHERE expires < ?1",
+    [PROBE] = "INSERT OR REPLACE INTO meta VALUES('probe', ?1)",
 };
 
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
     struct store_limits limits;
-    int lock; /* an open descriptor: its lock goes with the process, however that ends */
+    struct store_file file;
+    bool corrupt; /* seen once: nothing is written to it any more */
     char epoch[17];
 };
 
 /* ---- small steps ---- */
 
+/* What SQLite says, and what the system said to it. */
 static bool failed(struct store *store, struct error *err)
 {
-    error_set(err, "store: %s", sqlite3_errmsg(store->db));
+    const char *said = sqlite3_errmsg(store->db);
+    int code = sqlite3_errcode(store->db) & 0xff;
+    int system = code == SQLITE_IOERR || code == SQLITE_CANTOPEN || code == SQLITE_FULL
+                     ? sqlite3_system_errno(store->db)
+                     : 0;
+    store->corrupt |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    if (store->corrupt)
+        error_set(err,
+                  "store: %s is corrupt (%s): stop chatup and put a backup in its place, or move "
+                  "it away to begin anew",
+                  store->file.path, said);
+    else if (system)
+        error_set(err, "store: %s: %s (%s)", store->file.path, said, strerror(system));
+    else
+        error_set(err, "store: %s: %s", store->file.path, said);
     return false;
 }
 
@@ -139,9 +156,21 @@ static bool run(struct store *store, sqlite3_stmt *statement, struct error *err)
     return ok;
 }
 
+bool store_check(const struct store *store, struct error *err)
+{
+    if (store->corrupt) { /* what is written to such a file may destroy more of it */
+        error_set(err,
+                  "store: %s is corrupt: stop chatup and put a backup in its place, or move it "
+                  "away to begin anew",
+                  store->file.path);
+        return false;
+    }
+    return store_file_check(&store->file, err);
+}
+
 bool store_begin(struct store *store, struct error *err)
 {
-    return run(store, store->statements[BEGIN], err);
+    return store_check(store, err) && run(store, store->statements[BEGIN], err);
 }
 
 bool store_commit(struct store *store, struct error *err)
@@ -209,6 +238,21 @@ bool store_append(struct store *store, const struct message *message, struct tex
     return run(store, answer, err);
 }
 
+bool store_trim(struct store *store, const struct name *room, uint64_t up_to, struct error *err)
+{
+    sqlite3_stmt *trim = store->statements[MESSAGE_TRIM_TO];
+    bind_blob(trim, 1, name_text(room));
+    sqlite3_bind_int64(trim, 2, (int64_t)up_to);
+    return run(store, trim, err);
+}
+
+bool store_probe(struct store *store, int64_t now_ms, struct error *err)
+{
+    sqlite3_stmt *probe = store->statements[PROBE];
+    sqlite3_bind_int64(probe, 1, now_ms);
+    return run(store, probe, err);
+}
+
 bool store_ban(struct store *store, const struct ban *ban, struct error *err)
 {
     sqlite3_stmt *add = store->statements[BAN_ADD];
@@ -262,35 +306,54 @@ bool store_purge(struct store *store, int64_t now_ms, struct error *err)
 
 /* ---- reading ---- */
 
+static struct message *column_message(sqlite3_stmt *list, struct name *room)
+{
+    struct message_fields fields = {
+        .id = column_text(list, 1),
+        .time_ms = sqlite3_column_int64(list, 2),
+        .user = column_text(list, 4),
+        .sub = column_text(list, 5),
+        .name = column_text(list, 6),
+        .msg = column_text(list, 7),
+        .ev = column_text(list, 8),
+        .data = column_text(list, 9),
+    };
+    struct message *message = message_create(room, &fields);
+    message->offset = (uint64_t)sqlite3_column_int64(list, 0);
+    message->removed = sqlite3_column_int(list, 3);
+    return message;
+}
+
+/* The newest first, as far as the limit of bytes reaches; then turned round. */
 static bool load_messages(struct store *store, struct name *name, int64_t room, int64_t since_ms,
                           struct store_room *out, struct error *err)
 {
     sqlite3_stmt *list = store->statements[MESSAGE_LIST];
-    uint64_t size = store->limits.history_size;
+    uint64_t size = store->limits.history_size, bytes = 0;
     sqlite3_bind_int64(list, 1, room);
     sqlite3_bind_int64(list, 2, (int64_t)(out->offset > size ? out->offset - size : 0));
     sqlite3_bind_int64(list, 3, since_ms);
     int rc;
     while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
-        struct message_fields fields = {
-            .id = column_text(list, 1),
-            .time_ms = sqlite3_column_int64(list, 2),
-            .user = column_text(list, 4),
-            .sub = column_text(list, 5),
-            .name = column_text(list, 6),
-            .msg = column_text(list, 7),
-            .ev = column_text(list, 8),
-            .data = column_text(list, 9),
-        };
-        struct message *message = message_create(name, &fields);
-        message->offset = (uint64_t)sqlite3_column_int64(list, 0);
-        message->removed = sqlite3_column_int(list, 3);
+        struct message *message = column_message(list, name);
+        bytes += message->json.length;
+        if (out->message_count && store->limits.history_bytes &&
+            bytes > store->limits.history_bytes) {
+            message_unref(message);
+            rc = SQLITE_DONE;
+            break;
+        }
         out->messages = xrealloc(out->messages, (out->message_count + 1) * sizeof *out->messages);
         out->messages[out->message_count++] = message;
     }
     if (rc != SQLITE_DONE)
         failed(store, err);
     sqlite3_reset(list);
+    for (size_t i = 0, j = out->message_count; i + 1 < j; i++) {
+        struct message *swap = out->messages[i];
+        out->messages[i] = out->messages[--j];
+        out->messages[j] = swap;
+    }
     return rc == SQLITE_DONE;
 }
 
@@ -402,88 +465,108 @@ bool store_each_once(struct store *store,
 
 /* ---- opening ---- */
 
-static bool take_lock(struct store *store, const char *dir, struct error *err)
+/* The value of a key, "" if there is none.
+ *   returns  false with err if the file could not be read */
+static bool read_meta(struct store *store, const char *key, char *out, size_t size,
+                      struct error *err)
 {
-    char path[4096];
-    if (mkdir(dir, 0700) && errno != EEXIST) {
-        error_set(err, "data_dir %s: cannot make it: %s", dir, strerror(errno));
-        return false;
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(store->db, "SELECT value FROM meta WHERE key = ?1", -1, &statement,
+                                NULL);
+    *out = 0;
+    if (rc == SQLITE_ERROR) /* a new file: there is no such table */
+        return true;
+    if (rc == SQLITE_OK) {
+        sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+        rc = sqlite3_step(statement);
     }
-    snprintf(path, sizeof path, "%s/lock", dir);
-    store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->lock < 0) {
-        error_set(err, "data_dir %s: cannot write there: %s", dir, strerror(errno));
+    if (rc == SQLITE_ROW)
+        snprintf(out, size, "%s", (const char *)sqlite3_column_text(statement, 0));
+    bool ok = rc == SQLITE_ROW || rc == SQLITE_DONE || failed(store, err);
+    sqlite3_finalize(statement);
+    return ok;
+}
+
+/* Before anything is written to the file. */
+static bool read_version(struct store *store, long *version_out, struct error *err)
+{
+    char text[16];
+    if (!read_meta(store, "schema", text, sizeof text, err))
         return false;
-    }
-    if (flock(store->lock, LOCK_EX | LOCK_NB)) {
-        error_set(err,
-                  "data_dir %s: another chatup is using it; stop that one or choose another "
-                  "directory",
-                  dir);
+    *version_out = strtol(text, NULL, 10);
+    if (*version_out >= 0 && *version_out <= SCHEMA_VERSION)
+        return true;
+    error_set(err,
+              "store: %s is of a newer chatup (schema %s, this one knows %d): use that one, or the "
+              "backup that was made before it",
+              store->file.path, text, SCHEMA_VERSION);
+    return false;
+}
+
+static bool execute(struct store *store, const char *sql)
+{
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* A backup says so of itself, and a copy is another file. Either may lack what was announced after
+ * it was made: offsets would be given again in the same epoch. */
+static bool is_copy(struct store *store, const char *inode, bool *copy_out, struct error *err)
+{
+    char backup[16], was[32];
+    if (!read_meta(store, "backup", backup, sizeof backup, err) ||
+        !read_meta(store, "inode", was, sizeof was, err))
         return false;
-    }
+    *copy_out = *backup || (*was && strcmp(was, inode) != 0);
     return true;
 }
 
-static bool read_meta(struct store *store, const char *key, char *out, size_t size)
-{
-    sqlite3_stmt *statement = NULL;
-    bool found = sqlite3_prepare_v2(store->db, "SELECT value FROM meta WHERE key = ?1", -1,
-                                    &statement, NULL) == SQLITE_OK &&
-                 sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC) == SQLITE_OK &&
-                 sqlite3_step(statement) == SQLITE_ROW;
-    if (found)
-        snprintf(out, size, "%s", (const char *)sqlite3_column_text(statement, 0));
-    sqlite3_finalize(statement);
-    return found;
-}
-
 /* A file becomes what this version wants in one transaction: it is whole, or as it was. */
-static bool make_schema(struct store *store, struct error *err)
+static bool make_schema(struct store *store, long version, struct error *err)
 {
-    char text[16] = "0", *sql;
+    char inode[32], was[32];
+    bool copy;
     uint64_t random;
-    read_meta(store, "schema", text, sizeof text);
-    long version = strtol(text, NULL, 10);
-    if (version < 0 || version > SCHEMA_VERSION) {
-        error_set(err, "store: schema %s is newer than this chatup knows (%d)", text,
-                  SCHEMA_VERSION);
+    snprintf(inode, sizeof inode, "%llu", (unsigned long long)store->file.inode);
+    if (!is_copy(store, inode, &copy, err) || !read_meta(store, "inode", was, sizeof was, err))
         return false;
-    }
-    if (version < SCHEMA_VERSION) {
-        bool ok = sqlite3_exec(store->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK;
-        for (long i = version; ok && i < SCHEMA_VERSION; i++)
-            ok = sqlite3_exec(store->db, schema_steps[i], NULL, NULL, NULL) == SQLITE_OK;
-        if (getrandom(&random, sizeof random, 0) != sizeof random)
-            abort();
-        sql = sqlite3_mprintf("INSERT OR REPLACE INTO meta VALUES('schema', '%d');"
-                              "INSERT OR IGNORE INTO meta VALUES('epoch', '%016llx'); COMMIT;",
-                              SCHEMA_VERSION, (unsigned long long)random);
-        ok = ok && sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
-        sqlite3_free(sql);
-        if (!ok)
-            return failed(store, err);
-    }
-    return read_meta(store, "epoch", store->epoch, sizeof store->epoch) || failed(store, err);
+    if (version == SCHEMA_VERSION && !copy && *was)
+        return true;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        abort();
+    bool ok = execute(store, "BEGIN EXCLUSIVE");
+    for (long i = version; ok && i < SCHEMA_VERSION; i++)
+        ok = execute(store, schema_steps[i]);
+    if (copy)
+        ok = ok && execute(store, "DELETE FROM meta WHERE key IN ('epoch', 'backup')");
+    char *sql = sqlite3_mprintf("INSERT OR REPLACE INTO meta VALUES('schema', '%d');"
+                                "INSERT OR REPLACE INTO meta VALUES('inode', '%s');"
+                                "INSERT OR IGNORE INTO meta VALUES('epoch', '%016llx'); COMMIT;",
+                                SCHEMA_VERSION, inode, (unsigned long long)random);
+    ok = ok && execute(store, sql);
+    sqlite3_free(sql);
+    if (!ok)
+        failed(store, err);
+    if (!ok && !sqlite3_get_autocommit(store->db))
+        execute(store, "ROLLBACK");
+    return ok;
 }
 
-static bool open_database(struct store *store, const char *dir, struct error *err)
+static bool open_database(struct store *store, struct error *err)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/chatup.db", dir);
-    if (sqlite3_open_v2(path, &store->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
-        error_set(err, "%s: %s", path, sqlite3_errmsg(store->db));
+    long version;
+    if (sqlite3_open_v2(store->file.path, &store->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL))
+        return failed(store, err);
+    /* Locked first: then the index of the log is in memory, and no file beside it. */
+    if (!execute(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"))
+        return failed(store, err);
+    if (!read_version(store, &version, err))
         return false;
-    }
-    if (sqlite3_exec(store->db,
-                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;",
-                     NULL, NULL, NULL)) {
-        error_set(err, "%s: %s", path, sqlite3_errmsg(store->db));
-        return false;
-    }
-    if (!make_schema(store, err))
+    if (!execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;"
+                        "ROLLBACK;")) /* makes the files */
+        return failed(store, err);
+    if (!store_file_remember(&store->file, err) || !make_schema(store, version, err) ||
+        !read_meta(store, "epoch", store->epoch, sizeof store->epoch, err))
         return false;
     for (int i = 0; i < STATEMENTS; i++)
         if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
@@ -496,8 +579,7 @@ struct store *store_open(const char *dir, const struct store_limits *limits, str
 {
     struct store *store = xcalloc(1, sizeof *store);
     store->limits = *limits;
-    store->lock = -1;
-    if (take_lock(store, dir, err) && open_database(store, dir, err))
+    if (store_file_init(&store->file, dir, err) && open_database(store, err))
         return store;
     store_close(store);
     return NULL;
@@ -510,12 +592,21 @@ void store_close(struct store *store)
     for (int i = 0; i < STATEMENTS; i++)
         sqlite3_finalize(store->statements[i]);
     sqlite3_close(store->db);
-    if (store->lock >= 0)
-        close(store->lock);
+    store_file_finish(&store->file);
     free(store);
 }
 
 const char *store_epoch(const struct store *store)
 {
     return store->epoch;
+}
+
+struct sqlite3 *store_database(struct store *store)
+{
+    return store->db;
+}
+
+bool store_is_corrupt(const struct store *store)
+{
+    return store->corrupt;
 }

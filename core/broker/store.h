@@ -16,12 +16,15 @@ struct store;
 
 struct store_limits {
     uint32_t history_size;
+    uint64_t history_bytes; /* 0: any */
     int64_t history_expire_ms;
     int64_t dedupe_ms;
     uint32_t dedupe_entries; /* per room */
 };
 
-/* Open or make <dir>/chatup.db. Refuses a directory that another process has open.
+/* Open or make <dir>/chatup.db, and bring it to this version's schema, in one transaction. Refuses
+ * a directory that another process has open, a file of a newer version, a corrupt one. A backup, or
+ * a copy of the file, begins a new epoch.
  *   dir      made if it is not there (one level), mode 0700
  *   returns  NULL with err */
 struct store *store_open(const char *dir, const struct store_limits *limits, struct error *err);
@@ -29,6 +32,9 @@ void store_close(struct store *store);
 /* The store's identity: offsets count within it. */
 const char *store_epoch(const struct store *store);
 
+/* Whether the file can be trusted: it is not known to be corrupt, and still in its place. */
+bool store_check(const struct store *store, struct error *err);
+/* Checks it first. */
 bool store_begin(struct store *store, struct error *err);
 bool store_commit(struct store *store, struct error *err);
 void store_rollback(struct store *store);
@@ -37,6 +43,10 @@ void store_rollback(struct store *store);
  */
 bool store_append(struct store *store, const struct message *message, struct text client_id,
                   struct error *err);
+/* Forget what the room said up to there. */
+bool store_trim(struct store *store, const struct name *room, uint64_t up_to, struct error *err);
+/* Write something, to see whether that is possible. */
+bool store_probe(struct store *store, int64_t now_ms, struct error *err);
 /* Keep a ban and empty what the banned said in that room. */
 bool store_ban(struct store *store, const struct ban *ban, struct error *err);
 /* Remember a key until expires_ms (broker_once), or not any longer. */
@@ -69,3 +79,17 @@ bool store_each_ban(struct store *store, int64_t now_ms,
 bool store_each_once(struct store *store,
                      void (*each)(void *arg, struct name *key, int64_t expires_ms), void *arg,
                      struct error *err);
+
+/* ---- backup: a copy of all that is committed when it ends, while writing goes on ---- */
+
+struct store_backup;
+enum store_backup_step { STORE_BACKUP_MORE, STORE_BACKUP_DONE, STORE_BACKUP_FAILED };
+
+/* Begin at <path>.part.
+ *   path     absolute; nothing is there
+ *   returns  NULL with err */
+struct store_backup *store_backup_open(struct store *store, const char *path, struct error *err);
+/* Copy some more; not between begin and commit. DONE: path is there, on disk. */
+enum store_backup_step store_backup_step(struct store_backup *backup, struct error *err);
+/* Of one that is not done, nothing stays. */
+void store_backup_close(struct store_backup *backup);

@@ -9,7 +9,7 @@
 /* What time it is, the tests say. */
 enum { NOW_MS = 1000000, HISTORY_MS = 1000, DEDUPE_MS = 500, SIZE = 4, ENTRIES = 3 };
 
-static const struct store_limits limits = {SIZE, HISTORY_MS, DEDUPE_MS, ENTRIES};
+static const struct store_limits limits = {SIZE, 0, HISTORY_MS, DEDUPE_MS, ENTRIES};
 static char dir[64];
 static struct store *store;
 static struct name *room;
