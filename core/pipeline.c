@@ -63,7 +63,7 @@ static void say_published(void *arg, const struct published *result)
         break;
     default:
         length = snprintf(reply, sizeof reply, "{\"status\":\"error\",\"err\":\"%s\"}",
-                          result->status == BROKER_FULL ? "tooManyRooms" : "unavailable");
+                          broker_status_text(result->status));
     }
     said->done(said->arg, (struct text){reply, (size_t)length});
     free(said);

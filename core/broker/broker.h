@@ -28,6 +28,9 @@ enum broker_status {
     BROKER_REPEATED,    /* once only: somebody was first */
 };
 
+/* What clients are told of a failure: "tooManyRooms", "unavailable", "unknown". */
+const char *broker_status_text(enum broker_status status);
+
 /* ---- say ---- */
 
 struct publication {
@@ -122,6 +125,23 @@ void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, br
  * the first again (and BROKER_UNAVAILABLE until that is settled). */
 void broker_once_forget(struct broker *broker, struct name *key);
 
+/* ---- whether all is well ---- */
+
+struct broker_health {
+    bool store_ok;
+    int64_t since_ms; /* Unix time, of what is wrong */
+    char why[256];    /* one sentence; empty while all is well */
+};
+
+/* What this loop knows, at once. */
+void broker_health(struct broker *broker, struct broker_health *health_out);
+
+/* why: what is wrong; empty if status is BROKER_OK. */
+typedef void broker_probed(void *arg, enum broker_status status, const char *why);
+/* Something is stored, then goes through every loop, and comes back: done within two seconds,
+ * whatever happens. Asked for more often than once a second, the last answer is given. */
+void broker_probe(struct broker *broker, broker_probed *done, void *arg);
+
 /* ---- one home ---- */
 
 /* What every home implements; its handle begins with struct broker. */
@@ -138,6 +158,8 @@ struct broker_home {
     int64_t (*ban_ttl)(struct broker *, const struct name *, struct text, struct text);
     void (*once)(struct broker *, struct name *, int64_t, broker_onced *, void *);
     void (*once_forget)(struct broker *, struct name *);
+    void (*health)(struct broker *, struct broker_health *);
+    void (*probe)(struct broker *, broker_probed *, void *);
 };
 
 /* Something was announced in a room with readers on this loop; message is lent. */

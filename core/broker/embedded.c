@@ -33,17 +33,20 @@ static const struct broker_home embedded_calls = {
     .ban_ttl = embedded_ban_ttl,
     .once = embedded_once,
     .once_forget = embedded_once_forget,
+    .health = embedded_health,
+    .probe = embedded_probe,
 };
 
 static void room_sweep(struct table_link *link, void *arg)
 {
     struct embedded *owner = arg;
     struct home_room *room = list_entry(link, struct home_room, link);
+    const struct config *conf = owner->home->conf;
+    history_expire(&room->history, owner->swept_wall_ms - conf->history.expire_ms);
+    answers_expire(&room->answers, owner->swept_wall_ms - conf->limits.dedupe_ms);
     if (home_room_in_use(room) || owner->swept_ms - room->used_ms < UNUSED_ROOM_MS)
         return;
     if (!owner->home->store) { /* there is no other copy: it lives as long as its messages */
-        history_expire(&room->history, clock_wall_ms() - owner->home->conf->history.expire_ms);
-        answers_expire(&room->answers, clock_wall_ms() - owner->home->conf->limits.dedupe_ms);
         if (room->history.count || room->answers.table.count)
             return;
         if (owner->offset_floor < room->offset) /* never given twice in the epoch */
@@ -53,13 +56,21 @@ static void room_sweep(struct table_link *link, void *arg)
     home_room_destroy(room);
 }
 
+void embedded_sweep(struct broker *broker, int64_t mono_ms, int64_t wall_ms)
+{
+    struct embedded *owner = embedded_of(broker);
+    owner->swept_ms = mono_ms;
+    owner->swept_wall_ms = wall_ms;
+    table_walk(&owner->rooms, room_sweep, owner);
+    bans_expire(&owner->bans, wall_ms);
+    onces_expire(owner, wall_ms);
+}
+
 static void on_sweep(struct ev_loop *ev, ev_timer *timer, int events)
 {
     struct embedded *owner = timer->data;
-    owner->swept_ms = clock_mono_ms();
-    table_walk(&owner->rooms, room_sweep, owner);
-    bans_expire(&owner->bans, clock_wall_ms());
-    onces_expire(owner, clock_wall_ms());
+    embedded_sweep(&owner->broker, clock_mono_ms(), clock_wall_ms());
+    wait_look(owner);
 }
 
 static void ban_load(void *arg, const struct ban *ban)
@@ -86,6 +97,8 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
         ev_timer_init(&loop->sweep, on_sweep, SWEEP_S, SWEEP_S);
         loop->sweep.data = loop;
         ev_timer_start(loop_ev(loops[i]), &loop->sweep);
+        wait_init(loop);
+        probe_init(loop);
     }
     if (conf->durability == DURABILITY_MEMORY) {
         uint64_t random;
@@ -96,6 +109,7 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
     }
     const struct store_limits limits = {
         .history_size = (uint32_t)conf->history.size,
+        .history_bytes = (uint64_t)conf->history.bytes,
         .history_expire_ms = conf->history.expire_ms,
         .dedupe_ms = conf->limits.dedupe_ms,
         .dedupe_entries = (uint32_t)conf->limits.dedupe_entries,
@@ -108,8 +122,7 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
     }
     snprintf(home->epoch, sizeof home->epoch, "%s", store_epoch(home->store));
     home->store_loop = loop_create("store");
-    home->at_store_turn_end = (struct turn_end){.run = store_turn_end, .arg = home};
-    loop_on_turn_end(home->store_loop, &home->at_store_turn_end);
+    store_turn_init(home);
     return home;
 }
 
@@ -150,12 +163,16 @@ void embedded_close(struct embedded_home *home)
     for (size_t i = 0; i < home->count; i++) {
         struct embedded *loop = &home->loops[i];
         ev_timer_stop(loop_ev(loop->loop), &loop->sweep);
+        wait_finish(loop);
+        probe_finish(loop);
         table_walk(&loop->rooms, room_free, &loop->rooms);
         table_finish(&loop->rooms);
         bans_finish(&loop->bans);
         bans_finish(&loop->bans_on_their_way);
         onces_finish(loop);
     }
+    if (home->store_loop)
+        store_turn_finish(home);
     loop_destroy(home->store_loop);
     store_close(home->store);
     free(home);

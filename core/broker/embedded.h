@@ -20,3 +20,14 @@ void embedded_stop(struct embedded_home *home);
 /* Deliver what is under way, on this thread, when all threads have ended. False: nothing was. */
 bool embedded_drain(struct embedded_home *home);
 void embedded_close(struct embedded_home *home);
+
+/* Copy what is stored into a new file, while all goes on. Any thread, while the store's runs.
+ *   path  absolute; refused if something is there already
+ *   done  called once, on the store's thread (with durability memory: at once, on the caller's);
+ *         err is NULL if the file is made and on disk */
+void embedded_backup(struct embedded_home *home, const char *path,
+                     void (*done)(void *arg, const struct error *err), void *arg);
+
+/* What the loop does each second: forget what is too old or unused. For tests, which say what time
+ * it is: monotonic, and Unix time. Its loop. */
+void embedded_sweep(struct broker *broker, int64_t mono_ms, int64_t wall_ms);

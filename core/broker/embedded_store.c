@@ -5,7 +5,9 @@
 #include "log.h"
 #include "store.h"
 
-enum { PURGE_MS = 600000 };
+enum { PURGE_MS = 600000, TELL_AGAIN_MS = 60000 };
+
+static const double RETRY_S = 1;
 
 /* ---- the store's thread ---- */
 
@@ -17,12 +19,90 @@ static void batch_add(struct errand *errand)
     home->batch_tail = &errand->next;
 }
 
+/* ---- whether it can be written ---- */
+
+struct health_news {
+    struct letter letter;
+    struct embedded *to;
+    struct broker_health health;
+};
+
+static void health_arrives(struct letter *letter)
+{
+    struct health_news *news = (struct health_news *)letter;
+    news->to->health = news->health;
+    free(news);
+}
+
+static void health_tell(struct embedded_home *home)
+{
+    for (size_t i = 0; i < home->count; i++) {
+        struct health_news *news = xmalloc(sizeof *news);
+        *news = (struct health_news){{.deliver = health_arrives}, &home->loops[i], home->health};
+        loop_post(news->to->loop, &news->letter);
+    }
+}
+
+void store_is_failing(struct embedded_home *home, const struct error *err)
+{
+    if (!home->health.store_ok)
+        return; /* said already: once, not for every message */
+    log_error("%s; nothing can be published until it is mended", err->text);
+    home->health = (struct broker_health){.since_ms = clock_wall_ms()};
+    snprintf(home->health.why, sizeof home->health.why, "%.*s", (int)sizeof home->health.why - 1,
+             err->text);
+    health_tell(home);
+    ev_timer_again(loop_ev(home->store_loop), &home->store_retry);
+}
+
+static void store_is_mended(struct embedded_home *home)
+{
+    log_info("store: it can be written again");
+    home->health = (struct broker_health){.store_ok = true};
+    health_tell(home);
+    ev_timer_stop(loop_ev(home->store_loop), &home->store_retry);
+}
+
+/* Nobody may be publishing: it is tried all the same. That it went well is believed no sooner, so
+ * that a disk that fails now and then does not flood the log. */
+static void on_retry(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    struct embedded_home *home = timer->data;
+    struct error err;
+    if (home->batch_open)
+        return; /* the next time */
+    store_turn_begin(home);
+    if (store_begin(home->store, &err) && store_probe(home->store, clock_wall_ms(), &err) &&
+        store_commit(home->store, &err))
+        store_is_mended(home);
+    else
+        store_rollback(home->store);
+}
+
+void store_load_failed(struct embedded_home *home, const struct error *err)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct error why;
+    if (!store_check(home->store, &why)) /* it is more than a bad read */
+        store_is_failing(home, &why);
+    else if (!home->load_told_ms || now_ms - home->load_told_ms > TELL_AGAIN_MS) {
+        home->load_told_ms = now_ms;
+        log_error("%s; a room could not be read", err->text);
+    }
+}
+
+/* ---- a turn ---- */
+
+void store_turn_begin(struct embedded_home *home)
+{
+    if (!atomic_load_explicit(&home->store_busy_ms, memory_order_relaxed))
+        atomic_store_explicit(&home->store_busy_ms, clock_mono_ms(), memory_order_relaxed);
+}
+
 void store_batch_failed(struct embedded_home *home, const struct error *err)
 {
     home->batch_failed = true;
-    if (!home->store_was_failing) /* once, not for every message */
-        log_error("%s; nothing can be published until it is mended", err->text);
-    home->store_was_failing = true;
+    store_is_failing(home, err);
 }
 
 /* Whether the letter may write: it joins the batch in any case. */
@@ -30,6 +110,7 @@ bool store_batch_join(struct errand *errand)
 {
     struct embedded_home *home = errand->owner->home;
     struct error err;
+    store_turn_begin(home);
     batch_add(errand);
     if (errand->generation && errand->generation <= errand->owner->failed_generation) {
         errand->status = BROKER_UNAVAILABLE; /* numbered upon something that failed */
@@ -53,10 +134,6 @@ static void batch_finish(void *arg)
             store_batch_failed(home, &err);
         if (home->batch_failed)
             store_rollback(home->store);
-        else if (home->store_was_failing) {
-            log_info("store: it can be written again");
-            home->store_was_failing = false;
-        }
     }
     struct errand *errand = home->batch;
     home->batch = NULL;
@@ -74,17 +151,44 @@ static void batch_finish(void *arg)
     home->batch_open = home->batch_failed = false;
 }
 
+static void purge(struct embedded_home *home)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct error err;
+    if (!home->health.store_ok || now_ms - home->purged_ms <= PURGE_MS)
+        return;
+    home->purged_ms = now_ms;
+    store_turn_begin(home);
+    if (!store_purge(home->store, clock_wall_ms(), &err))
+        store_is_failing(home, &err);
+}
+
 void store_turn_end(void *arg)
 {
     struct embedded_home *home = arg;
-    struct error err;
     batch_finish(home);
-    int64_t now_ms = clock_mono_ms();
-    if (now_ms - home->purged_ms > PURGE_MS) {
-        home->purged_ms = now_ms;
-        if (!store_purge(home->store, clock_wall_ms(), &err))
-            log_error("%s", err.text);
-    }
+    purge(home);
+    backup_slice(home);
+    if (!atomic_load_explicit(&home->store_busy_ms, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&home->store_busy_ms, 0, memory_order_relaxed);
+    if (atomic_exchange(&home->store_late, false))
+        log_info("store: it answers again");
+}
+
+void store_turn_init(struct embedded_home *home)
+{
+    home->health = (struct broker_health){.store_ok = true};
+    home->at_store_turn_end = (struct turn_end){.run = store_turn_end, .arg = home};
+    loop_on_turn_end(home->store_loop, &home->at_store_turn_end);
+    ev_timer_init(&home->store_retry, on_retry, 0, RETRY_S);
+    home->store_retry.data = home;
+}
+
+void store_turn_finish(struct embedded_home *home)
+{
+    backup_finish(home);
+    ev_timer_stop(loop_ev(home->store_loop), &home->store_retry);
 }
 
 /* The owner's side of a failed commit: what it numbered in that generation never was. */

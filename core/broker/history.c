@@ -10,14 +10,17 @@ static struct message **slot(const struct history *history, uint32_t i)
 
 static void drop_oldest(struct history *history)
 {
+    history->bytes -= (*slot(history, 0))->json.length;
     message_unref(*slot(history, 0));
     history->start = (history->start + 1) % history->room;
     history->count--;
 }
 
-void history_add(struct history *history, struct message *message, uint32_t max)
+void history_add(struct history *history, struct message *message, uint32_t max, uint64_t max_bytes)
 {
-    while (history->count && history->count >= max)
+    uint64_t bytes = message->json.length;
+    while (history->count &&
+           (history->count >= max || (max_bytes && history->bytes + bytes > max_bytes)))
         drop_oldest(history);
     if (!max) {
         message_unref(message);
@@ -29,9 +32,11 @@ void history_add(struct history *history, struct message *message, uint32_t max)
         for (uint32_t i = 0; i < history->count; i++)
             ring[i] = *slot(history, i);
         free(history->ring);
-        *history = (struct history){.ring = ring, .count = history->count, .room = room};
+        *history = (struct history){
+            .ring = ring, .count = history->count, .room = room, .bytes = history->bytes};
     }
     history->count++;
+    history->bytes += bytes;
     *slot(history, history->count - 1) = message;
 }
 
@@ -39,6 +44,20 @@ void history_expire(struct history *history, int64_t before_ms)
 {
     while (history->count && (*slot(history, 0))->fields.time_ms < before_ms)
         drop_oldest(history);
+}
+
+/* The old one is dropped; the new one's reference is taken. */
+static void replace(struct history *history, struct message **at, struct message *with)
+{
+    history->bytes -= (*at)->json.length;
+    history->bytes += with->json.length;
+    message_unref(*at);
+    *at = with;
+}
+
+uint64_t history_first(const struct history *history)
+{
+    return history->count ? (*slot(history, 0))->offset : 0;
 }
 
 void history_ban(struct history *history, const struct ban *ban)
@@ -49,9 +68,7 @@ void history_ban(struct history *history, const struct ban *ban)
         bool notice = text_is((*at)->fields.ev, "rmUserMsg"); /* who banned whom stays */
         if ((*at)->removed || notice || !text_equal(said_by, ban_who(ban)))
             continue;
-        struct message *tombstone = message_tombstone(*at);
-        message_unref(*at);
-        *at = tombstone;
+        replace(history, at, message_tombstone(*at));
     }
 }
 

@@ -6,7 +6,7 @@
 
 static void reply_failure(struct request *request, enum broker_status status)
 {
-    request_reply_error(request, 503, status == BROKER_FULL ? "tooManyRooms" : "unavailable");
+    request_reply_error(request, 503, broker_status_text(status));
 }
 
 /* ---- one look at a room ---- */

@@ -144,6 +144,8 @@ static struct home *home_create(enum config_durability durability)
     home->conf.limits.dedupe_ms = 3600000;
     home->conf.limits.dedupe_entries = 10000;
     home->conf.limits.replays = 1000;
+    home->conf.limits.store_wait_ms = 60000;
+    home->conf.limits.store_bytes = 64 << 20;
     home->on_event = ear_hears;
     pthread_mutex_init(&home->lock, NULL);
     pthread_cond_init(&home->news, NULL);

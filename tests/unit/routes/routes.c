@@ -460,7 +460,9 @@ START_TEST(post_says_what_failed)
         int status;
         const char *body;
     } cases[] = {
-        {BROKER_OK, BROKER_UNKNOWN, true, 503, "{\"status\":\"error\",\"err\":\"unavailable\"}"},
+        {BROKER_OK, BROKER_UNKNOWN, true, 503, "{\"status\":\"error\",\"err\":\"unknown\"}"},
+        {BROKER_UNAVAILABLE, BROKER_UNKNOWN, false, 503,
+         "{\"status\":\"error\",\"err\":\"unavailable\"}"},
         {BROKER_FULL, BROKER_OK, false, 503, "{\"status\":\"error\",\"err\":\"tooManyRooms\"}"},
         {BROKER_OK, BROKER_OK, true, 422, "{\"status\":\"error\",\"err\":\"rejected\"}"},
     };
