@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-static void route_health(struct request *request);
-
 #define METHODS_ALL (METHOD_GET | METHOD_POST | METHOD_PUT | METHOD_DELETE)
 
 const struct route routes[] = {
@@ -15,17 +13,14 @@ const struct route routes[] = {
     {"/post", METHOD_POST, true, route_post},
     {"/ban", METHOD_POST, true, route_ban},
     {"/plugin", METHODS_ALL, false, route_plugin},
-    {"/health", METHOD_GET, true, route_health},
+    {"/health", METHOD_GET, true, route_live},
+    {"/health/live", METHOD_GET, true, route_live},
+    {"/health/ready", METHOD_GET, true, route_ready},
     {"/", METHOD_GET, true, route_page},
     {"/style.css", METHOD_GET, true, route_page},
     {"/app.js", METHOD_GET, true, route_page},
     {NULL, 0, false, NULL},
 };
-
-static void route_health(struct request *request)
-{
-    request_reply_json(request, 200, text_of("{\"status\":\"ok\"}"));
-}
 
 /* ---- answers ---- */
 

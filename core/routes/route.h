@@ -60,6 +60,8 @@ void route_messages(struct request *request); /* history.c */
 void route_post(struct request *request);     /* post.c */
 void route_ban(struct request *request);      /* ban.c */
 void route_plugin(struct request *request);   /* plugin.c: /plugin/<name>/… */
+void route_live(struct request *request);     /* health.c */
+void route_ready(struct request *request);    /* health.c */
 void route_page(struct request *request);     /* page.c: /, /style.css, /app.js of client_dir */
 
 extern const struct route routes[]; /* route.c; ends with a path of NULL. The only list of them */
