@@ -133,7 +133,8 @@ void embedded_probe(struct broker *broker, broker_probed *done, void *arg)
     struct probe_ask *ask = xmalloc(sizeof *ask);
     *ask = (struct probe_ask){.letter.deliver = ask_answer, loop, done, arg};
     bool late = loop->probe.away && !ev_is_active(&loop->probe.late);
-    bool known = loop->probe.done_ms && clock_mono_ms() - loop->probe.done_ms < PROBE_KEPT_MS;
+    bool known = loop->probe.done_ms && clock_mono_ms() - loop->probe.done_ms < PROBE_KEPT_MS &&
+                 (loop->health.store_ok || !loop->probe.ok);
     if (late || (!loop->probe.away && known)) {
         loop_post(loop->loop, &ask->letter);
         return;

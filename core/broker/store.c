@@ -102,14 +102,26 @@ struct store {
 
 /* ---- small steps ---- */
 
+/* What the system said to SQLite last, about the log or the file itself. */
+static int system_error(sqlite3 *db)
+{
+    sqlite3_file *log = NULL;
+    int error = 0;
+    sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log && log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+    if (!error)
+        sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+    return error ? error : sqlite3_system_errno(db);
+}
+
 /* What SQLite says, and what the system said to it. */
 static bool failed(struct store *store, struct error *err)
 {
     const char *said = sqlite3_errmsg(store->db);
     int code = sqlite3_errcode(store->db) & 0xff;
-    int system = code == SQLITE_IOERR || code == SQLITE_CANTOPEN || code == SQLITE_FULL
-                     ? sqlite3_system_errno(store->db)
-                     : 0;
+    bool by_system = code == SQLITE_IOERR || code == SQLITE_CANTOPEN;
+    int system = by_system ? system_error(store->db) : 0;
     store->corrupt |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
     if (store->corrupt)
         error_set(err,
