@@ -103,15 +103,13 @@ static void once_home(struct letter *letter)
     struct once_errand *ask = (struct once_errand *)letter;
     if (errand_comes_home(&ask->errand))
         ask->done(ask->arg, ask->errand.status);
-    else if (ask->errand.status == BROKER_OK) /* nobody acted upon it: it has not happened */
-        embedded_once_forget(&ask->errand.from->broker, ask->errand.room);
     errand_free(&ask->errand);
 }
 
 static void once_give_up(struct errand *errand)
 {
     struct once_errand *ask = (struct once_errand *)errand;
-    ask->done(ask->arg, BROKER_UNAVAILABLE);
+    ask->done(ask->arg, BROKER_UNKNOWN);
 }
 
 static void forget_in_store(struct errand *errand);

@@ -1267,6 +1267,254 @@ START_TEST(beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known)
 }
 END_TEST
 
+/* ---- size, age, and what is forgotten ---- */
+
+static void sweep_make(struct call *call)
+{
+    embedded_sweep(call->broker, clock_mono_ms() + (int64_t)call->skip,
+                   clock_wall_ms() + (int64_t)call->limit);
+    call_done(call);
+}
+
+/* As if it were so much later. */
+static void sweep_all(struct home *home, int64_t mono_ms, int64_t wall_ms)
+{
+    for (size_t i = 0; i < LOOPS; i++) {
+        struct call *call = call_create(home, i, "any", sweep_make);
+        call->skip = (uint64_t)mono_ms;
+        call->limit = (uint64_t)wall_ms;
+        call_start(call);
+        call_wait(call);
+        call_free(call);
+    }
+}
+
+START_TEST(without_a_store_a_forgotten_room_leaves_a_floor_for_the_next)
+{
+    struct home *home = home_open(DURABILITY_MEMORY);
+    say_many(home, "room", 5);
+    sweep_all(home, 0, 0);     /* in use a moment ago */
+    sweep_all(home, 40000, 0); /* it is the only copy of its messages */
+    struct call *call = subscribe(home, 0, "room", (struct position){0});
+    messages_are(call, 1, 5);
+    struct position at = call->at;
+    call_free(call);
+    readers(home, 0, "room", 0);
+    sweep_all(home, 40000, 2 * home->conf.history.expire_ms);
+    ck_assert_uint_eq(say(home, 1, "room", "bob", "hi", NULL).at.offset, 6);
+    call = subscribe(home, 0, "room", at); /* whom it remembers is told the truth */
+    ck_assert(call->recovered);
+    messages_are(call, 6, 6);
+    call_free(call);
+    at.offset = 3;
+    call = subscribe(home, 0, "room", at);
+    ck_assert(!call->recovered);
+    messages_are(call, 6, 6);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(a_room_in_use_forgets_what_is_too_old)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        listen_on_all_loops(home, "room");
+        say_many(home, "room", 5);
+        sweep_all(home, 0, home->conf.history.expire_ms + 1000);
+        struct call *call = look(home, 0, "room", 0, 0);
+        ck_assert_uint_eq(call->count, 0);
+        ck_assert_uint_eq(call->at.offset, 5);
+        call_free(call);
+        ck_assert_uint_eq(say(home, 1, "room", "bob", "hi", NULL).at.offset, 6);
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(a_history_stays_within_its_bytes_in_memory_and_on_disk)
+{
+    EACH_DURABILITY(durability)
+    {
+        char text[1001];
+        memset(text, 'x', sizeof text - 1);
+        text[sizeof text - 1] = 0;
+        struct home *home = home_create(durability);
+        home->conf.history.bytes = 5000; /* four of them */
+        home_run(home);
+        for (size_t i = 0; i < 20; i++)
+            ck_assert_int_eq(say(home, i % LOOPS, "room", "alice", text, NULL).status, BROKER_OK);
+        struct call *call = subscribe(home, 0, "room", (struct position){0});
+        messages_are(call, 17, 20);
+        struct position at = call->at;
+        call_free(call);
+        for (int again = 0; again < 2; again++) {
+            at.offset = 16;
+            call = subscribe(home, 1, "room", at);
+            ck_assert(call->recovered);
+            messages_are(call, 17, 20);
+            call_free(call);
+            at.offset = 15; /* 16 is gone */
+            call = subscribe(home, 1, "room", at);
+            ck_assert(!call->recovered);
+            messages_are(call, 17, 20);
+            call_free(call);
+            if (durability == DURABILITY_MEMORY)
+                break;
+            home_reopen(home);
+        }
+        if (durability == DURABILITY_COMMIT) { /* it was not only not loaded */
+            home->conf.history.bytes = 0;
+            home_reopen(home);
+            call = subscribe(home, 0, "room", (struct position){0});
+            ck_assert_uint_le(call->count, 6);
+            call_free(call);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+/* ---- health and backup ---- */
+
+static void probed(void *arg, enum broker_status status, const char *why)
+{
+    struct call *call = arg;
+    call->status = status;
+    snprintf(call->clients, sizeof call->clients, "%s", why);
+    call_done(call);
+}
+
+static void probe_make(struct call *call)
+{
+    broker_probe(call->broker, probed, call);
+}
+
+static struct call *probe_start(struct home *home, size_t loop)
+{
+    return call_start(call_create(home, loop, "any", probe_make));
+}
+
+START_TEST(a_probe_goes_well_however_many_ask)
+{
+    enum { ASKS = 100 };
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        struct call *calls[ASKS];
+        for (size_t i = 0; i < ASKS; i++)
+            calls[i] = probe_start(home, i % LOOPS);
+        for (size_t i = 0; i < ASKS; i++) {
+            call_wait(calls[i]);
+            ck_assert_int_eq(calls[i]->status, BROKER_OK);
+            ck_assert_str_eq(calls[i]->clients, "");
+            call_free(calls[i]);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+static void loop_stands_still(struct call *call)
+{
+    wait_until(call->home, &call->check_ban, NULL, 0);
+    call_done(call);
+}
+
+START_TEST(a_probe_names_the_loop_that_does_not_answer)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    struct call *still = call_start(call_create(home, 2, "any", loop_stands_still));
+    struct call *call = probe_start(home, 0);
+    call_wait(call);
+    ck_assert_int_eq(call->status, BROKER_UNAVAILABLE);
+    ck_assert_str_eq(call->clients, "loop 2: no answer");
+    call_free(call);
+    pthread_mutex_lock(&home->lock);
+    still->check_ban = true;
+    pthread_cond_broadcast(&home->news);
+    pthread_mutex_unlock(&home->lock);
+    call_wait(still);
+    call_free(still);
+    for (bool ok = false; !ok;) { /* the one that was late comes home; the next goes well */
+        call = probe_start(home, 0);
+        call_wait(call);
+        ok = call->status == BROKER_OK;
+        call_free(call);
+    }
+    home_close(home);
+}
+END_TEST
+
+struct backed_up {
+    struct home *home;
+    bool done, ok;
+    char why[512];
+};
+
+static void backed_up(void *arg, const struct error *err)
+{
+    struct backed_up *backup = arg;
+    pthread_mutex_lock(&backup->home->lock);
+    backup->ok = !err;
+    snprintf(backup->why, sizeof backup->why, "%s", err ? err->text : "");
+    backup->done = true;
+    pthread_cond_broadcast(&backup->home->news);
+    pthread_mutex_unlock(&backup->home->lock);
+}
+
+START_TEST(a_backup_is_made_while_publishing_goes_on_and_can_be_started_from)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    struct backed_up first = {.home = home}, second = {.home = home}, third = {.home = home};
+    char path[128], database[128];
+    snprintf(path, sizeof path, "%s/backup", home->dir);
+    snprintf(database, sizeof database, "%s/chatup.db", home->dir);
+    say_many(home, "room", 500);
+    embedded_backup(home->embedded, path, backed_up, &first);
+    embedded_backup(home->embedded, path, backed_up, &second);
+    say_many(home, "room", 50);
+    wait_until(home, &first.done, NULL, 0);
+    wait_until(home, &second.done, NULL, 0);
+    ck_assert_msg(first.ok, "%s", first.why);
+    ck_assert(!second.ok); /* another one is being made, or is there already */
+    embedded_backup(home->embedded, path, backed_up, &third);
+    wait_until(home, &third.done, NULL, 0);
+    ck_assert_ptr_nonnull(strstr(third.why, "is there already"));
+    struct call *call = subscribe(home, 0, "room", (struct position){0});
+    struct position at = call->at;
+    call_free(call);
+    home_end(home);
+    ck_assert_int_eq(rename(path, database), 0);
+    home_run(home);
+    call = subscribe(home, 0, "room", at);
+    ck_assert(!call->recovered); /* another epoch */
+    ck_assert_str_ne(call->at.epoch, at.epoch);
+    ck_assert_uint_ge(call->count, 500);
+    messages_are(call, 1, call->count);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(a_backup_that_is_not_done_at_the_end_leaves_nothing)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    struct backed_up backup = {.home = home};
+    char path[128];
+    snprintf(path, sizeof path, "%s/backup", home->dir);
+    say_many(home, "room", 1);
+    embedded_backup(home->embedded, path, backed_up, &backup);
+    home_end(home); /* with what it has set in motion, or before it */
+    ck_assert(backup.done);
+    ck_assert_int_eq(access(path, F_OK) == 0, backup.ok);
+    unlink(path);
+    home_run(home);
+    home_close(home);
+}
+END_TEST
+
 /* ---- a store that fails ---- */
 
 static struct rlimit sizes;
@@ -1385,26 +1633,29 @@ START_TEST(who_could_not_be_noted_as_the_first_was_not)
 }
 END_TEST
 
-UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
-          what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
-          every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
-          a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
-          resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered,
-          resume_goes_on_after_a_restart, memory_begins_a_new_epoch_at_each_start,
-          a_repeated_client_id_is_answered_as_the_first,
-          a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
-          a_client_id_is_known_after_a_restart,
-          a_ban_is_in_force_everywhere_and_removes_what_was_said,
-          a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
-          who_banned_somebody_stays_on_record_when_banned,
-          joining_and_leaving_are_announced_and_counted,
-          the_banned_are_told_when_they_join_and_not_counted,
-          who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
-          beyond_the_limit_of_rooms_there_is_no_room,
-          of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
-          what_is_forgotten_may_be_asked_again_on_any_loop,
-          what_is_forgotten_on_its_way_to_the_store_was_never_first,
-          beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
-          who_could_not_be_noted_as_the_first_was_not,
-          what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
-          what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap)
+UNIT_MAIN(
+    "embedded", without_a_store_a_forgotten_room_leaves_a_floor_for_the_next,
+    a_room_in_use_forgets_what_is_too_old, a_history_stays_within_its_bytes_in_memory_and_on_disk,
+    a_probe_goes_well_however_many_ask, a_probe_names_the_loop_that_does_not_answer,
+    a_backup_is_made_while_publishing_goes_on_and_can_be_started_from,
+    a_backup_that_is_not_done_at_the_end_leaves_nothing,
+    offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
+    what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
+    every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
+    a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
+    resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered, resume_goes_on_after_a_restart,
+    memory_begins_a_new_epoch_at_each_start, a_repeated_client_id_is_answered_as_the_first,
+    a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
+    a_client_id_is_known_after_a_restart, a_ban_is_in_force_everywhere_and_removes_what_was_said,
+    a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
+    who_banned_somebody_stays_on_record_when_banned, joining_and_leaving_are_announced_and_counted,
+    the_banned_are_told_when_they_join_and_not_counted,
+    who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
+    beyond_the_limit_of_rooms_there_is_no_room,
+    of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
+    what_is_forgotten_may_be_asked_again_on_any_loop,
+    what_is_forgotten_on_its_way_to_the_store_was_never_first,
+    beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
+    who_could_not_be_noted_as_the_first_was_not,
+    what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
+    what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap)
