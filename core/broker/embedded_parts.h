@@ -62,7 +62,8 @@ struct embedded_home {
     atomic_bool store_late;        /* the log says so */
     _Atomic int64_t bytes_on_their_way; /* of messages that are to be stored */
     struct backup *backup;              /* the store's thread */
-    int64_t purged_ms, load_told_ms;
+    ev_timer store_purge;
+    int64_t load_told_ms;
     size_t count;
     struct embedded loops[];
 };

@@ -5,9 +5,9 @@
 #include "log.h"
 #include "store.h"
 
-enum { PURGE_MS = 600000, TELL_AGAIN_MS = 60000 };
+enum { TELL_AGAIN_MS = 60000 };
 
-static const double RETRY_S = 1;
+static const double RETRY_S = 1, PURGE_S = 600, PURGE_SLICE_S = 0.02;
 
 /* ---- the store's thread ---- */
 
@@ -151,23 +151,22 @@ static void batch_finish(void *arg)
     home->batch_open = home->batch_failed = false;
 }
 
-static void purge(struct embedded_home *home)
+static void on_purge(struct ev_loop *ev, ev_timer *timer, int events)
 {
-    int64_t now_ms = clock_mono_ms();
+    struct embedded_home *home = timer->data;
     struct error err;
-    if (!home->health.store_ok || now_ms - home->purged_ms <= PURGE_MS)
-        return;
-    home->purged_ms = now_ms;
+    bool more = home->batch_open; /* then a slice later */
     store_turn_begin(home);
-    if (!store_purge(home->store, clock_wall_ms(), &err))
+    if (!more && home->health.store_ok && !store_purge(home->store, clock_wall_ms(), &more, &err))
         store_is_failing(home, &err);
+    timer->repeat = more ? PURGE_SLICE_S : PURGE_S;
+    ev_timer_again(ev, timer);
 }
 
 void store_turn_end(void *arg)
 {
     struct embedded_home *home = arg;
     batch_finish(home);
-    purge(home);
     backup_slice(home);
     if (!atomic_load_explicit(&home->store_busy_ms, memory_order_relaxed))
         return;
@@ -183,12 +182,16 @@ void store_turn_init(struct embedded_home *home)
     loop_on_turn_end(home->store_loop, &home->at_store_turn_end);
     ev_timer_init(&home->store_retry, on_retry, 0, RETRY_S);
     home->store_retry.data = home;
+    ev_timer_init(&home->store_purge, on_purge, PURGE_SLICE_S, PURGE_SLICE_S);
+    home->store_purge.data = home;
+    ev_timer_start(loop_ev(home->store_loop), &home->store_purge);
 }
 
 void store_turn_finish(struct embedded_home *home)
 {
     backup_finish(home);
     ev_timer_stop(loop_ev(home->store_loop), &home->store_retry);
+    ev_timer_stop(loop_ev(home->store_loop), &home->store_purge);
 }
 
 /* The owner's side of a failed commit: what it numbered in that generation never was. */

@@ -26,6 +26,7 @@ enum statement {
     ONCE_ADD,
     ONCE_FORGET,
     ONCE_LIST,
+    PURGE_ROOMS,
     PURGE_MESSAGES,
     PURGE_ANSWERS,
     PURGE_BANS,
@@ -83,9 +84,12 @@ static const char *const texts[STATEMENTS] = {
     [ONCE_ADD] = "INSERT OR REPLACE INTO once VALUES(?1, ?2)",
     [ONCE_FORGET] = "DELETE FROM once WHERE key = ?1",
     [ONCE_LIST] = "SELECT key, expires FROM once",
-    [PURGE_MESSAGES] = "DELETE FROM message WHERE time < ?1 AND room IN"
-                       " (SELECT id FROM room WHERE touched < ?1)",
-    [PURGE_ANSWERS] = "DELETE FROM answer WHERE time < ?1",
+    [PURGE_ROOMS] = "SELECT max(id) FROM (SELECT id FROM room WHERE id > ?1 ORDER BY id LIMIT 16)",
+    [PURGE_MESSAGES] = "DELETE FROM message WHERE room IN"
+                       " (SELECT id FROM room WHERE id > ?2 AND id <= ?3) AND time < ?1",
+    [PURGE_ANSWERS] =
+        "DELETE FROM answer WHERE (room, client_id) IN"
+        " (SELECT room, client_id FROM answer WHERE time < ?1 ORDER BY time LIMIT 500)",
     [PURGE_BANS] = "DELETE FROM ban WHERE expires != -1 AND expires < ?1",
     [PURGE_ONCES] = "DELETE FROM once WHERE expires < ?1",
     [PROBE] = "INSERT OR REPLACE INTO meta VALUES('probe', ?1)",
@@ -96,7 +100,8 @@ struct store {
     sqlite3_stmt *statements[STATEMENTS];
     struct store_limits limits;
     struct store_file file;
-    bool corrupt; /* seen once: nothing is written to it any more */
+    bool corrupt;        /* seen once: nothing is written to it any more */
+    int64_t purged_room; /* up to which this round has come */
     char epoch[17];
 };
 
@@ -296,23 +301,38 @@ bool store_once_forget(struct store *store, const struct name *key, struct error
     return run(store, forget, err);
 }
 
-bool store_purge(struct store *store, int64_t now_ms, struct error *err)
+/* The next rooms of the round, into *last_out; 0: it is over. */
+static bool purge_rooms(struct store *store, int64_t *last_out, struct error *err)
 {
-    const struct {
-        enum statement statement;
-        int64_t before_ms;
-    } purges[] = {
-        {PURGE_MESSAGES, now_ms - store->limits.history_expire_ms},
-        {PURGE_ANSWERS, now_ms - store->limits.dedupe_ms},
-        {PURGE_BANS, now_ms},
-        {PURGE_ONCES, now_ms},
-    };
-    for (size_t i = 0; i < sizeof purges / sizeof *purges; i++) {
-        sqlite3_stmt *purge = store->statements[purges[i].statement];
-        sqlite3_bind_int64(purge, 1, purges[i].before_ms);
-        if (!run(store, purge, err))
-            return false;
-    }
+    sqlite3_stmt *rooms = store->statements[PURGE_ROOMS];
+    sqlite3_bind_int64(rooms, 1, store->purged_room);
+    bool ok = sqlite3_step(rooms) == SQLITE_ROW || failed(store, err);
+    if (ok)
+        *last_out = sqlite3_column_int64(rooms, 0);
+    sqlite3_reset(rooms);
+    return ok;
+}
+
+static bool purge(struct store *store, enum statement which, int64_t before_ms, struct error *err)
+{
+    sqlite3_bind_int64(store->statements[which], 1, before_ms);
+    return run(store, store->statements[which], err);
+}
+
+bool store_purge(struct store *store, int64_t now_ms, bool *more_out, struct error *err)
+{
+    sqlite3_stmt *messages = store->statements[PURGE_MESSAGES];
+    int64_t last;
+    if (!purge_rooms(store, &last, err))
+        return false;
+    sqlite3_bind_int64(messages, 2, store->purged_room);
+    sqlite3_bind_int64(messages, 3, last);
+    if (!purge(store, PURGE_BANS, now_ms, err) || !purge(store, PURGE_ONCES, now_ms, err) ||
+        !purge(store, PURGE_MESSAGES, now_ms - store->limits.history_expire_ms, err) ||
+        !purge(store, PURGE_ANSWERS, now_ms - store->limits.dedupe_ms, err))
+        return false;
+    *more_out = last || sqlite3_changes(store->db);
+    store->purged_room = last;
     return true;
 }
 

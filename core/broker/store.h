@@ -52,8 +52,9 @@ bool store_ban(struct store *store, const struct ban *ban, struct error *err);
 /* Remember a key until expires_ms (broker_once), or not any longer. */
 bool store_once(struct store *store, const struct name *key, int64_t expires_ms, struct error *err);
 bool store_once_forget(struct store *store, const struct name *key, struct error *err);
-/* Forget what is older than the limits say. */
-bool store_purge(struct store *store, int64_t now_ms, struct error *err);
+/* Forget some of what is older than the limits say: a slice, so that publishing does not wait long.
+ * more: it is not all; call it again, but for the next round. Not between begin and commit. */
+bool store_purge(struct store *store, int64_t now_ms, bool *more_out, struct error *err);
 
 struct store_answer {
     char *client_id;
