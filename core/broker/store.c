@@ -100,6 +100,7 @@ struct store {
     sqlite3_stmt *statements[STATEMENTS];
     struct store_limits limits;
     struct store_file file;
+    bool commit_failed;
     bool corrupt;        /* seen once: nothing is written to it any more */
     int64_t purged_room; /* up to which this round has come */
     char epoch[17];
@@ -192,13 +193,33 @@ bool store_begin(struct store *store, struct error *err)
 
 bool store_commit(struct store *store, struct error *err)
 {
-    return run(store, store->statements[COMMIT], err);
+    bool ok = run(store, store->statements[COMMIT], err);
+    store->commit_failed |= !ok;
+    return ok;
+}
+
+static void rollback(struct store *store)
+{
+    if (!sqlite3_get_autocommit(store->db)) /* some errors have rolled back already */
+        run(store, store->statements[ROLLBACK], &(struct error){{0}});
+}
+
+/* A commit that failed in its last step, the sync, may stand whole in the log: if the process died
+ * now, the next one would take it for good. The next that is written goes over it. */
+static void log_overwrite(struct store *store)
+{
+    struct error err;
+    store->commit_failed = false;
+    if (!run(store, store->statements[BEGIN], &err) || !store_probe(store, 0, &err) ||
+        !run(store, store->statements[COMMIT], &err))
+        rollback(store);
 }
 
 void store_rollback(struct store *store)
 {
-    if (!sqlite3_get_autocommit(store->db)) /* some errors have rolled back already */
-        run(store, store->statements[ROLLBACK], &(struct error){{0}});
+    rollback(store);
+    if (store->commit_failed)
+        log_overwrite(store);
 }
 
 /* ---- writing ---- */

@@ -36,6 +36,7 @@ const char *store_epoch(const struct store *store);
 bool store_check(const struct store *store, struct error *err);
 /* Checks it first. */
 bool store_begin(struct store *store, struct error *err);
+/* Until a commit that failed is rolled back, it is not sure to be gone. */
 bool store_commit(struct store *store, struct error *err);
 void store_rollback(struct store *store);
 

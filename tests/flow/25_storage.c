@@ -88,13 +88,16 @@ static void fails_and_heals(const char *how)
     account_expect_clean(account);
     ck_assert(json_equal(texts_of(account->messages), kept));
     ck_assert_int_eq(account->offset, (int64_t)json_array_size(kept));
+    server_disk(server, how); /* what was refused is not there after the worst of ends either */
+    assert_error(publisher_say(ann, "refused", "refused"), "unavailable");
     server_kill(server);
+    server_disk(server, "");
     server_restart(server);
     expect_history(server, kept);
     reader_cut(reader);
     reader_resume(reader);
     ck_assert_uint_eq(account->recovered, 1);
-    ck_assert_int_eq(count_in_log(server, "nothing can be published"), 3);
+    ck_assert_int_eq(count_in_log(server, "nothing can be published"), 4);
     ck_assert_int_eq(count_in_log(server, "it can be written again"), 3);
 }
 

@@ -324,6 +324,28 @@ START_TEST(a_write_that_fails_says_why_and_the_next_goes_well)
 }
 END_TEST
 
+/* What a process would find that starts after this one was killed now. */
+START_TEST(a_commit_that_could_not_be_synced_is_gone_after_a_crash_too)
+{
+    char command[4 * PATH];
+    open_store();
+    append_all(1, 3);
+    disk("eio-sync");
+    for (int i = 0; i < 3; i++)
+        ck_assert(!append(4, 1500));
+    snprintf(command, sizeof command, "mkdir %s/later && cp %s %s-wal %s/later", dir, database,
+             database, dir);
+    ck_assert_int_eq(system(command), 0);
+    disk("");
+    holds(1, 3);
+    close_store();
+    snprintf(command, sizeof command, "%s/later", dir);
+    store = store_open(command, &limits, &err);
+    ck_assert_msg(store != NULL, "%s", err.text);
+    holds(1, 3);
+}
+END_TEST
+
 START_TEST(a_file_that_is_not_in_its_place_takes_nothing)
 {
     open_store();
@@ -495,6 +517,7 @@ UNIT_MAIN_IN("store_files", begin, end, a_file_of_version_1_is_upgraded_with_all
              what_is_no_database_is_refused_and_says_what_to_do,
              once_a_page_is_found_corrupt_nothing_is_written_any_more,
              a_write_that_fails_says_why_and_the_next_goes_well,
+             a_commit_that_could_not_be_synced_is_gone_after_a_crash_too,
              a_file_that_is_not_in_its_place_takes_nothing,
              a_backup_is_whole_though_publishing_goes_on,
              a_backup_that_is_put_in_place_begins_a_new_epoch_once,
