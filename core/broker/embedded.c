@@ -9,12 +9,14 @@
 #include "clock.h"
 #include "config.h"
 #include "embedded_parts.h"
+#include "log.h"
 #include "message.h"
 #include "store.h"
 
 #include <sys/random.h>
+#include <unistd.h>
 
-enum { UNUSED_ROOM_MS = 30000, SWEEP_S = 1 };
+enum { UNUSED_ROOM_MS = 30000, SWEEP_S = 1, LOOK_AGAIN_NS = 2000000 };
 
 static int64_t embedded_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
                                 struct text name)
@@ -142,7 +144,13 @@ void embedded_stop(struct embedded_home *home)
     if (!home->store_loop)
         return;
     loop_stop(home->store_loop);
-    loop_join(home->store_loop);
+    while (!loop_try_join(home->store_loop)) {
+        if (store_overdue_ms(home)) { /* nothing that was answered depends on it */
+            log_error("store: no answer; ending without it");
+            _exit(EXIT_FAILURE);
+        }
+        nanosleep(&(struct timespec){0, LOOK_AGAIN_NS}, NULL);
+    }
 }
 
 bool embedded_drain(struct embedded_home *home)

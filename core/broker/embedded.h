@@ -14,7 +14,8 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
                                     size_t loop_count, struct error *err);
 /* The handle of loop i. Its on_event is the caller's to set before the loops run. */
 struct broker *embedded_broker(struct embedded_home *home, size_t i);
-/* Start and stop the store's thread: before the loops run, and when they have ended. */
+/* Start and stop the store's thread: before the loops run, and when they have ended. A disk that
+ * does not answer is not waited for longer than limits.store_wait: the process ends then. */
 void embedded_start(struct embedded_home *home);
 void embedded_stop(struct embedded_home *home);
 /* Deliver what is under way, on this thread, when all threads have ended. False: nothing was. */

@@ -607,6 +607,8 @@ static bool make_schema(struct store *store, long version, struct error *err)
 static bool open_database(struct store *store, struct error *err)
 {
     long version;
+    if (!store_file_check_log(&store->file, err))
+        return false;
     if (sqlite3_open_v2(store->file.path, &store->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL))
         return failed(store, err);

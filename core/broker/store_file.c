@@ -40,6 +40,25 @@ void store_file_finish(struct store_file *file)
     file->lock = -1;
 }
 
+/* A file that has ever had such a log says so in its header; a backup does not. */
+bool store_file_check_log(const struct store_file *file, struct error *err)
+{
+    enum { HEADER = 20, WRITE_VERSION = 18, WITH_LOG = 2 };
+    unsigned char header[HEADER];
+    int fd = access(file->log_path, F_OK) ? -1 : open(file->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true; /* no log; or no file, which is said when it is opened */
+    bool whole = read(fd, header, sizeof header) == sizeof header;
+    close(fd);
+    if (!whole || header[WRITE_VERSION] >= WITH_LOG)
+        return true;
+    error_set(err,
+              "store: %s is not of the file that is there now: it would be spoilt; move this log "
+              "away, then start again",
+              file->log_path);
+    return false;
+}
+
 static bool file_stat(const char *path, struct stat *stat_out, struct error *err)
 {
     if (!stat(path, stat_out))

@@ -20,6 +20,9 @@ struct store_file {
  *   returns  false with err; store_file_finish in any case */
 bool store_file_init(struct store_file *file, const char *dir, struct error *err);
 void store_file_finish(struct store_file *file);
+/* Before it is opened: SQLite would play any log that lies there into any file.
+ *   returns  false with err if the log is of another file */
+bool store_file_check_log(const struct store_file *file, struct error *err);
 /* Remember which files these are: both exist by now. */
 bool store_file_remember(struct store_file *file, struct error *err);
 /* returns  false with err if they are not there any more, or others are */

@@ -5,7 +5,9 @@
 #include "http.h"
 #include "token.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *text_of_say(int number)
@@ -101,26 +103,26 @@ static void fails_and_heals(const char *how)
     ck_assert_int_eq(count_in_log(server, "it can be written again"), 3);
 }
 
-START_TEST(a_broken_disk)
+START_TEST(a_broken_disk_is_told_of_at_once_and_heals_by_itself)
 {
     fails_and_heals("eio");
     assert_contains(file_read(textf("%s/server-0.log", flow_dir())), "Input/output error");
 }
 END_TEST
 
-START_TEST(a_disk_that_cannot_sync)
+START_TEST(a_disk_that_cannot_sync_is_a_broken_one)
 {
     fails_and_heals("eio-sync");
 }
 END_TEST
 
-START_TEST(a_full_disk)
+START_TEST(a_full_disk_is_told_of_at_once_and_heals_by_itself)
 {
     fails_and_heals("enospc");
 }
 END_TEST
 
-START_TEST(a_read_only_disk)
+START_TEST(a_read_only_disk_is_told_of_at_once_and_heals_by_itself)
 {
     fails_and_heals("erofs");
 }
@@ -196,6 +198,30 @@ START_TEST(a_disk_that_stops_keeps_nobody_waiting_and_loses_nothing)
     wait_log(server, "store: it answers again", 1);
     ck_assert_int_eq(count_in_log(server, "store: no answer for"), 1);
     ck_assert_int_eq(count_in_log(server, "store: it answers again"), 1);
+}
+END_TEST
+
+START_TEST(a_disk_that_stops_does_not_keep_the_process_from_ending)
+{
+    struct server *server =
+        server_start(.own_disk = true, .yaml = "limits:\n  store_wait: 300ms\n");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    publisher_say_ok(ann, "before");
+    server_disk(server, "slow");
+    assert_error(publisher_say(ann, "stuck", "stuck"), "unknown");
+    kill(server->pid, SIGTERM);
+    int64_t deadline = deadline_in(30);
+    while (server_is_alive(server)) {
+        ck_assert_msg(now_ms() < deadline, "it waits for its disk for ever");
+        pause_ms(10);
+    }
+    waitpid(server->pid, NULL, 0);
+    close(server->out);
+    server->pid = 0;
+    server_disk(server, "");
+    server_restart(server);
+    json_t *texts = texts_of(http_get(server, "/messages/lobby")->json);
+    assert_contains(json_text(texts), "\"before\"");
 }
 END_TEST
 
@@ -331,9 +357,13 @@ START_TEST(a_copy_of_the_database_begins_a_new_epoch)
 }
 END_TEST
 
-FLOW_MAIN("storage", a_broken_disk, a_disk_that_cannot_sync, a_full_disk, a_read_only_disk,
+FLOW_MAIN("storage", a_broken_disk_is_told_of_at_once_and_heals_by_itself,
+          a_disk_that_cannot_sync_is_a_broken_one,
+          a_full_disk_is_told_of_at_once_and_heals_by_itself,
+          a_read_only_disk_is_told_of_at_once_and_heals_by_itself,
           a_disk_that_cannot_be_read_costs_only_what_is_not_in_memory,
           a_disk_that_stops_keeps_nobody_waiting_and_loses_nothing,
+          a_disk_that_stops_does_not_keep_the_process_from_ending,
           a_room_that_cannot_be_loaded_keeps_nobody_waiting, what_waits_for_the_disk_is_limited,
           a_deleted_database_is_noticed_before_anything_is_lost_in_it,
           a_corrupt_database_is_refused_at_the_start_and_says_what_to_do,

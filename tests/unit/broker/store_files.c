@@ -447,6 +447,30 @@ START_TEST(a_backup_that_is_written_over_the_file_begins_a_new_epoch_too)
 }
 END_TEST
 
+START_TEST(a_backup_is_not_spoilt_by_the_log_of_the_file_that_was_there)
+{
+    char log[PATH + 8], aside[PATH + 16], command[4 * PATH];
+    open_store();
+    append_all(1, 3);
+    struct store_backup *backup = store_backup_open(store, copy, &err);
+    while (store_backup_step(backup, &err) == STORE_BACKUP_MORE)
+        ;
+    store_backup_close(backup);
+    append_all(4, 5);
+    snprintf(log, sizeof log, "%s-wal", database);
+    snprintf(aside, sizeof aside, "%s.aside", log);
+    snprintf(command, sizeof command, "cp %s %s", log, aside);
+    ck_assert_int_eq(system(command), 0);
+    close_store();
+    ck_assert_int_eq(rename(copy, database), 0);
+    ck_assert_int_eq(rename(aside, log), 0); /* as a crash would have left it */
+    refused("is not of the file that is there now");
+    ck_assert_int_eq(unlink(log), 0);
+    open_store();
+    holds(1, 3);
+}
+END_TEST
+
 START_TEST(a_backup_replaces_nothing_and_leaves_nothing_when_it_fails)
 {
     char part[PATH + 8];
@@ -522,6 +546,7 @@ UNIT_MAIN_IN("store_files", begin, end, a_file_of_version_1_is_upgraded_with_all
              a_backup_is_whole_though_publishing_goes_on,
              a_backup_that_is_put_in_place_begins_a_new_epoch_once,
              a_backup_that_is_written_over_the_file_begins_a_new_epoch_too,
+             a_backup_is_not_spoilt_by_the_log_of_the_file_that_was_there,
              a_backup_replaces_nothing_and_leaves_nothing_when_it_fails,
              only_so_many_bytes_are_loaded_but_always_the_newest,
              what_is_trimmed_is_gone_from_the_disk)
