@@ -55,7 +55,7 @@ struct embedded_home {
     struct loop *store_loop;
     struct turn_end at_store_turn_end;
     struct errand *batch, **batch_tail; /* at the store, waiting for the commit; oldest first */
-    bool batch_open, batch_failed;
+    bool batch_open, batch_failed, retry_in_batch;
     struct broker_health health;   /* the store's thread; the loops have copies */
     ev_timer store_retry;          /* while it fails: whether it does still */
     _Atomic int64_t store_busy_ms; /* since when it is in its turn, monotonic; 0: it waits for us */

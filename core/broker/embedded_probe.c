@@ -49,7 +49,7 @@ static void on_late(struct ev_loop *ev, ev_timer *timer, int events)
     if (at == loop->home->count)
         snprintf(loop->probe.why, sizeof loop->probe.why, "store: no answer");
     else
-        snprintf(loop->probe.why, sizeof loop->probe.why, "loop %zu: no answer", at);
+        snprintf(loop->probe.why, sizeof loop->probe.why, "loop-%zu: no answer", at);
     verdict(loop, false);
 }
 

@@ -9,16 +9,6 @@ enum { TELL_AGAIN_MS = 60000 };
 
 static const double RETRY_S = 1, PURGE_S = 600, PURGE_SLICE_S = 0.02;
 
-/* ---- the store's thread ---- */
-
-static void batch_add(struct errand *errand)
-{
-    struct embedded_home *home = errand->owner->home;
-    errand->next = NULL;
-    *home->batch_tail = errand;
-    home->batch_tail = &errand->next;
-}
-
 /* ---- whether it can be written ---- */
 
 struct health_news {
@@ -69,8 +59,9 @@ static void on_retry(struct ev_loop *ev, ev_timer *timer, int events)
 {
     struct embedded_home *home = timer->data;
     struct error err;
+    home->retry_in_batch = home->batch_open; /* then that one tells */
     if (home->batch_open)
-        return; /* the next time */
+        return;
     store_turn_begin(home);
     if (store_begin(home->store, &err) && store_probe(home->store, clock_wall_ms(), &err) &&
         store_commit(home->store, &err))
@@ -91,12 +82,20 @@ void store_load_failed(struct embedded_home *home, const struct error *err)
     }
 }
 
-/* ---- a turn ---- */
+/* ---- a turn: one batch ---- */
 
 void store_turn_begin(struct embedded_home *home)
 {
     if (!atomic_load_explicit(&home->store_busy_ms, memory_order_relaxed))
         atomic_store_explicit(&home->store_busy_ms, clock_mono_ms(), memory_order_relaxed);
+}
+
+static void batch_add(struct errand *errand)
+{
+    struct embedded_home *home = errand->owner->home;
+    errand->next = NULL;
+    *home->batch_tail = errand;
+    home->batch_tail = &errand->next;
 }
 
 void store_batch_failed(struct embedded_home *home, const struct error *err)
@@ -134,6 +133,9 @@ static void batch_finish(void *arg)
             store_batch_failed(home, &err);
         if (home->batch_failed)
             store_rollback(home->store);
+        else if (home->retry_in_batch)
+            store_is_mended(home);
+        home->retry_in_batch = false;
     }
     struct errand *errand = home->batch;
     home->batch = NULL;

@@ -193,7 +193,7 @@ bool store_begin(struct store *store, struct error *err)
 
 bool store_commit(struct store *store, struct error *err)
 {
-    bool ok = run(store, store->statements[COMMIT], err);
+    bool ok = store_check(store, err) && run(store, store->statements[COMMIT], err);
     store->commit_failed |= !ok;
     return ok;
 }
@@ -218,7 +218,7 @@ static void log_overwrite(struct store *store)
 void store_rollback(struct store *store)
 {
     rollback(store);
-    if (store->commit_failed)
+    if (store->commit_failed && !store->corrupt)
         log_overwrite(store);
 }
 

@@ -1429,7 +1429,7 @@ START_TEST(a_probe_names_the_loop_that_does_not_answer)
     struct call *call = probe_start(home, 0);
     call_wait(call);
     ck_assert_int_eq(call->status, BROKER_UNAVAILABLE);
-    ck_assert_str_eq(call->clients, "loop 2: no answer");
+    ck_assert_str_eq(call->clients, "loop-2: no answer");
     call_free(call);
     pthread_mutex_lock(&home->lock);
     still->check_ban = true;
