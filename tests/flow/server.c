@@ -112,12 +112,16 @@ static void server_live(struct server *server)
 {
     int out[2];
     char *port = textf("listen.port=%d", server->port);
+    /* Where all is slow, a slow disk is none that has stopped. */
+    bool patient = flow_slow() > 1 && !server->disk;
     const char *argv[] = {environment("CHATUP_BIN"),
                           "serve",
                           "-c",
                           server->config,
                           "--set",
                           port,
+                          "--set",
+                          patient ? "limits.store_wait=60s" : port,
                           server->rates ? NULL : "--set",
                           "limits.says_per_connection=0",
                           "--set",
