@@ -153,6 +153,95 @@ START_TEST(a_disk_that_cannot_be_read_costs_only_what_is_not_in_memory)
 }
 END_TEST
 
+/* ---- the book ---- */
+
+enum { BOOK_SAYS = 600, BOOK_WINDOW = 20 };
+
+struct book { /* of what was said: the answer that each text got */
+    int64_t offset[BOOK_SAYS];
+    char id[BOOK_SAYS][37];
+    size_t unavailable, unknown;
+};
+
+/* returns  whether it was answered ok; if it had been before, the answer is the same */
+static bool book_answer(struct book *book, int number, json_t *reply)
+{
+    if (!json_object_get(reply, "offset")) {
+        bool unknown = strcmp(get_string(reply, "err"), "unknown") == 0;
+        if (!unknown)
+            assert_error(reply, "unavailable");
+        ck_assert_msg(!book->offset[number], "%d was ok, now %s", number, json_text(reply));
+        unknown ? book->unknown++ : book->unavailable++;
+        return false;
+    }
+    if (book->offset[number]) {
+        ck_assert_int_eq(get_int(reply, "offset"), book->offset[number]);
+        ck_assert_str_eq(get_string(reply, "i"), book->id[number]);
+    }
+    book->offset[number] = get_int(reply, "offset");
+    snprintf(book->id[number], sizeof book->id[number], "%s", get_string(reply, "i"));
+    return true;
+}
+
+static void book_say(struct book *book, struct publisher *ann, int from, const char *on_the_way,
+                     struct server *server)
+{
+    for (int i = from; i < from + BOOK_WINDOW; i++) {
+        publisher_send_say(ann, text_of_say(i), text_of_say(i));
+        if (i == from + BOOK_WINDOW / 2)
+            server_disk(server, on_the_way);
+    }
+    for (int i = from; i < from + BOOK_WINDOW; i++)
+        book_answer(book, i, json_object_get(publisher_receive(ann), "reply"));
+}
+
+START_TEST(whatever_the_disk_does_each_message_is_there_once_as_it_was_answered)
+{
+    static const char *const orders[] = {"eio", "enospc", "eio-sync", "slow", "erofs"};
+    struct book *book = calloc(1, sizeof *book);
+    struct server *server =
+        server_start(.threads = 2, .own_disk = true,
+                     .yaml = "limits:\n  store_wait: 100ms\nhistory:\n  size: 10000\n");
+    struct reader *reader = reader_open(server, "lobby");
+    struct account *account = reader_account(reader, "lobby");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    for (int from = 0; from < BOOK_SAYS; from += BOOK_WINDOW) {
+        const char *order = orders[from / BOOK_WINDOW % (int)COUNT_OF(orders)];
+        book_say(book, ann, from, order, server);
+        book_say(book, ann, from, "", server); /* all again, while it is mended */
+        if (from == BOOK_SAYS / 2) {
+            server_disk(server, order);
+            server_kill(server);
+            server_disk(server, "");
+            while (reader_next(reader))
+                ;
+            server_restart(server);
+            reader_resume(reader);
+            ck_assert_uint_eq(account->recovered, 1);
+            ann = publisher_enter(server, "Ann", "lobby");
+        }
+    }
+    int64_t deadline = deadline_in(30);
+    for (int i = 0; i < BOOK_SAYS; i++)
+        while (!book_answer(book, i, publisher_say(ann, text_of_say(i), text_of_say(i))))
+            ck_assert_int_lt(now_ms(), deadline);
+    ck_assert_uint_gt(book->unavailable, 0);
+    reader_wait_offset(reader, "lobby", BOOK_SAYS);
+    account_expect_clean(account);
+    ck_assert_uint_eq(json_array_size(account->messages), BOOK_SAYS);
+    json_t *stored = http_get(server, "/messages/lobby")->json; /* newest first */
+    ck_assert_uint_eq(json_array_size(stored), BOOK_SAYS);
+    for (int i = 0; i < BOOK_SAYS; i++) {
+        size_t offset = (size_t)book->offset[i];
+        ck_assert_int_le(offset, BOOK_SAYS);
+        json_t *seen = json_array_get(account->messages, offset - 1);
+        ck_assert_str_eq(get_string(seen, "msg"), text_of_say(i));
+        ck_assert_str_eq(get_string(seen, "i"), book->id[i]);
+        ck_assert(json_equal(json_array_get(stored, BOOK_SAYS - offset), seen));
+    }
+}
+END_TEST
+
 /* ---- a disk that says nothing ---- */
 
 START_TEST(a_disk_that_stops_keeps_nobody_waiting_and_loses_nothing)
@@ -362,6 +451,7 @@ FLOW_MAIN("storage", a_broken_disk_is_told_of_at_once_and_heals_by_itself,
           a_full_disk_is_told_of_at_once_and_heals_by_itself,
           a_read_only_disk_is_told_of_at_once_and_heals_by_itself,
           a_disk_that_cannot_be_read_costs_only_what_is_not_in_memory,
+          whatever_the_disk_does_each_message_is_there_once_as_it_was_answered,
           a_disk_that_stops_keeps_nobody_waiting_and_loses_nothing,
           a_disk_that_stops_does_not_keep_the_process_from_ending,
           a_room_that_cannot_be_loaded_keeps_nobody_waiting, what_waits_for_the_disk_is_limited,
