@@ -7,7 +7,7 @@
 
 enum { TELL_AGAIN_MS = 60000 };
 
-static const double RETRY_S = 1, PURGE_S = 600, PURGE_SLICE_S = 0.02;
+static const double RETRY_S = 1, RECHECK_S = 10, PURGE_S = 600, PURGE_SLICE_S = 0.02;
 
 /* ---- whether it can be written ---- */
 
@@ -42,6 +42,7 @@ void store_is_failing(struct embedded_home *home, const struct error *err)
     snprintf(home->health.why, sizeof home->health.why, "%.*s", (int)sizeof home->health.why - 1,
              err->text);
     health_tell(home);
+    home->store_retry.repeat = RETRY_S;
     ev_timer_again(loop_ev(home->store_loop), &home->store_retry);
 }
 
@@ -63,6 +64,9 @@ static void on_retry(struct ev_loop *ev, ev_timer *timer, int events)
     if (home->batch_open)
         return;
     store_turn_begin(home);
+    /* The first time soon, then less often: a file that is corrupt will hardly get better. */
+    timer->repeat = store_recheck(home->store, &err) ? RETRY_S : RECHECK_S;
+    ev_timer_again(ev, timer);
     if (store_begin(home->store, &err) && store_probe(home->store, clock_wall_ms(), &err) &&
         store_commit(home->store, &err))
         store_is_mended(home);

@@ -186,6 +186,21 @@ bool store_check(const struct store *store, struct error *err)
     return store_file_check(&store->file, err);
 }
 
+/* A disk that cannot be read for a moment can look like a corrupt file to SQLite. */
+bool store_recheck(struct store *store, struct error *err)
+{
+    sqlite3_stmt *check = NULL;
+    if (!store->corrupt)
+        return true;
+    sqlite3_db_release_memory(store->db); /* what was read then is not to be trusted */
+    bool sound =
+        sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &check, NULL) == SQLITE_OK &&
+        sqlite3_step(check) == SQLITE_ROW && text_is(column_text(check, 0), "ok");
+    sqlite3_finalize(check);
+    store->corrupt = !sound;
+    return store_check(store, err);
+}
+
 bool store_begin(struct store *store, struct error *err)
 {
     return store_check(store, err) && run(store, store->statements[BEGIN], err);

@@ -34,6 +34,8 @@ const char *store_epoch(const struct store *store);
 
 /* Whether the file can be trusted: it is not known to be corrupt, and still in its place. */
 bool store_check(const struct store *store, struct error *err);
+/* If it is known to be corrupt, read all of it to see whether it still is, which takes its time. */
+bool store_recheck(struct store *store, struct error *err);
 /* Checks it first. */
 bool store_begin(struct store *store, struct error *err);
 /* Until a commit that failed is rolled back, it is not sure to be gone. */

@@ -288,6 +288,8 @@ START_TEST(once_a_page_is_found_corrupt_nothing_is_written_any_more)
         ck_assert_ptr_nonnull(strstr(err.text, "put a backup in its place"));
     }
     ck_assert_ptr_null(store_backup_open(store, copy, &err)); /* nor is it worth a copy */
+    ck_assert(!store_recheck(store, &err));
+    ck_assert(!append(901, 10));
 }
 END_TEST
 
