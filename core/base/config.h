@@ -77,7 +77,8 @@ struct config {
     char *client_dir; /* the page served at /; "" serves none */
     enum config_durability durability;
     bool demo;
-    char *log_level; /* error, warn, info or debug */
+    int log_level;  /* enum log_level */
+    int log_format; /* enum log_format */
     struct config_key *keys;
     size_t key_count;
     struct config_channel *channels; /* the first whose pattern matches decides; see access.h */

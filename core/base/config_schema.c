@@ -25,7 +25,8 @@ static bool check_announce(const char *text, struct error *what);
 static bool check_networks(const char *text, struct error *what);
 
 static const char *const durabilities[] = {"commit", "memory", NULL}; /* as config_durability */
-static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}; /* as log.h */
+static const char *const log_formats[] = {"text", "json", NULL};
 
 #define AT(field)                                                                                  \
     .offset = offsetof(struct config, field), .size = sizeof(((struct config *)0)->field)
@@ -47,6 +48,7 @@ static const struct row rows[] = {
     {{"durability", CONFIG_STRING, "commit", 0, 0}, AT(durability), .choices = durabilities},
     {{"demo", CONFIG_BOOL, "false", 0, 0}, AT(demo)},
     {{"log_level", CONFIG_STRING, "info", 0, 0}, AT(log_level), .choices = log_levels},
+    {{"log_format", CONFIG_STRING, "text", 0, 0}, AT(log_format), .choices = log_formats},
     {{"jwt.keys", CONFIG_STRING, NULL, 0, 0}, .list = true},
     {{"channels", CONFIG_STRING, NULL, 0, 0}, .list = true},
     {{"history.size", CONFIG_INT, "100", 0, 100000}, AT(history.size)},

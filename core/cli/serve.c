@@ -6,8 +6,6 @@
 #include "options.h"
 #include "worker.h"
 
-#include <string.h>
-
 static const char usage[] =
     "usage: chatup serve [-c FILE] [--set path=value]… [--demo]\n"
     "\n"
@@ -20,14 +18,6 @@ static const char usage[] =
     "  --set path=value   set one option, such as listen.port=9000; may be repeated\n"
     "  --demo             hand out tokens to anybody, on a loopback address only\n";
 
-static enum log_level level_of(const char *name)
-{
-    return !strcmp(name, "error")   ? LOG_ERROR
-           : !strcmp(name, "warn")  ? LOG_WARN
-           : !strcmp(name, "debug") ? LOG_DEBUG
-                                    : LOG_INFO;
-}
-
 int cli_serve(int argc, char **argv)
 {
     struct cli_options options;
@@ -38,7 +28,7 @@ int cli_serve(int argc, char **argv)
     struct config *conf = config_load(options.config, options.sets, options.set_count, &err);
     code = 1;
     if (conf) {
-        log_set_level(level_of(conf->log_level));
+        log_set(conf->log_level, conf->log_format);
         if (!(options.demo || conf->demo) || demo_prepare(conf, &err))
             code = worker_serve(conf, &err);
     }
