@@ -95,6 +95,8 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_TEXT(client_dir);
     SAME_NUMBER(durability);
     SAME_NUMBER(demo);
+    SAME_NUMBER(supervise);
+    SAME_TEXT(control);
     SAME_NUMBER(log_level);
     SAME_NUMBER(log_format);
     SAME_NUMBER(key_count);
@@ -168,6 +170,7 @@ static const char *const texts[] = {"listen.address",  "announce",
                                     "origins",         "data_dir",
                                     "durability",      "demo",
                                     "log_level",       "log_format",
+                                    "supervise",       "control",
                                     "jwt.keys",        "plugins",
                                     "redis.host",      "client_dir",
                                     "plugins_dir",     "listen.proxy_protocol",
@@ -285,7 +288,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
     struct config *conf = load(
         "listen: {address: '::', port: 1}\nthreads: 2\nannounce: https://chat.example.org\n"
         "origins: https://example.org\ndata_dir: /d\nclient_dir: ''\nplugins_dir: /p\n"
-        "durability: memory\ndemo: yes\nlog_level: debug\nlog_format: json\nhistory: {size: 3, "
+        "durability: memory\ndemo: yes\nlog_level: debug\nlog_format: json\nsupervise: "
+        "no\ncontrol: /c\nhistory: {size: 3, "
         "expire: 4s}\n"
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
@@ -302,6 +306,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         .plugins_dir = (char *)"/p",
         .durability = DURABILITY_MEMORY,
         .demo = true,
+        .supervise = false,
+        .control = (char *)"/c",
         .log_level = LOG_DEBUG,
         .log_format = LOG_JSON,
         .history = {3, 4000},
