@@ -45,3 +45,8 @@ int64_t broker_ban_ttl(struct broker *broker, const struct name *room, struct te
 {
     return broker->home->ban_ttl(broker, room, sub, name);
 }
+
+void broker_use(struct broker *broker, const struct config *conf)
+{
+    broker->home->use(broker, conf);
+}

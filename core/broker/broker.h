@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct broker;
+struct config;
 struct message;
 struct name;
 
@@ -108,6 +109,12 @@ struct kick {
     bool ban; /* because of a ban, which by itself ends reading only where a token is needed */
 };
 
+/* ---- reload ---- */
+
+/* This loop's share goes by conf from now on, which lives until the next call, or the broker's
+ * end. */
+void broker_use(struct broker *broker, const struct config *conf);
+
 /* ---- one home ---- */
 
 /* What every home implements; its handle begins with struct broker. */
@@ -122,6 +129,7 @@ struct broker_home {
     void (*look)(struct broker *, struct name *, uint64_t, uint64_t, broker_looked *, void *);
     void (*ban)(struct broker *, struct ban *, struct message *, broker_banned *, void *);
     int64_t (*ban_ttl)(struct broker *, const struct name *, struct text, struct text);
+    void (*use)(struct broker *, const struct config *);
 };
 
 /* Something was announced in a room with readers on this loop; message is lent. */
