@@ -18,15 +18,18 @@ struct limiter;
 struct loop;
 struct plugin;
 struct rooms;
+struct settings;
 struct subscriber;
 struct user;
 
 struct pipeline {
+    struct settings *settings; /* a reference; its fields have short cuts here */
     const struct config *conf;
     const struct keyring *keys;
-    const struct access *access;   /* access.h: who may do what in which channel */
-    SSL_CTX *tls;                  /* NULL: none */
-    struct limiter *limiter;       /* all loops' */
+    const struct access *access; /* access.h: who may do what in which channel */
+    SSL_CTX *tls;                /* NULL: none */
+    struct limiter *limiter;     /* all loops' */
+    int port; /* that it listens on, also when the configuration leaves the choice to the system */
     struct plugin *const *plugins; /* plugin_count of them */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
@@ -44,7 +47,11 @@ struct pipeline {
  *   returns  false with err if a plugin could not open its shard */
 bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count,
                    struct error *err);
+/* Also of one that is half made. */
 void pipeline_finish(struct pipeline *pipeline);
+/* Go over to other settings, of which it takes a reference. At the start before pipeline_init, then
+ * between two turns: nobody on this loop has a pointer into the old ones. */
+void pipeline_use(struct pipeline *pipeline, struct settings *settings);
 
 /* ---- in ---- */
 

@@ -4,12 +4,13 @@
 #include "cli.h"
 #include "config.h"
 #include "options.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: chatup check [-c FILE] [--set path=value]… [--demo]\n"
+    "usage: chatup check [-c FILE] [--set path=value]… [--demo] [--no-supervisor]\n"
     "\n"
     "Reads a configuration as `chatup serve` with the same arguments would, and says\n"
     "whether it is right. Exit code 0 if it is, 1 if not.\n"
@@ -17,7 +18,8 @@ static const char usage[] =
     "  -c, --config FILE  default: $CHATUP_CONFIG, else conf/chatup.yaml if there is one,\n"
     "                     else /etc/chatup/chatup.yaml\n"
     "  --set path=value   set one option, such as listen.port=9000; may be repeated\n"
-    "  --demo             as for serve\n";
+    "  --demo, --no-supervisor\n"
+    "                     as for serve\n";
 
 static bool readable(const struct config *conf, const char *list, size_t index, const char *file,
                      struct error *err)
@@ -29,12 +31,9 @@ static bool readable(const struct config *conf, const char *list, size_t index, 
     return false;
 }
 
-/* The files that the configuration names, without looking into them. */
-static bool files_are_there(const struct config *conf, struct error *err)
+/* The plugins, without looking into them. */
+static bool plugins_are_there(const struct config *conf, struct error *err)
 {
-    for (size_t i = 0; i < conf->key_count; i++)
-        if (conf->keys[i].file && !readable(conf, "jwt.keys", i, conf->keys[i].file, err))
-            return false;
     for (size_t i = 0; i < conf->plugin_count; i++) {
         const struct config_plugin *plugin = &conf->plugins[i];
         size_t size = strlen(conf->plugins_dir) + strlen(plugin->name) + sizeof "/.so";
@@ -48,12 +47,12 @@ static bool files_are_there(const struct config *conf, struct error *err)
     return true;
 }
 
-static void print_summary(const struct config *conf)
+static void print_summary(const struct config *conf, bool demo)
 {
     printf("%s: ok (%s port %d, %d thread%s, %zu key%s, %zu plugin%s)\n", conf->path, conf->address,
            conf->port, conf->threads, conf->threads == 1 ? "" : "s", conf->key_count,
            conf->key_count == 1 ? "" : "s", conf->plugin_count, conf->plugin_count == 1 ? "" : "s");
-    if (!conf->key_count && !conf->demo)
+    if (!conf->key_count && !conf->demo && !demo)
         printf("jwt.keys is empty: nobody's token will be accepted\n");
 }
 
@@ -61,18 +60,17 @@ int cli_check(int argc, char **argv)
 {
     struct cli_options options;
     struct error err = {0};
-    int code = cli_options_parse(argc, argv, usage, &options);
+    int code = cli_options_parse(argc, argv, usage, 0, &options);
     if (code >= 0)
         return code;
-    struct config *conf = config_load(options.config, options.sets, options.set_count, &err);
-    bool ok = conf && files_are_there(conf, &err);
-    if (ok) {
-        conf->demo |= options.demo;
-        print_summary(conf);
-    } else {
+    const struct settings_source source = cli_settings_source(&options, false);
+    struct settings *settings = settings_load(&source, &err);
+    bool ok = settings && plugins_are_there(settings->conf, &err);
+    if (ok)
+        print_summary(settings->conf, options.demo);
+    else
         fprintf(stderr, "%s\n", err.text);
-    }
-    config_destroy(conf);
+    settings_unref(settings);
     cli_options_finish(&options);
     return ok ? 0 : 1;
 }

@@ -105,19 +105,17 @@ static void server_live(struct server *server)
 {
     int out[2];
     char *port = textf("listen.port=%d", server->port);
-    const char *argv[] = {environment("CHATUP_BIN"),
-                          "serve",
-                          "-c",
-                          server->config,
-                          "--set",
-                          port,
-                          server->rates ? NULL : "--set",
-                          "limits.says_per_connection=0",
-                          "--set",
-                          "limits.says_per_user=0",
-                          "--set",
-                          "limits.frames_per_connection=0",
-                          NULL};
+    const char *argv[16] = {
+        environment("CHATUP_BIN"), "serve", "-c", server->config, "--set", port};
+    size_t count = 6;
+    if (!server->supervised)
+        argv[count++] = "--no-supervisor";
+    static const char *const no_rates[] = {"limits.says_per_connection=0", "limits.says_per_user=0",
+                                           "limits.frames_per_connection=0"};
+    for (size_t i = 0; i < COUNT_OF(no_rates) && !server->rates; i++) {
+        argv[count++] = "--set";
+        argv[count++] = no_rates[i];
+    }
     ck_assert_int_eq(server->pid, 0);
     ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
     server->pid = fork();
@@ -138,6 +136,7 @@ struct server *server_start_with(const struct server_options *options)
     ck_assert_uint_lt(server_count, SERVERS_MAX);
     server->dir = textf("%s/%zu", flow_dir(), server_count);
     server->config = textf("%s/chatup.yaml", server->dir);
+    server->supervised = options->supervised;
     server->log = textf("%s/server-%zu.log", flow_dir(), server_count);
     ck_assert_int_eq(mkdir(server->dir, 0700), 0);
     server->rates = options->rates;

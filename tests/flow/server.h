@@ -11,6 +11,7 @@ struct server_options {
     const char *yaml; /* further configuration, whole sections */
     const char *keys; /* further items of jwt.keys, indented by four */
     bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
+    bool supervised;  /* with the process that starts a dead worker again: then pid is its own */
 };
 
 struct server {
@@ -21,6 +22,7 @@ struct server {
     bool rates;
     int port; /* the same in all its lives */
     int out;
+    bool supervised;
     pid_t pid; /* 0 while it does not run */
 };
 
