@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A worker that served for so long may die again without a pause. */
-enum { STEADY_MS = 10000, PAUSE_MAX_S = 30 };
+/* A worker that lived for so long did not die at once: no pause after it. */
+enum { STEADY_MS = 1000, PAUSE_MAX_S = 30 };
 
 struct supervisor {
     const struct settings_source *source;

@@ -7,10 +7,12 @@
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
+#include "rooms.h"
 #include "settings.h"
 #include "worker_parts.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 /* ---- a round ---- */
@@ -20,7 +22,9 @@ struct round {
     size_t left;
     void (*there)(struct round *round, struct pipeline *pipeline); /* on each loop, all at once */
     void (*done)(struct round *round);                             /* on the control loop */
-    struct settings *next;
+    struct settings *next;                                         /* of a reload */
+    struct control_call *call;
+    atomic_size_t rooms;
 };
 
 struct visit {
@@ -178,31 +182,54 @@ void worker_reload_soon(struct worker *worker)
 
 /* ---- status ---- */
 
-/* {"ok":true,"version":…,"pid":…,"uptime":seconds,"config":path,"port":…,"loops":…,"plugins":[…],
- *  "reloads":…,"reloads_refused":…,"last_reload":{"at":unix time,"err":null or why}} */
-static void verb_status(void *arg, struct control_call *call, const char *argument)
+static void status_there(struct round *round, struct pipeline *pipeline)
 {
-    struct worker *worker = arg;
+    atomic_fetch_add(&round->rooms, rooms_count(pipeline->rooms));
+}
+
+/* {"at":unix time,"err":null or why}, or null if there was none */
+static json_t *last_reload(const struct worker *worker)
+{
+    const char *why = worker->reload.err.text;
+    if (!worker->reload.at_ms || worker->reload.running)
+        return json_null();
+    return json_pack("{s:I,s:s?}", "at", (json_int_t)(worker->reload.at_ms / 1000), "err",
+                     *why ? why : NULL);
+}
+
+/* {"ok":true,"version":…,"pid":…,"uptime":seconds,"config":path,"port":…,"loops":…,"rooms":…,
+ *  "plugins":[…],"reloads":…,"reloads_refused":…,"last_reload":…}; rooms: that have a reader,
+ * counted on each loop */
+static void status_done(struct round *round)
+{
+    struct worker *worker = round->worker;
     const struct config *conf = worker->settings->conf;
-    json_t *plugins = json_array(), *last = json_null();
+    json_t *plugins = json_array();
     for (size_t i = 0; i < conf->plugin_count; i++)
         json_array_append_new(plugins, json_string(conf->plugins[i].name));
-    if (worker->reload.at_ms)
-        last = json_pack("{s:I,s:s?}", "at", (json_int_t)(worker->reload.at_ms / 1000), "err",
-                         worker->reload.err.text[0] ? worker->reload.err.text : NULL);
     json_t *status = json_pack(
-        "{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:o,s:I,s:I,s:o}", "ok", 1, "version", CHATUP_VERSION, "pid",
-        (int)getpid(), "uptime", (json_int_t)((clock_mono_ms() - worker->started_ms) / 1000),
-        "config", conf->path, "port", worker->port, "loops", (int)worker->count, "plugins", plugins,
-        "reloads", (json_int_t)worker->reload.done, "reloads_refused",
-        (json_int_t)worker->reload.refused, "last_reload", last);
+        "{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:I,s:I,s:o}", "ok", 1, "version", CHATUP_VERSION,
+        "pid", (int)getpid(), "uptime", (json_int_t)((clock_mono_ms() - worker->started_ms) / 1000),
+        "config", conf->path, "port", worker->port, "loops", (int)worker->count, "rooms",
+        (json_int_t)round->rooms, "plugins", plugins, "reloads", (json_int_t)worker->reload.done,
+        "reloads_refused", (json_int_t)worker->reload.refused, "last_reload", last_reload(worker));
     char *line = status ? json_dumps(status, JSON_COMPACT) : NULL;
     if (line)
-        control_answer(call, line);
+        control_answer(round->call, line);
     else
-        control_refuse(call, "the status has text that is not UTF-8");
+        control_refuse(round->call, "the status has text that is not UTF-8");
     free(line);
     json_decref(status);
+}
+
+static void verb_status(void *arg, struct control_call *call, const char *argument)
+{
+    struct round *round = xcalloc(1, sizeof *round);
+    round->worker = arg;
+    round->there = status_there;
+    round->done = status_done;
+    round->call = call;
+    round_begin(round);
 }
 
 /* ---- backup ---- */

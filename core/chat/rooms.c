@@ -33,6 +33,11 @@ struct room *rooms_find(struct rooms *rooms, const struct name *name)
     return link ? list_entry(link, struct room, link) : NULL;
 }
 
+size_t rooms_count(const struct rooms *rooms)
+{
+    return rooms->table.count;
+}
+
 /* ---- when ---- */
 
 static void gap_timer_set(struct rooms *rooms, int64_t now_ms)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define OTHER_SECRET "another secret of the flow tests, 012345678901234"
@@ -53,9 +52,9 @@ static void reload_refused(struct server *server, const char *text, const char *
 
 static json_t *status(struct server *server)
 {
-    struct run run = chatup("status", "-c", server->config);
-    ck_assert_msg(run.code == 0, "%s", run.err);
-    return json_of(run.out);
+    json_t *now = server_ask(server, "status\n");
+    ck_assert(json_is_true(json_object_get(now, "ok")));
+    return now;
 }
 
 static const char *announced(struct server *server)
@@ -119,8 +118,9 @@ START_TEST(reloads_drop_nobody_and_lose_nothing)
     }
     for (int i = 0; i < RELOADS; i++) {
         int before = floods[0].answered; /* they run while we reload */
-        reload(server, with(with(text, "20ms", textf("%dms", i * 7 % 30)), "256MiB",
-                            textf("%dMiB", 256 + i)));
+        config_put(server, with(with(text, "20ms", textf("%dms", i * 7 % 30)), "256MiB",
+                                textf("%dMiB", 256 + i)));
+        assert_json(server_ask(server, "reload\n"), "{\"ok\":true}");
         for (int64_t deadline = deadline_in(20);
              floods[0].answered == before && before < SAYS_MAX && now_ms() < deadline;)
             pause_ms(1);
@@ -242,18 +242,10 @@ START_TEST(sighup_reloads_too)
     ck_assert_str_eq(announced(server), "http://two.example");
 
     config_put(server, "nonsense: 1\n");
-    kill(server->pid, SIGHUP); /* its configuration still says where the socket is */
-    char *good = textf("%s/good.yaml", server->dir);
-    FILE *file = fopen(good, "w");
-    fputs(text, file);
-    fclose(file);
-    for (int64_t deadline = deadline_in(20);; pause_ms(5)) {
-        struct run run = chatup("status", "-c", good);
-        ck_assert_int_eq(run.code, 0);
-        if (get_int(json_of(run.out), "reloads_refused") == 1)
-            break;
+    kill(server->pid, SIGHUP);
+    for (int64_t deadline = deadline_in(20); get_int(status(server), "reloads_refused") < 1;
+         pause_ms(5))
         ck_assert_int_lt(now_ms(), deadline);
-    }
     assert_contains(file_read(server->log), ":1:1: nonsense: unknown option");
     ck_assert_str_eq(announced(server), "http://two.example");
 }
@@ -275,20 +267,12 @@ START_TEST(a_wrong_file_changes_nothing)
         {with(next, "algorithm: HS256", "algorithm: RS256"), "chatup.yaml: jwt.keys: "},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        char *good = textf("%s/good.yaml", server->dir);
-        rename(server->config, good);
-        config_put(server, bad[i].text);
-        kill(server->pid, SIGHUP); /* the command would stumble over it itself */
-        for (int64_t deadline = deadline_in(20);; pause_ms(5)) {
-            struct run run = chatup("status", "-c", good);
-            json_t *now = json_of(run.out);
-            if (get_int(now, "reloads_refused") == (int64_t)i + 1) {
-                assert_contains(get_string(json_object_get(now, "last_reload"), "err"),
-                                bad[i].says);
-                break;
-            }
-            ck_assert_int_lt(now_ms(), deadline);
-        }
+        config_put(server, bad[i].text); /* the command would stumble over it itself */
+        json_t *answer = server_ask(server, "reload\n");
+        ck_assert(json_is_false(json_object_get(answer, "ok")));
+        assert_contains(get_string(answer, "err"), bad[i].says);
+        assert_contains(get_string(json_object_get(status(server), "last_reload"), "err"),
+                        bad[i].says);
         config_put(server, text);
         ck_assert_str_eq(announced(server), "http://one.example");
         publisher_say_ok(ann, "undisturbed");
@@ -339,30 +323,6 @@ static char *socket_path(struct server *server)
     return textf("%s/data/chatup.sock", server->dir);
 }
 
-static int control_open(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    struct timeval patience = {.tv_sec = (time_t)(20 * flow_slow())};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    return fd;
-}
-
-/* What comes until the end; closes fd. */
-static char *control_read(int fd)
-{
-    char *text = calloc(1, 65536);
-    size_t length = 0;
-    ssize_t got;
-    while ((got = recv(fd, text + length, 65535 - length, 0)) > 0)
-        length += (size_t)got;
-    ck_assert_msg(got == 0, "no answer");
-    close(fd);
-    return text;
-}
-
 START_TEST(the_control_socket_is_its_users_alone)
 {
     struct server *server = server_start();
@@ -376,7 +336,9 @@ START_TEST(the_control_socket_is_its_users_alone)
     assert_contains(run.err, "no server is running");
     server_restart(server);
     ck_assert_int_eq(get_int(status(server), "pid"), server->pid);
-    ck_assert_int_eq(get_int(status(server), "port"), server->port);
+    run = chatup("status", "-c", server->config);
+    ck_assert_int_eq(run.code, 0);
+    ck_assert_int_eq(get_int(json_of(run.out), "port"), server->port);
     server_stop(server); /* it leaves nothing */
     ck_assert_int_ne(stat(socket_path(server), &what), 0);
     run = chatup("reload", "-c", server->config);
@@ -404,19 +366,19 @@ START_TEST(the_control_socket_takes_no_nonsense)
                                            "backup\n",  "backup \n",  " reload\n",
                                            "RELOAD\n",  "reload\r\n", "\xff\xfe\x01\n"};
     for (size_t i = 0; i < COUNT_OF(requests); i++) {
-        int fd = control_open(socket_path(server));
+        int fd = control_open(server);
         ck_assert_int_gt(send(fd, requests[i], strlen(requests[i]), 0), 0);
         json_t *answer = json_of(control_read(fd));
         ck_assert(json_is_false(json_object_get(answer, "ok")));
         get_string(answer, "err");
     }
-    int fd = control_open(socket_path(server));
+    int fd = control_open(server);
     char *endless = text_repeat("x", 5000);
     send(fd, endless, strlen(endless), MSG_NOSIGNAL);
     char rest[64];
     ck_assert_int_le(recv(fd, rest, sizeof rest, 0), 0);
     close(fd);
-    fd = control_open(socket_path(server));
+    fd = control_open(server);
     send(fd, "reload\n", 7, MSG_NOSIGNAL);
     close(fd); /* it does not wait for the answer */
     ck_assert_int_eq(get_int(status(server), "pid"), server->pid);
@@ -429,14 +391,14 @@ START_TEST(many_may_ask_for_a_reload_at_once)
     struct server *server = server_start(.threads = 2);
     int fds[MANY];
     for (int i = 0; i < MANY; i++)
-        fds[i] = control_open(socket_path(server));
+        fds[i] = control_open(server);
     for (int i = 0; i < MANY; i++)
         send(fds[i], "reload\n", 7, MSG_NOSIGNAL);
     for (int i = 0; i < 5; i++)
         kill(server->pid, SIGHUP);
     for (int i = 0; i < MANY; i++)
         assert_json(json_of(control_read(fds[i])), "{\"ok\":true}");
-    int end = control_open(socket_path(server));
+    int end = control_open(server);
     send(end, "reload\n", 7, MSG_NOSIGNAL);
     server_stop(server); /* with one on its way, perhaps */
     close(end);

@@ -2,13 +2,16 @@
 #include "flow.h"
 #include "token.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +195,45 @@ void server_stop_all(void)
     for (size_t i = 0; i < server_count; i++)
         if (servers[i]->pid)
             server_stop(servers[i]);
+}
+
+/* ---- its control socket ---- */
+
+int control_open(const struct server *server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = (time_t)(RUN_SECONDS * flow_slow())};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/data/chatup.sock", server->dir);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+char *control_read(int fd)
+{
+    char *text = calloc(1, 65536);
+    size_t length = 0;
+    ssize_t got;
+    while ((got = recv(fd, text + length, 65535 - length, 0)) > 0)
+        length += (size_t)got;
+    ck_assert_msg(got == 0 || errno == ECONNRESET, "no answer on the control socket");
+    close(fd);
+    return text;
+}
+
+json_t *server_ask(const struct server *server, const char *line)
+{
+    int fd = control_open(server);
+    if (fd < 0)
+        return NULL;
+    send(fd, line, strlen(line), MSG_NOSIGNAL);
+    char *text = control_read(fd);
+    json_t *answer = *text ? json_of(text) : NULL; /* it may die meanwhile */
+    free(text);
+    return answer;
 }
 
 /* ---- what it does ---- */
