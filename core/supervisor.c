@@ -213,6 +213,7 @@ int supervisor_serve(struct settings *settings, struct error *err)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaddset(&supervisor.signals, numbers[i]);
     sigprocmask(SIG_BLOCK, &supervisor.signals, NULL);
+    signal(SIGPIPE, SIG_IGN); /* who reads our log may go: that is no reason to */
     signal(SIGCHLD, SIG_DFL); /* ignored by who started us, there would be nobody to wait for */
     if (sockets_ensure(&supervisor, settings->conf, err))
         code = supervise(&supervisor, settings, err);

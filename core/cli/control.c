@@ -44,7 +44,10 @@ static bool refuse(struct error *err, const char *path)
 {
     int why = errno;
     if (why == ENOENT || why == ECONNREFUSED)
-        error_set(err, "no server is running with this configuration (nobody answers on %s)", path);
+        error_set(err,
+                  "no server is running with this configuration: nobody answers on %s; if the file "
+                  "was given another data_dir or control since the start, --set the old one",
+                  path);
     else if (why == EACCES || why == EPERM)
         error_set(err, "%s: no permission: be the user that the server runs as", path);
     else

@@ -308,9 +308,16 @@ START_TEST(what_only_a_restart_can_change_is_named)
                        textf("%s%s", server->config, fixed[i].says));
         ck_assert_str_eq(announced(server), "http://one.example"); /* nothing of it */
     }
+    /* The command looks for the server where the new file says it is. */
+    char *moved = with(next, "/data\"", "/moved\"");
+    reload_refused(server, moved, "--set the old one");
+    struct run run =
+        chatup("reload", "-c", server->config, "--set", textf("data_dir=%s/data", server->dir));
+    ck_assert_int_eq(run.code, 1);
+    assert_contains(run.err, ": data_dir: cannot change");
     json_t *now = status(server);
     ck_assert_int_eq(get_int(now, "reloads"), 0);
-    ck_assert_int_eq(get_int(now, "reloads_refused"), COUNT_OF(fixed));
+    ck_assert_int_eq(get_int(now, "reloads_refused"), COUNT_OF(fixed) + 1);
     reload(server, next);
     ck_assert_str_eq(announced(server), "http://two.example");
 }
