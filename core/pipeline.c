@@ -359,6 +359,7 @@ void pipeline_use(struct pipeline *pipeline, struct settings *settings)
 {
     struct settings *before = pipeline->settings;
     pipeline->settings = settings_ref(settings);
+    pipeline->generation++;
     pipeline->conf = settings->conf;
     pipeline->keys = settings->keys;
     pipeline->access = settings->access;

@@ -24,6 +24,7 @@ struct user;
 
 struct pipeline {
     struct settings *settings; /* a reference; its fields have short cuts here */
+    uint64_t generation;       /* of them: who keeps what they decided compares it, not addresses */
     const struct config *conf;
     const struct keyring *keys;
     const struct access *access; /* access.h: who may do what in which channel */

@@ -230,6 +230,32 @@ START_TEST(limits_origins_history_and_log_change)
 }
 END_TEST
 
+START_TEST(channel_rules_change)
+{
+    struct server *server = server_start(.threads = 2, .yaml = "channels: []\n");
+    char *text = file_read(server->config);
+    struct reader *reader = reader_open(server, "lobby");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    publisher_say_ok(ann, "one");
+    for (int i = 0; i < 10; i++) { /* whatever is freed and made meanwhile */
+        reload(server, text);
+        reload(server, with(text, "channels: []",
+                            "channels:\n"
+                            "  - pattern: lobby\n"
+                            "    read: nobody\n"
+                            "    join: token\n"
+                            "    say: nobody\n"));
+        assert_error(publisher_say(ann, "two", NULL), "forbidden");
+        ck_assert_int_eq(http_get(server, "/messages/lobby")->status, 403);
+        reload(server, text);
+        publisher_say_ok(ann, "three");
+        ck_assert_int_eq(http_get(server, "/messages/lobby")->status, 200);
+    }
+    reader_wait_offset(reader, "lobby", 11); /* who reads already goes on */
+    account_expect_clean(reader_account(reader, "lobby"));
+}
+END_TEST
+
 START_TEST(sighup_reloads_too)
 {
     struct server *server = server_start(.threads = 2, .yaml = "announce: http://one.example\n");
@@ -413,7 +439,7 @@ START_TEST(many_may_ask_for_a_reload_at_once)
 END_TEST
 
 FLOW_MAIN("reload", reloads_drop_nobody_and_lose_nothing, memory_stays_where_it_is,
-          keys_come_and_go, limits_origins_history_and_log_change, sighup_reloads_too,
-          a_wrong_file_changes_nothing, what_only_a_restart_can_change_is_named,
+          keys_come_and_go, channel_rules_change, limits_origins_history_and_log_change,
+          sighup_reloads_too, a_wrong_file_changes_nothing, what_only_a_restart_can_change_is_named,
           the_control_socket_is_its_users_alone, a_socket_that_answers_is_not_replaced,
           the_control_socket_takes_no_nonsense, many_may_ask_for_a_reload_at_once)
