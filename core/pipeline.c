@@ -362,6 +362,7 @@ void pipeline_use(struct pipeline *pipeline, struct settings *settings)
     pipeline->generation++;
     pipeline->conf = settings->conf;
     pipeline->keys = settings->keys;
+    pipeline->admin_keys = settings->admin_keys;
     pipeline->access = settings->access;
     pipeline->tls = settings->tls;
     if (pipeline->rooms) { /* a reload */

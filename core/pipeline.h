@@ -26,12 +26,13 @@ struct pipeline {
     struct settings *settings; /* a reference; its fields have short cuts here */
     uint64_t generation;       /* of them: who keeps what they decided compares it, not addresses */
     const struct config *conf;
-    const struct keyring *keys;
-    const struct access *access; /* access.h: who may do what in which channel */
-    SSL_CTX *tls;                /* NULL: none */
-    struct limiter *limiter;     /* all loops' */
+    const struct keyring *keys;       /* of users */
+    const struct keyring *admin_keys; /* of your servers */
+    const struct access *access;      /* access.h: who may do what in which channel */
+    SSL_CTX *tls;                     /* NULL: none */
+    struct limiter *limiter;          /* all loops' */
+    struct plugin *const *plugins;    /* plugin_count of them */
     int port; /* that it listens on, also when the configuration leaves the choice to the system */
-    struct plugin *const *plugins; /* plugin_count of them */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
     struct loop *loop;

@@ -10,24 +10,11 @@
 
 static bool keys_load(struct settings *settings, struct error *err)
 {
-    const struct config *conf = settings->conf;
-    struct error what;
-    settings->keys = keyring_load(conf, &what);
-    if (!settings->keys) {
-        error_set(err, "%.100s: jwt.keys: %.380s", conf->path, what.text);
-        return false;
-    }
-    if (!keyring_has_example_key(settings->keys))
+    struct error why;
+    if (keyrings_load(settings->conf, &settings->keys, &settings->admin_keys, &why))
         return true;
-    if (!config_is_loopback(conf)) {
-        error_set(err,
-                  "%.100s: jwt.keys: the original's example key: its private half is public, "
-                  "so anybody could sign; make your own with `chatup keygen`",
-                  conf->path);
-        return false;
-    }
-    log_warn("jwt.keys: the original's example key is for tests only: anybody can sign with it");
-    return true;
+    error_set(err, "%.160s: %.340s", settings->conf->path, why.text);
+    return false;
 }
 
 struct settings *settings_load(const struct settings_source *source, struct error *err)
@@ -36,6 +23,8 @@ struct settings *settings_load(const struct settings_source *source, struct erro
     settings->source = source;
     atomic_init(&settings->refs, 1);
     settings->conf = config_load(source->path, source->sets, source->set_count, err);
+    if (settings->conf) /* also for what is warned of from here on */
+        log_set(settings->conf->log_level, settings->conf->log_format);
     bool ok = settings->conf && (!source->amend || source->amend(settings->conf, err)) &&
               keys_load(settings, err) && (settings->access = access_load(settings->conf, err));
     if (ok && source->tls_make) /* NULL without a word in err: it is not configured */
@@ -61,6 +50,7 @@ void settings_unref(struct settings *settings)
     if (settings->tls)
         settings->source->tls_free(settings->tls);
     access_destroy(settings->access);
+    keyring_destroy(settings->admin_keys);
     keyring_destroy(settings->keys);
     config_destroy(settings->conf);
     free(settings);

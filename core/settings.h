@@ -16,9 +16,10 @@ struct ssl_ctx_st; /* openssl's SSL_CTX */
 
 struct settings {
     struct config *conf;
-    struct keyring *keys;   /* of users and of servers */
-    struct access *access;  /* who may do what in which channel */
-    struct ssl_ctx_st *tls; /* NULL: none */
+    struct keyring *keys;       /* of users */
+    struct keyring *admin_keys; /* of your servers */
+    struct access *access;      /* who may do what in which channel */
+    struct ssl_ctx_st *tls;     /* NULL: none */
     const struct settings_source *source;
     _Atomic unsigned refs;
 };
@@ -35,7 +36,8 @@ struct settings_source {
     void (*tls_free)(struct ssl_ctx_st *tls);
 };
 
-/* Read and check all of it. Warns in the log about what is allowed, and not wise.
+/* Read and check all of it. Warns in the log about what is allowed, and not wise; the log goes by
+ * the new level and format from then on: whoever does not use what was loaded sets it back.
  *   returns  one reference; NULL with err, which begins with the file's name or the variable's */
 struct settings *settings_load(const struct settings_source *source, struct error *err);
 struct settings *settings_ref(struct settings *settings);

@@ -123,10 +123,8 @@ static struct settings *next_settings(struct supervisor *supervisor)
     struct error err;
     for (;;) {
         struct settings *settings = settings_load(supervisor->source, &err);
-        if (settings && sockets_ensure(supervisor, settings->conf, &err)) {
-            log_set(settings->conf->log_level, settings->conf->log_format);
+        if (settings && sockets_ensure(supervisor, settings->conf, &err))
             return settings;
-        }
         settings_unref(settings);
         supervisor->deaths++;
         int pause_s = pause_before_next(supervisor);

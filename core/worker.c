@@ -144,12 +144,6 @@ void listening_close(struct listening *listening)
     *listening = (struct listening){0};
 }
 
-void worker_warn(const struct settings *settings)
-{
-    if (!settings->conf->key_count)
-        log_warn("jwt.keys: none, so nobody can speak; make one with `chatup keygen`");
-}
-
 static bool plugins_load(struct worker *worker, struct error *err)
 {
     const struct config *conf = worker->at_start->conf;
@@ -206,7 +200,6 @@ static bool worker_build(struct worker *worker, struct listening *listening, str
     if (!plugins_load(worker, err))
         return false;
     worker_raise_files(worker->settings);
-    worker_warn(worker->settings);
     worker->limiter = limiter_create();
     worker->loops = xcalloc(count, sizeof *worker->loops);
     worker->pipelines = xcalloc(count, sizeof *worker->pipelines);

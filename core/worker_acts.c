@@ -116,7 +116,6 @@ static void reload_done(struct round *round)
     struct worker *worker = round->worker;
     settings_unref(worker->settings);
     worker->settings = round->next;
-    worker_warn(worker->settings);
     reload_end(worker);
 }
 
@@ -132,10 +131,10 @@ static void reload_begin(struct worker *worker)
         next = settings_load(worker->settings->source, err);
     if (!next || !settings_may_follow(worker->settings, next, err)) {
         settings_unref(next);
+        log_set(worker->settings->conf->log_level, worker->settings->conf->log_format);
         reload_end(worker);
         return;
     }
-    log_set(next->conf->log_level, next->conf->log_format);
     worker_raise_files(next);
     struct round *round = xcalloc(1, sizeof *round);
     *round =

@@ -57,7 +57,5 @@ extern const struct control_verb worker_verbs[];
 
 /* Descriptors for the clients that the configuration says we take. */
 void worker_raise_files(const struct settings *settings);
-/* Warn of what is allowed, and not wise. */
-void worker_warn(const struct settings *settings);
 /* Load the settings again, soon. Any thread. */
 void worker_reload_soon(struct worker *worker);

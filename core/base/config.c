@@ -55,11 +55,13 @@ static bool read_list(struct config *conf, const struct config_node *list, const
     static const struct {
         const char *path;
         bool (*read)(struct config *conf, const struct config_node *list, struct error *err);
-    } lists[] = {{"jwt.keys", config_keys_read},
-                 {"channels", config_channels_read},
-                 {"plugins", config_plugins_read}};
+    } lists[] = {{"channels", config_channels_read}, {"plugins", config_plugins_read}};
     size_t i = 0;
-    while (strcmp(lists[i].path, path) != 0) /* each list of the schema is here */
+    if (!strcmp(path, "jwt.keys"))
+        return config_keys_read(conf, &conf->jwt.keys, list, err);
+    if (!strcmp(path, "admin.keys"))
+        return config_keys_read(conf, &conf->admin.keys, list, err);
+    while (strcmp(lists[i].path, path) != 0) /* each other list of the schema is here */
         i++;
     return lists[i].read(conf, list, err);
 }
@@ -178,6 +180,7 @@ struct config *config_load(const char *path, const char *const *sets, size_t set
     }
     if (!conf->threads)
         conf->threads = core_count();
+    make_beside(conf, &conf->jwt.jwks);
     make_beside(conf, &conf->tls.certificate);
     make_beside(conf, &conf->tls.key);
     if (!*conf->tls.certificate == !*conf->tls.key) {
@@ -195,7 +198,8 @@ void config_destroy(struct config *conf)
     if (!conf)
         return;
     config_schema_clear(conf);
-    config_keys_clear(conf);
+    config_keys_clear(&conf->jwt.keys);
+    config_keys_clear(&conf->admin.keys);
     config_channels_clear(conf);
     config_plugins_clear(conf);
     config_node_destroy(conf->root);

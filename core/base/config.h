@@ -23,11 +23,17 @@
 enum config_durability { DURABILITY_COMMIT, DURABILITY_MEMORY };
 enum config_on_error { ON_ERROR_CLOSED, ON_ERROR_OPEN };
 
-/* One key that user and server tokens may be signed with. */
+/* One key that tokens may be signed with. */
 struct config_key {
-    char *algorithm; /* RS256, ES256, HS256 …: the only one accepted with this key */
+    char *algorithm; /* RS256, PS256, ES256, HS256 …: the only one accepted with this key */
     char *file;   /* PEM public key, X.509 certificate, or the bytes of an HMAC secret; or NULL */
     char *secret; /* the same, inline; exactly one of both is set */
+    char *kid;    /* its name in the header of tokens; NULL: it has none */
+};
+
+struct config_keys {
+    struct config_key *at;
+    size_t count;
 };
 
 struct config_networks {
@@ -82,10 +88,20 @@ struct config {
     char *control;  /* path of the control socket; "" means <data_dir>/chatup.sock */
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
-    struct config_key *keys;
-    size_t key_count;
     struct config_channel *channels; /* the first whose pattern matches decides; see access.h */
     size_t channel_count;
+    struct {
+        struct config_keys keys;
+        char *jwks;        /* file with further keys, RFC 7517; "": none */
+        char *audience;    /* what `aud` must name; "": not looked at */
+        char *issuer;      /* what `iss` must be; "": not looked at */
+        int64_t leeway_ms; /* by so much clocks may differ; of admin tokens too */
+    } jwt;                 /* whose tokens make a user */
+    struct {
+        struct config_keys keys; /* none: those of jwt */
+        char *audience;
+    } admin;            /* whose tokens are your servers' */
+    bool legacy_tokens; /* bare lists are believed, as the original signs them */
     struct {
         int64_t size;      /* messages kept per room */
         int64_t expire_ms; /* and how long */
@@ -119,6 +135,7 @@ struct config {
         int64_t idle_ms;   /* silent sockets: pinged after half of it, closed after all of it */
         int64_t dedupe_ms; /* a repeated client id within it is answered as the first one */
         int64_t dedupe_entries; /* remembered per room */
+        int64_t replays;        /* admin tokens remembered until they expire */
     } limits;
     struct config_networks exempt; /* limits.exempt */
     char *plugins_dir;

@@ -123,14 +123,14 @@ static bool apply_key(struct config *conf, struct error *err)
         return true;
     if (!strncmp(value, "-----BEGIN ", 11)) {
         char *pem = with_newlines(value);
-        config_keys_clear(conf);
-        config_keys_add(conf, "RS256", NULL, pem);
+        config_keys_clear(&conf->jwt.keys);
+        config_keys_add(&conf->jwt.keys, "RS256", NULL, pem, NULL);
         free(pem);
         return true;
     }
     if (stat(value, &info) == 0 && S_ISREG(info.st_mode)) {
-        config_keys_clear(conf);
-        config_keys_add(conf, "RS256", value, NULL);
+        config_keys_clear(&conf->jwt.keys);
+        config_keys_add(&conf->jwt.keys, "RS256", value, NULL, NULL);
         return true;
     }
     error_set(err, "CHATUP_JWTKEY: must be a PEM public key (-----BEGIN …) or a file that exists");

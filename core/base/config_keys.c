@@ -2,16 +2,20 @@
 #include "config_parts.h"
 #include "config_value.h"
 
-static const char *const algorithms[] = {"RS256", "RS384", "RS512", "ES256", "ES384",
-                                         "ES512", "HS256", "HS384", "HS512", NULL};
+static const char *const algorithms[] = {"RS256", "RS384", "RS512", "PS256", "PS384",
+                                         "PS512", "ES256", "ES384", "ES512", "HS256",
+                                         "HS384", "HS512", NULL};
 
-static bool read_key(struct config *conf, const struct config_node *entry, struct error *err)
+static bool read_key(const struct config *conf, struct config_keys *keys,
+                     const struct config_node *entry, struct error *err)
 {
-    struct config_field fields[] = {{"algorithm", NULL}, {"file", NULL}, {"secret", NULL}};
+    struct config_field fields[] = {
+        {"algorithm", NULL}, {"file", NULL}, {"secret", NULL}, {"kid", NULL}};
     const struct config_field *algorithm = &fields[0], *file = &fields[1], *secret = &fields[2];
+    const struct config_field *kid = &fields[3];
     int64_t index;
     struct error what;
-    if (!config_fields(entry, fields, 3, err))
+    if (!config_fields(entry, fields, sizeof fields / sizeof *fields, err))
         return false;
     if (!algorithm->node)
         return config_node_refuse(entry, err, "algorithm is missing, for example RS256");
@@ -19,49 +23,53 @@ static bool read_key(struct config *conf, const struct config_node *entry, struc
         return config_node_refuse(algorithm->node, err, "%s", what.text);
     if (!file->node == !secret->node)
         return config_node_refuse(entry, err, "needs one of file and secret");
-    if (!config_field_text(file->node ? file : secret, err))
+    if (!config_field_text(file->node ? file : secret, err) ||
+        (kid->node && !config_field_text(kid, err)))
         return false;
     char *path = file->node ? config_beside(conf, file->node->text) : NULL;
-    config_keys_add(conf, algorithms[index], path, secret->node ? secret->node->text : NULL);
+    config_keys_add(keys, algorithms[index], path, secret->node ? secret->node->text : NULL,
+                    kid->node ? kid->node->text : NULL);
     free(path);
     return true;
 }
 
-bool config_keys_read(struct config *conf, const struct config_node *list, struct error *err)
+bool config_keys_read(const struct config *conf, struct config_keys *keys,
+                      const struct config_node *list, struct error *err)
 {
     if (list->kind != CONFIG_LIST)
         return config_node_refuse(list, err, "must be a list of {algorithm: …, file: …}");
     const struct config_node *entry;
     list_for_each (entry, &list->children, link)
-        if (!read_key(conf, entry, err))
+        if (!read_key(conf, keys, entry, err))
             return false;
     return true;
 }
 
-void config_keys_add(struct config *conf, const char *algorithm, const char *file,
-                     const char *secret)
+void config_keys_add(struct config_keys *keys, const char *algorithm, const char *file,
+                     const char *secret, const char *kid)
 {
-    conf->keys = xrealloc(conf->keys, (conf->key_count + 1) * sizeof *conf->keys);
-    conf->keys[conf->key_count++] = (struct config_key){
+    keys->at = xrealloc(keys->at, (keys->count + 1) * sizeof *keys->at);
+    keys->at[keys->count++] = (struct config_key){
         .algorithm = xstrdup(algorithm),
         .file = file ? xstrdup(file) : NULL,
         .secret = secret ? xstrdup(secret) : NULL,
+        .kid = kid ? xstrdup(kid) : NULL,
     };
 }
 
 void config_add_key(struct config *conf, const char *algorithm, const char *file)
 {
-    config_keys_add(conf, algorithm, file, NULL);
+    config_keys_add(&conf->jwt.keys, algorithm, file, NULL, NULL);
 }
 
-void config_keys_clear(struct config *conf)
+void config_keys_clear(struct config_keys *keys)
 {
-    for (size_t i = 0; i < conf->key_count; i++) {
-        free(conf->keys[i].algorithm);
-        free(conf->keys[i].file);
-        free(conf->keys[i].secret);
+    for (size_t i = 0; i < keys->count; i++) {
+        free(keys->at[i].algorithm);
+        free(keys->at[i].file);
+        free(keys->at[i].secret);
+        free(keys->at[i].kid);
     }
-    free(conf->keys);
-    conf->keys = NULL;
-    conf->key_count = 0;
+    free(keys->at);
+    *keys = (struct config_keys){0};
 }

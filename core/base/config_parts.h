@@ -5,11 +5,12 @@
 
 enum { CONFIG_NETWORKS_MAX = 64 }; /* of one option */
 
-/* config_keys.c: the list jwt.keys */
-bool config_keys_read(struct config *conf, const struct config_node *list, struct error *err);
-void config_keys_add(struct config *conf, const char *algorithm, const char *file,
-                     const char *secret);
-void config_keys_clear(struct config *conf);
+/* config_keys.c: the lists jwt.keys and admin.keys */
+bool config_keys_read(const struct config *conf, struct config_keys *keys,
+                      const struct config_node *list, struct error *err);
+void config_keys_add(struct config_keys *keys, const char *algorithm, const char *file,
+                     const char *secret, const char *kid);
+void config_keys_clear(struct config_keys *keys);
 
 /* config_channels.c: the list channels */
 bool config_channels_read(struct config *conf, const struct config_node *list, struct error *err);

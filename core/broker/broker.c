@@ -46,6 +46,17 @@ int64_t broker_ban_ttl(struct broker *broker, const struct name *room, struct te
     return broker->home->ban_ttl(broker, room, sub, name);
 }
 
+void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
+                 void *arg)
+{
+    broker->home->once(broker, key, expires_ms, done, arg);
+}
+
+void broker_once_forget(struct broker *broker, struct name *key)
+{
+    broker->home->once_forget(broker, key);
+}
+
 void broker_use(struct broker *broker, const struct config *conf)
 {
     broker->home->use(broker, conf);

@@ -26,6 +26,7 @@ enum broker_status {
     BROKER_FULL,        /* the limit of rooms is reached */
     BROKER_UNAVAILABLE, /* could not be stored; it has not happened */
     BROKER_UNKNOWN,     /* it may or may not have happened: repeat with the same client id */
+    BROKER_REPEATED,    /* once only: somebody was first */
 };
 
 /* ---- say ---- */
@@ -108,6 +109,19 @@ struct kick {
     struct text who;
     bool ban; /* because of a ban, which by itself ends reading only where a token is needed */
 };
+/* ---- once ---- */
+
+typedef void broker_onced(void *arg, enum broker_status status);
+
+/* BROKER_OK for the first who asks with that key, on whatever loop, BROKER_REPEATED for everybody
+ * later; as durable as `durability` says before it answers. BROKER_FULL: too many keys are known.
+ *   key         a name, so 1 to 200 bytes of UTF-8
+ *   expires_ms  Unix time until which it is remembered, at least */
+void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
+                 void *arg);
+/* What was asked for did not happen, or it is unknown whether it may: whoever asks after this is
+ * the first again (and BROKER_UNAVAILABLE until that is settled). */
+void broker_once_forget(struct broker *broker, struct name *key);
 
 /* ---- reload ---- */
 
@@ -129,6 +143,8 @@ struct broker_home {
     void (*look)(struct broker *, struct name *, uint64_t, uint64_t, broker_looked *, void *);
     void (*ban)(struct broker *, struct ban *, struct message *, broker_banned *, void *);
     int64_t (*ban_ttl)(struct broker *, const struct name *, struct text, struct text);
+    void (*once)(struct broker *, struct name *, int64_t, broker_onced *, void *);
+    void (*once_forget)(struct broker *, struct name *);
     void (*use)(struct broker *, const struct config *);
 };
 

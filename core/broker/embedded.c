@@ -69,6 +69,8 @@ static const struct broker_home embedded_calls = {
     .look = embedded_look,
     .ban = embedded_ban,
     .ban_ttl = embedded_ban_ttl,
+    .once = embedded_once,
+    .once_forget = embedded_once_forget,
     .use = embedded_use,
 };
 
@@ -96,6 +98,7 @@ static void on_sweep(struct ev_loop *ev, ev_timer *timer, int events)
     owner->swept_ms = clock_mono_ms();
     table_walk(&owner->rooms, room_sweep, owner);
     bans_expire(&owner->bans, clock_wall_ms());
+    onces_expire(owner, clock_wall_ms());
 }
 
 static void ban_load(void *arg, const struct ban *ban)
@@ -132,7 +135,8 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
     }
     const struct store_limits limits = store_limits_of(conf);
     home->store = store_open(conf->data_dir, &limits, err);
-    if (!home->store || !store_each_ban(home->store, clock_wall_ms(), ban_load, home, err)) {
+    if (!home->store || !store_each_ban(home->store, clock_wall_ms(), ban_load, home, err) ||
+        !store_each_once(home->store, onces_load, home, err)) {
         embedded_close(home);
         return NULL;
     }
@@ -184,6 +188,7 @@ void embedded_close(struct embedded_home *home)
         table_finish(&loop->rooms);
         bans_finish(&loop->bans);
         bans_finish(&loop->bans_on_their_way);
+        onces_finish(loop);
     }
     loop_destroy(home->store_loop);
     store_close(home->store);

@@ -2,7 +2,7 @@
  *
  * embedded.c makes and frees the handles; embedded_rooms.c has the letters' travels and the owner's
  * rooms; embedded_speak.c publish and ban; embedded_listen.c subscribe, presence and look;
- * embedded_store.c the store's thread. */
+ * embedded_once.c what may happen once; embedded_store.c the store's thread. */
 #pragma once
 #include "embedded.h"
 #include "home_room.h"
@@ -22,6 +22,7 @@ struct embedded {         /* one loop's handle, and its rooms */
     struct table rooms;            /* those this loop owns */
     struct bans bans;              /* all of them, everywhere */
     struct bans bans_on_their_way; /* not durable yet; they hold already for what is numbered */
+    struct table onces;            /* embedded_once.c: keys that this loop owns */
     uint64_t offset_floor;         /* without a store: what forgotten rooms have used */
     uint64_t generation;           /* of what this owner numbers; a failed commit ends it */
     uint64_t failed_generation;    /* the store's thread only */
@@ -59,6 +60,12 @@ static inline struct embedded *embedded_of(struct broker *broker)
     return (struct embedded *)broker;
 }
 
+/* Whose a room is, or a key (embedded_once.c). */
+static inline struct embedded *embedded_owner(struct embedded_home *home, const struct name *name)
+{
+    return &home->loops[(name->hash >> 32) % home->count];
+}
+
 /* ---- travelling: embedded_rooms.c ---- */
 
 /* A zeroed letter of that size for the owner of room, which is broker's to ask. */
@@ -85,7 +92,8 @@ void home_room_announce_stored(struct embedded *owner, struct home_room *room,
 
 /* ---- the store: embedded_store.c ---- */
 
-/* Off to the store's thread, and back; straight back without a store. The owner's loop. */
+/* Off to the store's thread, and back; straight back without a store. The owner's loop.
+ *   room  NULL: it is about none */
 void errand_to_store(struct errand *errand, struct home_room *room, void (*step)(struct letter *),
                      void (*back)(struct letter *));
 /* What was numbered in that generation and is not announced never was. The owner's loop. */
@@ -111,3 +119,13 @@ void embedded_join(struct broker *broker, struct name *name, const char member[3
 void embedded_leave(struct broker *broker, struct name *name, const char member[37]);
 void embedded_look(struct broker *broker, struct name *name, uint64_t skip, uint64_t limit,
                    broker_looked *done, void *arg);
+void embedded_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
+                   void *arg);
+void embedded_once_forget(struct broker *broker, struct name *key);
+
+/* ---- embedded_once.c, for embedded.c ---- */
+
+/* At the start, of what the store remembers. */
+void onces_load(void *home, struct name *key, int64_t expires_ms);
+void onces_expire(struct embedded *owner, int64_t now_ms);
+void onces_finish(struct embedded *owner);

@@ -28,8 +28,7 @@ void *errand_create(struct broker *broker, struct name *room, size_t size)
     struct errand *errand = xcalloc(1, size);
     errand->from = embedded_of(broker);
     errand->room = name_ref(room);
-    struct embedded_home *home = errand->from->home;
-    errand->owner = &home->loops[(room->hash >> 32) % home->count];
+    errand->owner = embedded_owner(errand->from->home, room);
     return errand;
 }
 

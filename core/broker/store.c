@@ -27,9 +27,13 @@ enum statement {
     BAN_LIST,
     BAN_EMPTY_BY_NAME,
     BAN_EMPTY_BY_SUB,
+    ONCE_ADD,
+    ONCE_FORGET,
+    ONCE_LIST,
     PURGE_MESSAGES,
     PURGE_ANSWERS,
     PURGE_BANS,
+    PURGE_ONCES,
     STATEMENTS
 };
 
@@ -49,6 +53,7 @@ static const char *const schema_steps[] = {
     "CREATE INDEX answer_time ON answer(time);"
     "CREATE TABLE ban(room BLOB, kind INTEGER, who TEXT, expires INTEGER,"
     "  PRIMARY KEY(room, kind, who)) WITHOUT ROWID;",
+    "CREATE TABLE once(key BLOB PRIMARY KEY, expires INTEGER) WITHOUT ROWID;",
 };
 
 enum { SCHEMA_VERSION = sizeof schema_steps / sizeof *schema_steps };
@@ -76,10 +81,14 @@ static const char *const texts[STATEMENTS] = {
     [BAN_LIST] = "SELECT room, kind, who, expires FROM ban WHERE expires = -1 OR expires > ?1",
     [BAN_EMPTY_BY_NAME] = EMPTY_MESSAGE "name = ?2",
     [BAN_EMPTY_BY_SUB] = EMPTY_MESSAGE "sub = ?2",
+    [ONCE_ADD] = "INSERT OR REPLACE INTO once VALUES(?1, ?2)",
+    [ONCE_FORGET] = "DELETE FROM once WHERE key = ?1",
+    [ONCE_LIST] = "SELECT key, expires FROM once",
     [PURGE_MESSAGES] = "DELETE FROM message WHERE time < ?1 AND room IN"
                        " (SELECT id FROM room WHERE touched < ?1)",
     [PURGE_ANSWERS] = "DELETE FROM answer WHERE time < ?1",
     [PURGE_BANS] = "DELETE FROM ban WHERE expires != -1 AND expires < ?1",
+    [PURGE_ONCES] = "DELETE FROM once WHERE expires < ?1",
 };
 
 struct store {
@@ -217,6 +226,21 @@ bool store_ban(struct store *store, const struct ban *ban, struct error *err)
     return run(store, empty, err);
 }
 
+bool store_once(struct store *store, const struct name *key, int64_t expires_ms, struct error *err)
+{
+    sqlite3_stmt *add = store->statements[ONCE_ADD];
+    bind_blob(add, 1, name_text(key));
+    sqlite3_bind_int64(add, 2, expires_ms);
+    return run(store, add, err);
+}
+
+bool store_once_forget(struct store *store, const struct name *key, struct error *err)
+{
+    sqlite3_stmt *forget = store->statements[ONCE_FORGET];
+    bind_blob(forget, 1, name_text(key));
+    return run(store, forget, err);
+}
+
 bool store_purge(struct store *store, int64_t now_ms, struct error *err)
 {
     const struct {
@@ -226,6 +250,7 @@ bool store_purge(struct store *store, int64_t now_ms, struct error *err)
         {PURGE_MESSAGES, now_ms - store->limits.history_expire_ms},
         {PURGE_ANSWERS, now_ms - store->limits.dedupe_ms},
         {PURGE_BANS, now_ms},
+        {PURGE_ONCES, now_ms},
     };
     for (size_t i = 0; i < sizeof purges / sizeof *purges; i++) {
         sqlite3_stmt *purge = store->statements[purges[i].statement];
@@ -351,6 +376,24 @@ bool store_each_ban(struct store *store, int64_t now_ms,
         each(arg, ban);
         ban_unref(ban);
         name_unref(room);
+    }
+    if (rc != SQLITE_DONE)
+        failed(store, err);
+    sqlite3_reset(list);
+    return rc == SQLITE_DONE;
+}
+
+bool store_each_once(struct store *store,
+                     void (*each)(void *arg, struct name *key, int64_t expires_ms), void *arg,
+                     struct error *err)
+{
+    sqlite3_stmt *list = store->statements[ONCE_LIST];
+    int rc;
+    while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+        struct name *key = name_create(column_text(list, 0));
+        if (key)
+            each(arg, key, sqlite3_column_int64(list, 1));
+        name_unref(key);
     }
     if (rc != SQLITE_DONE)
         failed(store, err);

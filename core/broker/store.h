@@ -40,6 +40,9 @@ bool store_append(struct store *store, const struct message *message, struct tex
                   struct error *err);
 /* Keep a ban and empty what the banned said in that room. */
 bool store_ban(struct store *store, const struct ban *ban, struct error *err);
+/* Remember a key until expires_ms (broker_once), or not any longer. */
+bool store_once(struct store *store, const struct name *key, int64_t expires_ms, struct error *err);
+bool store_once_forget(struct store *store, const struct name *key, struct error *err);
 /* Forget what is older than the limits say. */
 bool store_purge(struct store *store, int64_t now_ms, struct error *err);
 
@@ -64,3 +67,6 @@ bool store_load(struct store *store, struct name *room, int64_t now_ms, struct s
 void store_room_finish(struct store_room *room); /* drops what is still in it */
 bool store_each_ban(struct store *store, int64_t now_ms,
                     void (*each)(void *arg, const struct ban *ban), void *arg, struct error *err);
+bool store_each_once(struct store *store,
+                     void (*each)(void *arg, struct name *key, int64_t expires_ms), void *arg,
+                     struct error *err);

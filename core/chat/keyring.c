@@ -1,31 +1,35 @@
 #include "keyring.h"
 
 #include "alloc.h"
+#include "base64url.h"
 #include "config.h"
+#include "jwks.h"
 #include "key.h"
 #include "log.h"
 
 #include <assert.h>
 #include <jwt.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
-enum { HMAC_BYTES_ADVISED = 32 }; /* RFC 7518, 3.2: as long as the digest of HS256 */
+/* A token without a kid is tried with every key of its algorithm, so their number is what a forgery
+ * costs us. */
+enum { KEYS_MAX = 100, HMAC_BYTES_ADVISED = 32 /* RFC 7518, 3.2: as the digest of HS256 */ };
 
 struct pinned_key {
-    const struct key_algorithm *algorithm;
-    jwt_alg_t jwt_algorithm; /* the same in libjwt's words */
-    unsigned char *text;     /* as libjwt wants it: a PEM public key, or the bytes of a secret */
-    int length;
+    struct key key;
+    char *kid;             /* NULL: none */
+    jwt_alg_t hmac;        /* of a secret, in libjwt's words */
+    unsigned char *secret; /* its bytes; NULL: RSA or EC */
+    int secret_length;
 };
 
 struct keyring {
+    struct keyring_rules rules;
     bool has_example_key;
     size_t count;
-    struct pinned_key keys[];
+    struct pinned_key keys[KEYS_MAX];
 };
 
 /* ---- loading ---- */
@@ -34,21 +38,10 @@ static void secret_for_libjwt(const struct key *key, struct pinned_key *pinned)
 {
     size_t length = 0;
     EVP_PKEY_get_raw_private_key(key->pkey, NULL, &length);
-    pinned->text = xmalloc(length);
-    EVP_PKEY_get_raw_private_key(key->pkey, pinned->text, &length);
-    pinned->length = (int)length;
-}
-
-/* Not the file's text: libjwt would refuse a certificate. */
-static void pem_for_libjwt(const struct key *key, struct pinned_key *pinned)
-{
-    char *text;
-    BIO *bio = alloc_checked(BIO_new(BIO_s_mem()));
-    int written = PEM_write_bio_PUBKEY(bio, key->pkey);
-    assert(written); /* it was read a moment ago */
-    pinned->length = (int)BIO_get_mem_data(bio, &text);
-    pinned->text = xmemdup(text, (size_t)pinned->length);
-    BIO_free(bio);
+    pinned->secret = xmalloc(length);
+    EVP_PKEY_get_raw_private_key(key->pkey, pinned->secret, &length);
+    pinned->secret_length = (int)length;
+    pinned->hmac = jwt_str_alg(key->algorithm->name);
 }
 
 /* The SHA-256 of the example certificate's SubjectPublicKeyInfo:
@@ -70,54 +63,110 @@ static bool is_example(const struct key *key)
     return memcmp(fingerprint, example_fingerprint, sizeof fingerprint) == 0;
 }
 
-static bool keyring_add(struct keyring *keys, const struct config_key *conf, struct error *err)
+/* jwks_found */
+static bool keyring_add(void *arg, struct key *key, const char *kid, const char *place,
+                        struct error *err)
+{
+    struct keyring *keys = arg;
+    if (keys->count == KEYS_MAX) {
+        error_set(err, "%s: more than %d keys", place, KEYS_MAX);
+        key_finish(key);
+        return false;
+    }
+    struct pinned_key *pinned = &keys->keys[keys->count++];
+    pinned->key = *key;
+    pinned->kid = kid ? xstrdup(kid) : NULL;
+    if (key->algorithm->family == KEY_HMAC)
+        secret_for_libjwt(key, pinned);
+    if (pinned->secret && pinned->secret_length < HMAC_BYTES_ADVISED)
+        log_warn("%s: an HMAC secret of %d bytes can be guessed, use at least %d", place,
+                 pinned->secret_length, HMAC_BYTES_ADVISED);
+    keys->has_example_key |= is_example(key);
+    return true;
+}
+
+static bool add_configured(struct keyring *keys, const struct config_key *conf, const char *list,
+                           size_t index, struct error *err)
 {
     char *file_bytes = NULL, place[64];
-    size_t length;
+    const char *bytes = conf->secret;
+    size_t length = bytes ? strlen(bytes) : 0;
     struct key key;
-    snprintf(place, sizeof place, "keys[%zu].secret", keys->count);
-    if (conf->file && !(file_bytes = key_read(conf->file, &length, err)))
+    snprintf(place, sizeof place, "%s[%zu].secret", list, index);
+    if (conf->file && !(bytes = file_bytes = key_read(conf->file, &length, err)))
         return false;
-    bool loaded = file_bytes
-                      ? key_load_public(conf->algorithm, conf->file, file_bytes, length, &key, err)
-                      : key_load_public(conf->algorithm, place, conf->secret, strlen(conf->secret),
-                                        &key, err);
+    const char *where = conf->file ? conf->file : place;
+    bool good = key_load_public(conf->algorithm, where, bytes, length, &key, err) &&
+                keyring_add(keys, &key, conf->kid, where, err);
     free(file_bytes);
-    if (!loaded)
-        return false;
+    return good;
+}
 
-    struct pinned_key *pinned = &keys->keys[keys->count++];
-    pinned->algorithm = key.algorithm;
-    pinned->jwt_algorithm = jwt_str_alg(key.algorithm->name);
-    if (key.algorithm->family == KEY_HMAC)
-        secret_for_libjwt(&key, pinned);
-    else
-        pem_for_libjwt(&key, pinned);
-    if (key.algorithm->family == KEY_HMAC && pinned->length < HMAC_BYTES_ADVISED)
-        log_warn("%s: an HMAC secret of %d bytes can be guessed, use at least %d",
-                 conf->file ? conf->file : place, pinned->length, HMAC_BYTES_ADVISED);
-    keys->has_example_key |= is_example(&key);
-    key_finish(&key);
+static bool add_all(struct keyring *keys, const struct config_keys *conf, const char *list,
+                    struct error *err)
+{
+    for (size_t i = 0; i < conf->count; i++)
+        if (!add_configured(keys, &conf->at[i], list, i, err))
+            return false;
     return true;
+}
+
+static bool add_jwks(struct keyring *keys, const char *file, struct error *err)
+{
+    size_t length;
+    if (!file || !*file)
+        return true;
+    char *bytes = key_read(file, &length, err);
+    bool good = bytes && jwks_read(file, bytes, length, keyring_add, keys, err);
+    free(bytes);
+    return good;
+}
+
+static struct keyring *keyring_create(const char *audience, const char *issuer, int64_t leeway_ms)
+{
+    struct keyring *keys = xcalloc(1, sizeof *keys);
+    keys->rules.audience = xstrdup(audience ? audience : "");
+    keys->rules.issuer = xstrdup(issuer ? issuer : "");
+    keys->rules.leeway_ms = leeway_ms;
+    return keys;
+}
+
+static bool add_users(struct keyring *keys, const struct config *conf, struct error *err)
+{
+    return add_all(keys, &conf->jwt.keys, "jwt.keys", err) && add_jwks(keys, conf->jwt.jwks, err);
 }
 
 struct keyring *keyring_load(const struct config *conf, struct error *err)
 {
-    struct keyring *keys = xcalloc(1, sizeof *keys + conf->key_count * sizeof *keys->keys);
-    for (size_t i = 0; i < conf->key_count; i++)
-        if (!keyring_add(keys, &conf->keys[i], err)) {
-            keyring_destroy(keys);
-            return NULL;
-        }
-    return keys;
+    struct keyring *keys =
+        keyring_create(conf->jwt.audience, conf->jwt.issuer, conf->jwt.leeway_ms);
+    if (add_users(keys, conf, err))
+        return keys;
+    keyring_destroy(keys);
+    return NULL;
+}
+
+struct keyring *keyring_load_admin(const struct config *conf, struct error *err)
+{
+    struct keyring *keys = keyring_create(NULL, NULL, conf->jwt.leeway_ms);
+    if (conf->admin.keys.count ? add_all(keys, &conf->admin.keys, "admin.keys", err)
+                               : add_users(keys, conf, err))
+        return keys;
+    keyring_destroy(keys);
+    return NULL;
 }
 
 void keyring_destroy(struct keyring *keys)
 {
     if (!keys)
         return;
-    for (size_t i = 0; i < keys->count; i++)
-        free(keys->keys[i].text);
+    for (size_t i = 0; i < keys->count; i++) {
+        key_finish(&keys->keys[i].key);
+        free(keys->keys[i].kid);
+        free(keys->keys[i].secret);
+    }
+    free(keys->rules.audience);
+    free(keys->rules.issuer);
     free(keys);
 }
 
@@ -126,25 +175,104 @@ bool keyring_has_example_key(const struct keyring *keys)
     return keys->has_example_key;
 }
 
+size_t keyring_count(const struct keyring *keys)
+{
+    return keys->count;
+}
+
+const struct keyring_rules *keyring_rules(const struct keyring *keys)
+{
+    return &keys->rules;
+}
+
+/* ---- both, and what there is to say about them ---- */
+
+static bool check_example(const struct config *conf, const struct keyring *keys, const char *where,
+                          struct error *err)
+{
+    if (!keyring_has_example_key(keys))
+        return true;
+    if (!config_is_loopback(conf)) {
+        error_set(err,
+                  "%s: the original's example key: its private half is public, so anybody could "
+                  "sign; make your own with `chatup keygen`",
+                  where);
+        return false;
+    }
+    log_warn("%s: the original's example key is for tests only: anybody can sign with it", where);
+    return true;
+}
+
+static void warn(const struct config *conf, const struct keyring *users)
+{
+    bool shared = !conf->admin.keys.count;
+    if (!users->count)
+        log_warn("jwt.keys: none, so nobody can speak; make one with `chatup keygen`");
+    if (shared && !users->count)
+        return; /* no server either */
+    if (conf->legacy_tokens)
+        log_warn("legacy_tokens: a list that your servers sign for /post or /ban does not expire: "
+                 "who captures one can repeat it for ever. Sign {aud, exp, jti, items} instead, "
+                 "then set it to false%s",
+                 shared ? ". admin.keys is empty: what signs for users signs for servers too" : "");
+    else if (shared)
+        log_warn("admin.keys: empty: what signs for users signs for servers too");
+}
+
+bool keyrings_load(const struct config *conf, struct keyring **users_out,
+                   struct keyring **admins_out, struct error *err)
+{
+    struct keyring *admins = NULL, *users = keyring_load(conf, err);
+    if (users && check_example(conf, users, "jwt.keys", err))
+        admins = keyring_load_admin(conf, err);
+    if (!admins || (conf->admin.keys.count && !check_example(conf, admins, "admin.keys", err))) {
+        keyring_destroy(users);
+        keyring_destroy(admins);
+        return false;
+    }
+    warn(conf, users);
+    *users_out = users;
+    *admins_out = admins;
+    return true;
+}
+
 /* ---- signatures ---- */
 
-static bool signed_by(const struct pinned_key *key, const char *token)
+static bool mac_is_of(const struct pinned_key *key, const char *token)
 {
     jwt_t *jwt = NULL;
-    bool good = jwt_decode(&jwt, token, key->text, key->length) == 0 &&
-                jwt_get_alg(jwt) == key->jwt_algorithm;
+    bool good = jwt_decode(&jwt, token, key->secret, key->secret_length) == 0 &&
+                jwt_get_alg(jwt) == key->hmac;
     jwt_free(jwt);
     return good;
 }
 
-bool keyring_verify(const struct keyring *keys, const char *algorithm, const char *token)
+static bool signed_by(const struct pinned_key *key, struct text text, struct text signature)
 {
+    unsigned char *bytes = xmalloc(signature.length);
+    size_t length;
+    bool good = base64url_decode(signature.at, signature.length, bytes, &length) &&
+                key_verify(&key->key, text.at, text.length, bytes, length);
+    free(bytes);
+    return good;
+}
+
+static bool may_be(const struct pinned_key *key, const char *algorithm, struct text kid)
+{
+    return !strcmp(key->key.algorithm->name, algorithm) &&
+           (!kid.at || !key->kid || text_is(kid, key->kid));
+}
+
+bool keyring_verify(const struct keyring *keys, const char *algorithm, struct text kid,
+                    const char *token)
+{
+    const char *dot = strrchr(token, '.');
+    struct text text = {token, (size_t)(dot - token)}, signature = text_of(dot + 1);
     bool good = false;
-    for (size_t i = 0; !good && i < keys->count; i++)
-        if (strcmp(keys->keys[i].algorithm->name, algorithm) == 0)
-            good = signed_by(&keys->keys[i], token);
-    /* A failed one leaves its reason in this thread's queue, and the next TLS call on the loop
-     * would take it for its own. */
-    ERR_clear_error();
+    for (size_t i = 0; !good && i < keys->count; i++) {
+        const struct pinned_key *key = &keys->keys[i];
+        if (may_be(key, algorithm, kid))
+            good = key->secret ? mac_is_of(key, token) : signed_by(key, text, signature);
+    }
     return good;
 }

@@ -50,12 +50,14 @@ static enum token_status part_json(const struct text *part, json_t **json_out)
     return status;
 }
 
-/* The algorithm a header names; NULL if none, or if it lists extensions in `crit`: what it marks as
- * critical must not be ignored (RFC 7515, 4.1.11), and we know none. */
-static const char *header_algorithm(const json_t *header)
+/* What a header asks for that we do not do. What `crit` marks must not be ignored (RFC 7515,
+ * 4.1.11), and we know none of it; `b64` false means another encoding (RFC 7797), also where `crit`
+ * was forgotten. Keys that a header brings along (jwk, jku, x5c, x5u) are not looked at. */
+static bool header_is_ours(const json_t *header)
 {
-    return json_object_get(header, "crit") ? NULL
-                                           : json_string_value(json_object_get(header, "alg"));
+    const json_t *b64 = json_object_get(header, "b64"), *kid = json_object_get(header, "kid");
+    return !json_object_get(header, "crit") && (!b64 || json_is_true(b64)) &&
+           (!kid || json_is_string(kid)) && json_is_string(json_object_get(header, "alg"));
 }
 
 bool token_claim_ms(const json_t *payload, const char *claim, int64_t *ms_out)
@@ -70,25 +72,56 @@ bool token_claim_ms(const json_t *payload, const char *claim, int64_t *ms_out)
     return true;
 }
 
-static bool payload_is_current(const json_t *payload, int64_t now_ms)
+bool token_is_for(const json_t *payload, const char *audience)
 {
-    int64_t expires_ms = INT64_MAX, not_before_ms = INT64_MIN;
-    return token_claim_ms(payload, "exp", &expires_ms) &&
-           token_claim_ms(payload, "nbf", &not_before_ms) && now_ms < expires_ms &&
-           now_ms >= not_before_ms;
+    const json_t *aud = json_object_get(payload, "aud"), *one;
+    size_t i;
+    if (json_is_string(aud))
+        return !strcmp(json_string_value(aud), audience);
+    json_array_foreach(aud, i, one) if (json_is_string(one) &&
+                                        !strcmp(json_string_value(one), audience)) return true;
+    return false;
 }
 
-/* The three parts have been looked at: is it signed, with the algorithm it says, and valid now? */
+int64_t token_end_ms(const struct keyring *keys, int64_t exp_ms)
+{
+    int64_t end_ms;
+    return __builtin_add_overflow(exp_ms, keyring_rules(keys)->leeway_ms, &end_ms) ? INT64_MAX
+                                                                                   : end_ms;
+}
+
+static bool claims_are_good(const struct keyring *keys, const json_t *payload, int64_t now_ms)
+{
+    const struct keyring_rules *rules = keyring_rules(keys);
+    int64_t expires_ms = INT64_MAX, not_before_ms = INT64_MIN, issued_ms = INT64_MIN;
+    const char *issuer = json_string_value(json_object_get(payload, "iss"));
+    if (json_is_array(payload))
+        return true;
+    if (!token_claim_ms(payload, "exp", &expires_ms) ||
+        !token_claim_ms(payload, "nbf", &not_before_ms) ||
+        !token_claim_ms(payload, "iat", &issued_ms))
+        return false;
+    int64_t latest_ms = now_ms + rules->leeway_ms; /* it may be so late where it was signed */
+    if (now_ms >= token_end_ms(keys, expires_ms) || latest_ms < not_before_ms ||
+        latest_ms < issued_ms)
+        return false;
+    return (!*rules->audience || token_is_for(payload, rules->audience)) &&
+           (!*rules->issuer || (issuer && !strcmp(issuer, rules->issuer)));
+}
+
+/* The three parts have been looked at: is it signed, as its header says, and valid here and now? */
 static bool token_is_valid(const struct keyring *keys, const char *token, size_t length,
                            const json_t *header, const json_t *payload, int64_t now_ms)
 {
-    const char *algorithm = header_algorithm(header);
-    if (!algorithm)
+    const json_t *kid = json_object_get(header, "kid");
+    if (!header_is_ours(header))
         return false;
     char *text = xstrndup(token, length); /* libjwt wants a NUL behind it */
-    bool good = keyring_verify(keys, algorithm, text);
+    bool good =
+        keyring_verify(keys, json_string_value(json_object_get(header, "alg")),
+                       (struct text){json_string_value(kid), json_string_length(kid)}, text);
     free(text);
-    return good && payload_is_current(payload, now_ms);
+    return good && claims_are_good(keys, payload, now_ms);
 }
 
 enum token_status token_verify(const struct keyring *keys, const char *token, size_t length,

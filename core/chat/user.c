@@ -16,11 +16,6 @@ struct user *user_create(const char *sub, const char *name, const char *public_j
     return user;
 }
 
-bool user_same_identity(const struct user *a, const struct user *b)
-{
-    return !strcmp(a->sub, b->sub);
-}
-
 struct user *user_ref(struct user *user)
 {
     user->refs++;
@@ -36,6 +31,11 @@ void user_unref(struct user *user)
     free(user->public_json);
     grants_destroy(user->grants);
     free(user);
+}
+
+bool user_same_identity(const struct user *a, const struct user *b)
+{
+    return !strcmp(a->sub, b->sub) && (*a->sub || !strcmp(a->public_json, b->public_json));
 }
 
 /* ---- from a token ---- */
@@ -57,7 +57,14 @@ static const char *first_text(const char *a, const char *b, const char *c)
     return *a ? a : *b ? b : c;
 }
 
-static enum token_status user_from_payload(const json_t *payload, struct user **user_out)
+/* Whom would a ban of a name mean? */
+static bool is_ambiguous(const char *sub, const char *name, const char *public_name)
+{
+    return !*sub && *name && *public_name && strcmp(name, public_name) != 0;
+}
+
+static enum token_status user_from_payload(const struct keyring *keys, const json_t *payload,
+                                           struct user **user_out)
 {
     enum token_status status = TOKEN_CONTENT;
     const json_t *public = json_object_get(payload, "_public");
@@ -68,10 +75,12 @@ static enum token_status user_from_payload(const json_t *payload, struct user **
     char *sub = claim_text(payload, "sub"), *name = claim_text(payload, "name");
     char *public_name = claim_text(public, "name");
     const char *identity = first_text(sub, name, public_name);
-    if (strlen(identity) <= USER_NAME_BYTES_MAX && strlen(public_name) <= USER_NAME_BYTES_MAX) {
+    if (strlen(identity) <= USER_NAME_BYTES_MAX && strlen(public_name) <= USER_NAME_BYTES_MAX &&
+        !is_ambiguous(sub, name, public_name)) {
         char *json = alloc_checked(json_dumps(public, JSON_COMPACT));
         struct user *user = user_create(identity, public_name, json, strlen(json));
-        token_claim_ms(payload, "exp", &user->expires_ms); /* a number: token_verify has looked */
+        if (token_claim_ms(payload, "exp", &user->expires_ms) && user->expires_ms)
+            user->expires_ms = token_end_ms(keys, user->expires_ms);
         free(json);
         user->sub_claimed = *sub;
         user->grants = grants;
@@ -92,7 +101,7 @@ enum token_status user_from_token(const struct keyring *keys, const char *token,
     json_t *payload;
     enum token_status status = token_verify(keys, token, length, now_ms, &payload);
     if (status == TOKEN_OK) {
-        status = user_from_payload(payload, user_out);
+        status = user_from_payload(keys, payload, user_out);
         json_decref(payload);
     }
     return status;

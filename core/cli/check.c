@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "cli.h"
 #include "config.h"
+#include "keyring.h"
 #include "options.h"
 #include "settings.h"
 
@@ -21,12 +22,11 @@ static const char usage[] =
     "  --demo, --no-supervisor\n"
     "                     as for serve\n";
 
-static bool readable(const struct config *conf, const char *list, size_t index, const char *file,
-                     struct error *err)
+static bool readable(const struct config *conf, size_t index, const char *file, struct error *err)
 {
     if (access(file, R_OK) == 0)
         return true;
-    error_set(err, "%s: %s[%zu]: cannot read %s: %s", conf->path, list, index, file,
+    error_set(err, "%s: plugins[%zu]: cannot read %s: %s", conf->path, index, file,
               strerror(errno));
     return false;
 }
@@ -39,7 +39,7 @@ static bool plugins_are_there(const struct config *conf, struct error *err)
         size_t size = strlen(conf->plugins_dir) + strlen(plugin->name) + sizeof "/.so";
         char *path = xmalloc(size);
         snprintf(path, size, "%s/%s.so", conf->plugins_dir, plugin->name);
-        bool ok = readable(conf, "plugins", i, plugin->file ? plugin->file : path, err);
+        bool ok = readable(conf, i, plugin->file ? plugin->file : path, err);
         free(path);
         if (!ok)
             return false;
@@ -47,12 +47,12 @@ static bool plugins_are_there(const struct config *conf, struct error *err)
     return true;
 }
 
-static void print_summary(const struct config *conf, bool demo)
+static void print_summary(const struct config *conf, size_t keys, bool demo)
 {
     printf("%s: ok (%s port %d, %d thread%s, %zu key%s, %zu plugin%s)\n", conf->path, conf->address,
-           conf->port, conf->threads, conf->threads == 1 ? "" : "s", conf->key_count,
-           conf->key_count == 1 ? "" : "s", conf->plugin_count, conf->plugin_count == 1 ? "" : "s");
-    if (!conf->key_count && !conf->demo && !demo)
+           conf->port, conf->threads, conf->threads == 1 ? "" : "s", keys, keys == 1 ? "" : "s",
+           conf->plugin_count, conf->plugin_count == 1 ? "" : "s");
+    if (!keys && !conf->demo && !demo)
         printf("jwt.keys is empty: nobody's token will be accepted\n");
 }
 
@@ -67,7 +67,7 @@ int cli_check(int argc, char **argv)
     struct settings *settings = settings_load(&source, &err);
     bool ok = settings && plugins_are_there(settings->conf, &err);
     if (ok)
-        print_summary(settings->conf, options.demo);
+        print_summary(settings->conf, keyring_count(settings->keys), options.demo);
     else
         fprintf(stderr, "%s\n", err.text);
     settings_unref(settings);

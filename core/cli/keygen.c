@@ -16,23 +16,25 @@
 #include <openssl/rsa.h>
 #include <unistd.h>
 
-enum { RSA_BITS = 2048, SECRET_BYTES = 48 };
+enum { RSA_BITS = 2048, SECRET_BYTES = 48, KID_BYTES_MAX = 64 };
 
 static const char help[] =
-    "usage: chatup keygen [--algorithm NAME] --out PREFIX\n"
+    "usage: chatup keygen [--algorithm NAME] [--kid ID] --out PREFIX\n"
     "\n"
     "Makes a key to sign tokens with and says what to put into chatup.yaml.\n"
     "Writes PREFIX.key and PREFIX.pub, for HS256 and its like PREFIX.secret;\n"
     "never over an existing file.\n"
     "\n"
-    "  --algorithm NAME  " KEY_ALGORITHMS "\n"
+    "  --algorithm NAME  RS256, PS256, ES256, HS256, or one of them with 384 or 512\n"
     "                    (default: RS256)\n"
+    "  --kid ID          the key's name, for when there are several; letters, digits and -_.:\n"
     "  --out PREFIX      path and first part of the files' names\n"
     "  --help            this text\n";
 
 struct keygen {
     const struct key_algorithm *algorithm;
     const char *prefix;
+    const char *kid; /* NULL: none */
 };
 
 static char *path_with(const char *prefix, const char *ending)
@@ -97,8 +99,8 @@ static bool pair_write(const struct keygen *keygen, const char *key_path, const 
     bool written = false;
     BIO *key_text = alloc_checked(BIO_new(BIO_s_secmem()));
     BIO *pub_text = alloc_checked(BIO_new(BIO_s_mem()));
-    EVP_PKEY *pkey = keygen->algorithm->family == KEY_RSA ? EVP_RSA_gen(RSA_BITS)
-                                                          : EVP_EC_gen(keygen->algorithm->curve);
+    EVP_PKEY *pkey = keygen->algorithm->family == KEY_EC ? EVP_EC_gen(keygen->algorithm->curve)
+                                                         : EVP_RSA_gen(RSA_BITS);
     if (!pkey || !PEM_write_bio_PrivateKey(key_text, pkey, NULL, NULL, 0, NULL, NULL) ||
         !PEM_write_bio_PUBKEY(pub_text, pkey)) {
         error_set(err, "openssl cannot make a key for %s", keygen->algorithm->name);
@@ -128,13 +130,16 @@ static void next_steps_print(const struct keygen *keygen, const char *sign_with,
            "jwt:\n"
            "  keys:\n"
            "    - algorithm: %s\n"
-           "      file: %s\n"
-           "\n"
+           "      file: %s\n",
+           keygen->algorithm->name, check_path ? check_path : check_with);
+    if (keygen->kid)
+        printf("      kid: \"%s\"\n", keygen->kid);
+    printf("\n"
            "Keep %s secret. A token for a first try:\n"
            "\n"
-           "  chatup token --key %s --algorithm %s --name alice --expire 1h\n",
-           keygen->algorithm->name, check_path ? check_path : check_with, sign_with, sign_with,
-           keygen->algorithm->name);
+           "  chatup token --key %s --algorithm %s%s%s --name alice --expire 1h\n",
+           sign_with, sign_with, keygen->algorithm->name, keygen->kid ? " --kid " : "",
+           keygen->kid ? keygen->kid : "");
     free(check_path);
 }
 
@@ -158,10 +163,19 @@ static int misuse(const char *what, const char *which)
     return 2;
 }
 
+static bool is_kid(const char *text)
+{
+    size_t length = strlen(text);
+    return length >= 1 && length <= KID_BYTES_MAX &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:") ==
+               length;
+}
+
 int cli_keygen(int argc, char **argv)
 {
     static const struct option options[] = {
         {"algorithm", required_argument, NULL, 'a'},
+        {"kid", required_argument, NULL, 'k'},
         {"out", required_argument, NULL, 'o'},
         {"help", no_argument, NULL, 'h'},
         {0},
@@ -175,6 +189,11 @@ int cli_keygen(int argc, char **argv)
             keygen.algorithm = key_algorithm(optarg);
             if (!keygen.algorithm)
                 return misuse("--algorithm is none of " KEY_ALGORITHMS, "");
+            break;
+        case 'k': /* as it is printed for YAML and the shell */
+            keygen.kid = optarg;
+            if (!is_kid(optarg))
+                return misuse("--kid must be 1 to 64 letters, digits and -_.:", "");
             break;
         case 'o':
             keygen.prefix = optarg;

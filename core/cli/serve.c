@@ -1,7 +1,6 @@
 /* chatup serve: dispatcher and worker in one process, on the embedded broker. */
 #include "cli.h"
 #include "config.h"
-#include "log.h"
 #include "options.h"
 #include "settings.h"
 #include "supervisor.h"
@@ -43,7 +42,6 @@ int cli_serve(int argc, char **argv)
     code = 1;
     if (settings) {
         const struct config *conf = settings->conf;
-        log_set(conf->log_level, conf->log_format);
         bool alone = options.no_supervisor || !conf->supervise || systemd_runs_us();
         code = alone ? serve_alone(settings, &err) : supervisor_serve(settings, &err);
     }

@@ -4,6 +4,7 @@
 #include "error.h"
 #include "key.h"
 #include "sign.h"
+#include "uuid.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -11,35 +12,44 @@
 #include <stdint.h>
 #include <time.h>
 
+enum { ADMIN_SECONDS = 60 };
+
 static const char help[] =
-    "usage: chatup token --key FILE [--algorithm NAME] [--name NAME] [--sub ID]\n"
+    "usage: chatup token --key FILE [--algorithm NAME] [--kid ID] [--name NAME] [--sub ID]\n"
     "                    [--public JSON] [--claim NAME=VALUE]... [--expire TIME]\n"
-    "       chatup token --key FILE [--algorithm NAME] --payload JSON\n"
+    "       chatup token --key FILE [--algorithm NAME] [--kid ID] --admin JSON\n"
+    "                    [--claim NAME=VALUE]... [--expire TIME]\n"
+    "       chatup token --key FILE [--algorithm NAME] [--kid ID] --payload JSON\n"
     "\n"
-    "Signs a token and prints it. The first form makes one for a user, the second\n"
-    "any, such as the lists that /post and /ban take.\n"
+    "Signs a token and prints it. The first form makes one for a user, the second one\n"
+    "for a call that your servers make once, such as /post and /ban, the third any.\n"
     "\n"
     "  --key FILE          private key (PEM), or the file of an HMAC secret\n"
-    "  --algorithm NAME    " KEY_ALGORITHMS "\n"
+    "  --algorithm NAME    RS256, PS256, ES256, HS256, or one of them with 384 or 512\n"
     "                      (default: RS256 for RSA, ES256 for P-256, HS256 for a secret)\n"
+    "  --kid ID            the key's name, as jwt.keys or admin.keys has it\n"
     "  --name NAME         the user's name: claim name and _public.name\n"
     "  --sub ID            who it is, where names may change: claim sub\n"
     "  --public JSON       what others see of the user, an object: claim _public\n"
+    "  --admin JSON        what is to be done, a list: claim items, with aud chatup-admin\n"
+    "                      (--claim aud=... for another), a jti of its own, and exp in a\n"
+    "                      minute unless --expire says when\n"
     "  --claim NAME=VALUE  a further claim; VALUE is JSON, or else text\n"
     "  --expire TIME       valid for 90s, 5m, 1h or 30d (default: for ever)\n"
     "  --payload JSON      the whole payload, an object or an array\n"
     "  --help              this text\n";
 
 struct token_options {
-    const char *key_file, *algorithm, *sub, *name;
-    json_t *public, *claims, *payload; /* owned; claims in the order given */
-    int64_t expire_seconds;            /* 0: never */
+    const char *key_file, *algorithm, *kid, *sub, *name;
+    json_t *public, *claims, *items, *payload; /* owned; claims in the order given */
+    int64_t expire_seconds;                    /* 0: not given */
 };
 
 static void options_finish(struct token_options *options)
 {
     json_decref(options->public);
     json_decref(options->claims);
+    json_decref(options->items);
     json_decref(options->payload);
 }
 
@@ -63,6 +73,13 @@ static bool public_parse(struct token_options *options, const char *text, struct
         return false;
     }
     return options->public;
+}
+
+static bool items_parse(struct token_options *options, const char *text, struct error *err)
+{
+    json_decref(options->items);
+    options->items = json_parse("--admin", text, err);
+    return options->items;
 }
 
 static bool payload_parse(struct token_options *options, const char *text, struct error *err)
@@ -136,14 +153,30 @@ static json_t *user_payload(const struct token_options *options)
     return payload;
 }
 
+/* {"aud": "chatup-admin", "exp": seconds, "jti": uuid, claims ..., "items": JSON} */
+static json_t *admin_payload(const struct token_options *options)
+{
+    struct uuid_source source = {.left = 0};
+    char jti[UUID_LENGTH + 1];
+    uuid_next(&source, jti);
+    int64_t seconds = options->expire_seconds ? options->expire_seconds : ADMIN_SECONDS;
+    json_t *payload = json_pack("{s:s,s:I,s:s}", "aud", "chatup-admin", "exp",
+                                (json_int_t)(time(NULL) + seconds), "jti", jti);
+    json_object_update(payload, options->claims);
+    json_object_set(payload, "items", options->items);
+    return payload;
+}
+
 static bool token_run(const struct token_options *options, struct error *err)
 {
-    json_t *payload = options->payload ? json_incref(options->payload) : user_payload(options);
+    json_t *payload = options->payload ? json_incref(options->payload)
+                      : options->items ? admin_payload(options)
+                                       : user_payload(options);
     if (!payload) {
         error_set(err, "names must be UTF-8");
         return false;
     }
-    char *token = sign_token(options->key_file, options->algorithm, payload, err);
+    char *token = sign_token(options->key_file, options->algorithm, options->kid, payload, err);
     json_decref(payload);
     if (!token)
         return false;
@@ -165,6 +198,7 @@ static bool options_parse(int argc, char **argv, struct token_options *options, 
         {"sub", required_argument, NULL, 's'},    {"name", required_argument, NULL, 'n'},
         {"public", required_argument, NULL, 'p'}, {"claim", required_argument, NULL, 'c'},
         {"expire", required_argument, NULL, 'e'}, {"payload", required_argument, NULL, 'P'},
+        {"kid", required_argument, NULL, 'i'},    {"admin", required_argument, NULL, 'A'},
         {"help", no_argument, NULL, 'h'},         {0},
     };
     int option;
@@ -196,6 +230,12 @@ static bool options_parse(int argc, char **argv, struct token_options *options, 
         case 'P':
             good = payload_parse(options, optarg, err);
             break;
+        case 'i':
+            options->kid = optarg;
+            break;
+        case 'A':
+            good = items_parse(options, optarg, err);
+            break;
         case 'h':
             return false;
         case ':':
@@ -214,8 +254,11 @@ static bool options_parse(int argc, char **argv, struct token_options *options, 
         error_set(err, "--key is missing");
     else if (options->algorithm && !key_algorithm(options->algorithm))
         error_set(err, "--algorithm is none of " KEY_ALGORITHMS);
-    else if (options->payload && (options->sub || options->name || options->public ||
-                                  options->expire_seconds || json_object_size(options->claims)))
+    else if (options->items && (options->sub || options->name || options->public))
+        error_set(err, "--admin is of a server: no --sub, --name or --public with it");
+    else if (options->payload &&
+             (options->sub || options->name || options->public || options->items ||
+              options->expire_seconds || json_object_size(options->claims)))
         error_set(err, "--payload is the whole payload: no other claims with it");
     return !*err->text;
 }

@@ -41,23 +41,6 @@ static void reply_not_allowed(struct request *request, uint32_t allowed)
 
 /* ---- what the plugin gets ---- */
 
-/* The payload of the token in the body as JSON, freed by the caller; NULL after answering.
- * The same keys sign the tokens of users: one of those, an object with _public, is not leave to
- * call a route that is for your servers. */
-static char *signed_body(struct request *request)
-{
-    json_t *payload = signed_payload(request);
-    if (!payload)
-        return NULL;
-    char *body = NULL;
-    if (json_object_get(payload, "_public"))
-        request_reply_error(request, 403, "Wrong JWT content");
-    else
-        body = alloc_checked(json_dumps(payload, JSON_COMPACT));
-    json_decref(payload);
-    return body;
-}
-
 /* The query as it was, but decoded; freed by the caller. */
 static char *query_with_ampersands(struct text query)
 {
@@ -126,15 +109,32 @@ static void call(struct request *request, const struct chatup_route *route, size
                        NULL);
 }
 
-void route_plugin(struct request *request)
+static const struct chatup_route *find(const struct request *request, size_t *i_out,
+                                       struct text *rest_out, uint32_t *allowed_out)
 {
     const struct pipeline *pipeline = request->pipeline;
+    return plugin_route_find(pipeline->plugins, pipeline->plugin_count, request->path,
+                             request->method, i_out, rest_out, allowed_out);
+}
+
+/* The plugin gets the items of a token, or all of one that is as the original has them. */
+static void call_signed(struct request *request, const json_t *items)
+{
     size_t i = 0;
     struct text rest = {0};
     uint32_t allowed = 0;
-    const struct chatup_route *route =
-        plugin_route_find(pipeline->plugins, pipeline->plugin_count, request->path, request->method,
-                          &i, &rest, &allowed);
+    const struct chatup_route *route = find(request, &i, &rest, &allowed);
+    char *body = alloc_checked(json_dumps(items, JSON_COMPACT | JSON_ENCODE_ANY));
+    call(request, route, i, rest, (struct chatup_text){body, strlen(body)});
+    free(body);
+}
+
+void route_plugin(struct request *request)
+{
+    size_t i = 0;
+    struct text rest = {0};
+    uint32_t allowed = 0;
+    const struct chatup_route *route = find(request, &i, &rest, &allowed);
     if (!route && !allowed) {
         request_reply_error(request, 404, "Not found");
     } else if (!route) {
@@ -144,9 +144,6 @@ void route_plugin(struct request *request)
     } else if (route->access == CHATUP_PUBLIC) {
         call(request, route, i, rest, (struct chatup_text){request->body.at, request->body.length});
     } else { /* CHATUP_BODY_JWT, and whatever else a plugin may say there: closed, not open */
-        char *body = signed_body(request);
-        if (body)
-            call(request, route, i, rest, (struct chatup_text){body, strlen(body)});
-        free(body);
+        signed_open(request, SIGNED_ANY, call_signed);
     }
 }

@@ -9,6 +9,7 @@
 
 struct pipeline;
 struct json_t;
+struct signed_once;
 
 enum method { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_DELETE = 8 };
 /* HEAD is GET to a route; OPTIONS, 404, 405, 411, 413 and CORS are dealt with before it. */
@@ -25,6 +26,7 @@ struct request {
     struct text authorization; /* that header; absent if there is none */
     char address[46];          /* the client's, as text; "" if unknown */
     bool secure;               /* the client came by https */
+    struct signed_once *once;  /* signed.c's own; NULL at first */
     /* Copies. headers: further ones, "name: value\r\n…", or NULL. */
     void (*reply)(struct request *request, int status, const char *content_type, struct text body,
                   const char *headers);
@@ -39,8 +41,8 @@ struct text request_argument(const struct request *request, const char *name);
 /* The channel that the path or ?channel= names; NULL after answering 400. Caller unrefs. */
 struct name *request_channel(struct request *request);
 /* What your servers sign: handle is called once with the items of the body's token, an array, now
- * or later; or the request has been answered 400, 401, 403 or 409. items is lent during the call.
- */
+ * or later; or the request has been answered 400, 401, 403, 409 or 503. items is lent during the
+ * call. Idempotency-Key is the token's jti then, if the request has none. */
 void request_with_items(struct request *request,
                         void (*handle)(struct request *request, const struct json_t *items));
 

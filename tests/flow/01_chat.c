@@ -93,7 +93,7 @@ START_TEST(a_message_says_who_sent_it)
         const char *payload, *sub;
     } users[] = {
         {"{\"sub\":\"s\",\"name\":\"n\",\"_public\":{\"name\":\"p\"}}", "s"},
-        {"{\"name\":\"n\",\"_public\":{\"name\":\"p\"}}", "n"},
+        {"{\"name\":\"n\",\"_public\":{}}", "n"},
         {"{\"_public\":{\"name\":\"p\"}}", "p"},
         {"{\"_public\":{}}", NULL},
     };

@@ -70,7 +70,7 @@ START_TEST(settings_are_the_configuration_and_what_is_made_of_it)
     struct error err = {"left over"};
     struct settings *settings = load("origins=tls", amend, &err);
     ck_assert_msg(settings != NULL, "%s", err.text);
-    ck_assert_uint_eq(settings->conf->key_count, 1);
+    ck_assert_uint_eq(keyring_count(settings->keys), 1);
     ck_assert(keyring_has_example_key(settings->keys));
     ck_assert_ptr_nonnull(settings->tls);
     settings_unref(settings_ref(settings));

@@ -78,7 +78,7 @@ struct chatup_batch {
 
 enum { CHATUP_GET = 1, CHATUP_POST = 2, CHATUP_PUT = 4, CHATUP_DELETE = 8 };
 enum chatup_access {
-    CHATUP_BODY_JWT = 0, /* the body is a signed token; request->body is then its payload, JSON */
+    CHATUP_BODY_JWT = 0, /* the body is a server's token; request->body is then its items, JSON */
     CHATUP_PUBLIC = 1    /* anyone; refused at load unless the YAML says public_routes: true */
 };
 

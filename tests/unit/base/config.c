@@ -99,7 +99,14 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_TEXT(control);
     SAME_NUMBER(log_level);
     SAME_NUMBER(log_format);
-    SAME_NUMBER(key_count);
+    SAME_NUMBER(jwt.keys.count);
+    SAME_TEXT(jwt.jwks);
+    SAME_TEXT(jwt.audience);
+    SAME_TEXT(jwt.issuer);
+    SAME_NUMBER(jwt.leeway_ms);
+    SAME_NUMBER(admin.keys.count);
+    SAME_TEXT(admin.audience);
+    SAME_NUMBER(legacy_tokens);
     SAME_NUMBER(history.size);
     SAME_NUMBER(history.expire_ms);
     SAME_NUMBER(rooms.flush_gap_ms);
@@ -163,6 +170,8 @@ static const struct limit {
     {"limits.idle", "1s", "1d", "0", "1441m", "must be 1s to 1d"},
     {"limits.dedupe", "0", "1d", NULL, "2d", "must be 0 to 1d"},
     {"limits.dedupe_entries", "0", "1000000", "-1", "1000001", "must be 0 to 1000000"},
+    {"limits.replays", "1", "10000000", "0", "10000001", "must be 1 to 10000000"},
+    {"jwt.leeway", "0", "5m", NULL, "301s", "must be 0 to 5m"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
 };
 
@@ -176,7 +185,10 @@ static const char *const texts[] = {"listen.address",  "announce",
                                     "plugins_dir",     "listen.proxy_protocol",
                                     "trusted_proxies", "tls.certificate",
                                     "tls.key",         "limits.exempt",
-                                    "channels"};
+                                    "channels",        "jwt.jwks",
+                                    "jwt.audience",    "jwt.issuer",
+                                    "admin.keys",      "admin.audience",
+                                    "legacy_tokens"};
 
 static char *slurp(const char *path)
 {
@@ -209,7 +221,7 @@ START_TEST(the_shipped_file_says_the_defaults)
     struct config *defaults = load("");
     ck_assert_msg(shipped, "%s", err.text);
     assert_same(shipped, defaults);
-    ck_assert_uint_eq(shipped->key_count, 0);
+    ck_assert_uint_eq(shipped->jwt.keys.count, 0);
     ck_assert_uint_eq(shipped->channel_count, 0);
     ck_assert_uint_eq(shipped->plugin_count, 0);
     config_destroy(shipped);
@@ -276,7 +288,7 @@ START_TEST(an_empty_file_gives_the_defaults)
         ck_assert_int_eq(conf->limits.dedupe_ms, 5 * 60 * 1000);
         ck_assert_str_eq(conf->redis.host, "127.0.0.1");
         ck_assert_int_eq(conf->redis.port, 6379);
-        ck_assert_uint_eq(conf->key_count, 0);
+        ck_assert_uint_eq(conf->jwt.keys.count, 0);
         ck_assert_uint_eq(conf->plugin_count, 0);
         config_destroy(conf);
     }
@@ -294,7 +306,9 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
         "  stall: 13s\n  pending_says: 14\n  header: 15s\n  idle: 16s\n  dedupe: 17s\n"
-        "  dedupe_entries: 18\nredis: {host: r, port: 19}\n");
+        "  dedupe_entries: 18\n  replays: 20\nredis: {host: r, port: 19}\n"
+        "jwt: {jwks: /j.json, audience: a, issuer: i, leeway: 21s}\n"
+        "admin: {audience: b}\nlegacy_tokens: no\n");
     struct config expected = {
         .address = (char *)"::",
         .port = 1,
@@ -324,8 +338,14 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
                    .header_ms = 15000,
                    .idle_ms = 16000,
                    .dedupe_ms = 17000,
-                   .dedupe_entries = 18},
+                   .dedupe_entries = 18,
+                   .replays = 20},
         .redis = {(char *)"r", 19},
+        .jwt = {.jwks = (char *)"/j.json",
+                .audience = (char *)"a",
+                .issuer = (char *)"i",
+                .leeway_ms = 21000},
+        .admin.audience = (char *)"b",
     };
     assert_same(conf, &expected);
     config_destroy(conf);
@@ -576,27 +596,35 @@ START_TEST(keys_are_read_and_their_files_are_beside_the_yaml)
 {
     static const char text[] = "jwt:\n  keys:\n    - {algorithm: RS256, file: a.pub}\n"
                                "    - {algorithm: ES384, file: /etc/b.pub}\n"
-                               "    - {algorithm: HS256, secret: s e c}\n";
+                               "    - {algorithm: HS256, secret: s e c, kid: k-1}\n"
+                               "  jwks: set.json\n"
+                               "admin:\n  keys:\n    - {algorithm: PS256, file: c.pub}\n";
     struct error err = {0};
     struct config *conf = load_bytes("etc/chatup.yaml", text, strlen(text), NULL, 0, &err);
     ck_assert_msg(conf, "%s", err.text);
-    ck_assert_uint_eq(conf->key_count, 3);
-    ck_assert_str_eq(conf->keys[0].algorithm, "RS256");
-    ck_assert_str_eq(conf->keys[0].file, "etc/a.pub");
-    ck_assert_ptr_null(conf->keys[0].secret);
-    ck_assert_str_eq(conf->keys[1].file, "/etc/b.pub");
-    ck_assert_str_eq(conf->keys[2].secret, "s e c");
-    ck_assert_ptr_null(conf->keys[2].file);
+    ck_assert_uint_eq(conf->jwt.keys.count, 3);
+    ck_assert_str_eq(conf->jwt.keys.at[0].algorithm, "RS256");
+    ck_assert_str_eq(conf->jwt.keys.at[0].file, "etc/a.pub");
+    ck_assert_ptr_null(conf->jwt.keys.at[0].secret);
+    ck_assert_str_eq(conf->jwt.keys.at[1].file, "/etc/b.pub");
+    ck_assert_str_eq(conf->jwt.keys.at[2].secret, "s e c");
+    ck_assert_ptr_null(conf->jwt.keys.at[2].file);
+    ck_assert_ptr_null(conf->jwt.keys.at[1].kid);
+    ck_assert_str_eq(conf->jwt.keys.at[2].kid, "k-1");
+    ck_assert_str_eq(conf->jwt.jwks, "etc/set.json");
+    ck_assert_uint_eq(conf->admin.keys.count, 1);
+    ck_assert_str_eq(conf->admin.keys.at[0].file, "etc/c.pub");
     config_add_key(conf, "HS256", "demo/secret");
-    ck_assert_uint_eq(conf->key_count, 4);
-    ck_assert_str_eq(conf->keys[3].file, "demo/secret");
+    ck_assert_uint_eq(conf->jwt.keys.count, 4);
+    ck_assert_str_eq(conf->jwt.keys.at[3].file, "demo/secret");
     config_destroy(conf);
 }
 END_TEST
 
 START_TEST(a_wrong_key_is_refused_with_its_place)
 {
-#define ALGORITHMS "must be RS256, RS384, RS512, ES256, ES384, ES512, HS256, HS384 or HS512"
+#define ALGORITHMS                                                                                 \
+    "must be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, HS256, HS384 or HS512"
     static const struct refusal refusals[] = {
         {"jwt: {keys: abc}",
          "chatup.yaml:1:7: jwt.keys: must be a list of {algorithm: …, file: …}"},
@@ -614,6 +642,10 @@ START_TEST(a_wrong_key_is_refused_with_its_place)
          "chatup.yaml:3:5: jwt.keys[0]: needs one of file and secret"},
         {"jwt:\n  keys:\n  - {algorithm: HS256, secret: ''}",
          "chatup.yaml:3:24: jwt.keys[0].secret: must be a string that is not empty"},
+        {"jwt:\n  keys:\n  - {algorithm: HS256, secret: s, kid: ''}",
+         "chatup.yaml:3:35: jwt.keys[0].kid: must be a string that is not empty"},
+        {"admin: {keys: [{algorithm: RS256}]}",
+         "chatup.yaml:1:16: admin.keys[0]: needs one of file and secret"},
         {"jwt:\n  keys:\n  - {algorithm: HS256, secrt: ''}",
          "chatup.yaml:3:24: jwt.keys[0].secrt: unknown option, did you mean \"secret\"?"},
     };
@@ -945,18 +977,18 @@ START_TEST(the_key_in_a_variable_replaces_those_of_the_file)
                                "{algorithm: HS256, secret: t}]}";
     setenv("CHATUP_JWTKEY", "-----BEGIN PUBLIC KEY-----\\nMII\\n-----END PUBLIC KEY-----\\n", 1);
     struct config *conf = load(file);
-    ck_assert_uint_eq(conf->key_count, 1);
-    ck_assert_str_eq(conf->keys[0].algorithm, "RS256");
-    ck_assert_str_eq(conf->keys[0].secret,
+    ck_assert_uint_eq(conf->jwt.keys.count, 1);
+    ck_assert_str_eq(conf->jwt.keys.at[0].algorithm, "RS256");
+    ck_assert_str_eq(conf->jwt.keys.at[0].secret,
                      "-----BEGIN PUBLIC KEY-----\nMII\n-----END PUBLIC KEY-----\n");
-    ck_assert_ptr_null(conf->keys[0].file);
+    ck_assert_ptr_null(conf->jwt.keys.at[0].file);
     config_destroy(conf);
 
     setenv("CHATUP_JWTKEY", "/proc/self/exe", 1);
     conf = load(file);
-    ck_assert_uint_eq(conf->key_count, 1);
-    ck_assert_str_eq(conf->keys[0].file, "/proc/self/exe");
-    ck_assert_ptr_null(conf->keys[0].secret);
+    ck_assert_uint_eq(conf->jwt.keys.count, 1);
+    ck_assert_str_eq(conf->jwt.keys.at[0].file, "/proc/self/exe");
+    ck_assert_ptr_null(conf->jwt.keys.at[0].secret);
     config_destroy(conf);
 }
 END_TEST

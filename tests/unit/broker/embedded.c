@@ -143,6 +143,7 @@ static struct home *home_create(enum config_durability durability)
     home->conf.limits.rooms = 1000;
     home->conf.limits.dedupe_ms = 3600000;
     home->conf.limits.dedupe_entries = 10000;
+    home->conf.limits.replays = 1000;
     home->on_event = ear_hears;
     pthread_mutex_init(&home->lock, NULL);
     pthread_cond_init(&home->news, NULL);
@@ -1104,6 +1105,166 @@ START_TEST(beyond_the_limit_of_rooms_there_is_no_room)
 }
 END_TEST
 
+/* ---- once ---- */
+
+static void onced(void *arg, enum broker_status status)
+{
+    struct call *call = arg;
+    call->status = status;
+    call_done(call);
+}
+
+static void once_make(struct call *call)
+{
+    broker_once(call->broker, call->room, clock_wall_ms() + 3600000, onced, call);
+}
+
+static struct call *once_start(struct home *home, size_t loop, const char *key)
+{
+    return call_start(call_create(home, loop, key, once_make));
+}
+
+static enum broker_status once(struct home *home, size_t loop, const char *key)
+{
+    struct call *call = once_start(home, loop, key);
+    call_wait(call);
+    enum broker_status status = call->status;
+    call_free(call);
+    return status;
+}
+
+static void forget_make(struct call *call)
+{
+    broker_once_forget(call->broker, call->room);
+    call_done(call);
+}
+
+static void forget(struct home *home, size_t loop, const char *key)
+{
+    struct call *call = call_start(call_create(home, loop, key, forget_make));
+    call_wait(call);
+    call_free(call);
+}
+
+START_TEST(of_many_who_ask_on_all_loops_at_once_one_is_the_first)
+{
+    enum { ASKERS = 8 * LOOPS, KEYS = 20 };
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        struct call *calls[KEYS][ASKERS];
+        for (int k = 0; k < KEYS; k++)
+            for (int i = 0; i < ASKERS; i++) {
+                char key[16];
+                snprintf(key, sizeof key, "jti:%d", k);
+                calls[k][i] = once_start(home, (size_t)i % LOOPS, key);
+            }
+        for (int k = 0; k < KEYS; k++) {
+            int firsts = 0;
+            for (int i = 0; i < ASKERS; i++) {
+                call_wait(calls[k][i]);
+                firsts += calls[k][i]->status == BROKER_OK;
+                ck_assert(calls[k][i]->status == BROKER_OK ||
+                          calls[k][i]->status == BROKER_REPEATED);
+                call_free(calls[k][i]);
+            }
+            ck_assert_int_eq(firsts, 1);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(once_is_once_after_a_restart_too)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    for (size_t i = 0; i < LOOPS; i++) {
+        char key[] = "jti:0";
+        key[4] = (char)('0' + i);
+        ck_assert_int_eq(once(home, i, key), BROKER_OK);
+    }
+    ck_assert_int_eq(once(home, 0, "forgotten"), BROKER_OK);
+    forget(home, 0, "forgotten");
+    home_reopen(home);
+    for (size_t i = 0; i < LOOPS; i++) {
+        ck_assert_int_eq(once(home, i, "jti:0"), BROKER_REPEATED);
+        ck_assert_int_eq(once(home, i, "jti:1"), BROKER_REPEATED);
+        ck_assert_int_eq(once(home, i, "jti:2"), BROKER_REPEATED);
+    }
+    ck_assert_int_eq(once(home, 0, "forgotten"), BROKER_OK);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(what_is_forgotten_may_be_asked_again_on_any_loop)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        forget(home, 0, "never asked");
+        for (size_t i = 0; i < 4 * LOOPS; i++) {
+            ck_assert_int_eq(once(home, i % LOOPS, "key"), BROKER_OK);
+            ck_assert_int_eq(once(home, (i + 1) % LOOPS, "key"), BROKER_REPEATED);
+            forget(home, i % LOOPS, "key");
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(what_is_forgotten_on_its_way_to_the_store_was_never_first)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    for (int i = 0; i < 50; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key %d", i);
+        struct call *first = once_start(home, 0, key), *waits;
+        forget(home, 0, key);
+        waits = once_start(home, 0, key);
+        call_wait(first);
+        call_wait(waits);
+        /* Who asks before that is settled is told to come again; whoever is the first, is alone. */
+        ck_assert(first->status == BROKER_OK || first->status == BROKER_UNAVAILABLE);
+        ck_assert(waits->status == BROKER_OK || waits->status == BROKER_UNAVAILABLE);
+        ck_assert(first->status != BROKER_OK || waits->status == BROKER_OK);
+        ck_assert_int_eq(once(home, 1, key),
+                         waits->status == BROKER_OK ? BROKER_REPEATED : BROKER_OK);
+        call_free(first);
+        call_free(waits);
+        forget(home, 0, key);
+    }
+    home_reopen(home);
+    ck_assert_int_eq(once(home, 0, "key 0"), BROKER_OK);
+    ck_assert_int_eq(once(home, 0, "key 49"), BROKER_OK);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known)
+{
+    enum { LIMIT = 6, TRIED = 40 };
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_create(durability);
+        home->conf.limits.replays = LIMIT;
+        home_run(home);
+        int ok = 0;
+        for (int i = 0; i < TRIED; i++) {
+            char key[24];
+            snprintf(key, sizeof key, "key %d", i);
+            enum broker_status status = once(home, 0, key);
+            ck_assert(status == BROKER_OK || status == BROKER_FULL);
+            ok += status == BROKER_OK;
+            ck_assert_int_eq(once(home, 1, key),
+                             status == BROKER_OK ? BROKER_REPEATED : BROKER_FULL);
+        }
+        ck_assert_int_ge(ok, LIMIT);
+        ck_assert_int_le(ok, LIMIT + LOOPS); /* each loop has its share, rounded up */
+        home_close(home);
+    }
+}
+END_TEST
+
 /* ---- a reload ---- */
 
 static struct config next_conf;
@@ -1255,6 +1416,28 @@ START_TEST(what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_
 }
 END_TEST
 
+START_TEST(who_could_not_be_noted_as_the_first_was_not)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    ck_assert_int_eq(once(home, 0, "before"), BROKER_OK);
+    disk_full(home);
+    struct call *calls[4 * LOOPS];
+    for (size_t i = 0; i < 4 * LOOPS; i++)
+        calls[i] = once_start(home, i % LOOPS, "key");
+    for (size_t i = 0; i < 4 * LOOPS; i++) {
+        call_wait(calls[i]);
+        ck_assert_int_eq(calls[i]->status, BROKER_UNAVAILABLE);
+        call_free(calls[i]);
+    }
+    ck_assert_int_eq(once(home, 1, "before"), BROKER_REPEATED);
+    disk_mended();
+    ck_assert_int_eq(once(home, 1, "key"), BROKER_OK);
+    ck_assert_int_eq(once(home, 0, "key"), BROKER_REPEATED);
+    say_many(home, "room", 3);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
           what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
           every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
@@ -1270,6 +1453,11 @@ UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
           joining_and_leaving_are_announced_and_counted,
           the_banned_are_told_when_they_join_and_not_counted,
           who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
-          beyond_the_limit_of_rooms_there_is_no_room, another_configuration_holds_from_then_on,
+          another_configuration_holds_from_then_on, beyond_the_limit_of_rooms_there_is_no_room,
+          of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
+          what_is_forgotten_may_be_asked_again_on_any_loop,
+          what_is_forgotten_on_its_way_to_the_store_was_never_first,
+          beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
+          who_could_not_be_noted_as_the_first_was_not,
           what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
           what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap)

@@ -266,6 +266,47 @@ START_TEST(bans_survive_while_they_are_in_force)
 }
 END_TEST
 
+struct onces {
+    char keys[64];
+    int64_t expires_ms; /* of the last */
+};
+
+static void once_note(void *arg, struct name *key, int64_t expires_ms)
+{
+    struct onces *onces = arg;
+    strcat(onces->keys, key->at);
+    strcat(onces->keys, " ");
+    onces->expires_ms = expires_ms;
+}
+
+static void onces_are(const char *keys, int64_t expires_ms)
+{
+    struct onces onces = {{0}, 0};
+    ck_assert(store_each_once(store, once_note, &onces, &err));
+    ck_assert_str_eq(onces.keys, keys);
+    ck_assert_int_eq(onces.expires_ms, expires_ms);
+}
+
+START_TEST(what_may_happen_once_is_known_until_it_expires)
+{
+    begin();
+    struct name *a = name_create(text_of("a")), *b = name_create(text_of("b"));
+    ck_assert(store_begin(store, &err));
+    ck_assert(store_once(store, a, 1000, &err) && store_once(store, b, 2000, &err));
+    ck_assert(store_once(store, b, 3000, &err));
+    ck_assert(store_commit(store, &err));
+    open_again();
+    onces_are("a b ", 3000);
+    ck_assert(store_purge(store, 2000, &err));
+    onces_are("b ", 3000);
+    ck_assert(store_once_forget(store, b, &err) && store_once_forget(store, a, &err));
+    onces_are("", 0);
+    name_unref(a);
+    name_unref(b);
+    end();
+}
+END_TEST
+
 START_TEST(a_directory_in_use_is_refused)
 {
     begin();
@@ -308,4 +349,5 @@ UNIT_MAIN("store", what_was_appended_is_loaded_as_it_was, a_room_never_heard_of_
           what_was_rolled_back_never_was, only_the_last_messages_are_kept,
           what_is_too_old_is_forgotten_but_not_the_number, answers_survive_up_to_their_limits,
           a_ban_empties_what_was_said_but_not_who_banned_whom, bans_survive_while_they_are_in_force,
-          a_directory_in_use_is_refused, a_directory_that_cannot_be_made_is_named, the_epoch_stays)
+          what_may_happen_once_is_known_until_it_expires, a_directory_in_use_is_refused,
+          a_directory_that_cannot_be_made_is_named, the_epoch_stays)

@@ -7,6 +7,7 @@
 #include "buffer.h"
 #include "caller.h"
 #include "chain.h"
+#include "clock.h"
 #include "config.h"
 #include "keyring.h"
 #include "name.h"
@@ -79,6 +80,25 @@ static void fake_look(struct broker *broker, struct name *room, uint64_t skip, u
                              .users = 1,
                              .clients = text_of("[{\"name\":\"Ann\"}]")};
     done(arg, &view);
+}
+
+/* ---- tokens that may be used once ---- */
+
+static enum broker_status once_status;
+static char once_asked[256], once_forgotten[256];
+static int64_t once_expires_ms;
+
+static void fake_once(struct broker *broker, struct name *name, int64_t expires_ms,
+                      broker_onced *done, void *arg)
+{
+    snprintf(once_asked, sizeof once_asked, "%s", name->at);
+    once_expires_ms = expires_ms;
+    done(arg, once_status);
+}
+
+static void fake_once_forget(struct broker *broker, struct name *name)
+{
+    snprintf(once_forgotten, sizeof once_forgotten, "%s", name->at);
 }
 
 /* ---- a plugin ---- */
@@ -155,18 +175,20 @@ static struct request *request_to(const char *path, const char *rest)
 
 static void setup(void)
 {
-    static const struct broker_home home = {.look = fake_look};
+    static const struct broker_home home = {
+        .look = fake_look, .once = fake_once, .once_forget = fake_once_forget};
     static struct broker broker = {.home = &home};
     static struct plugin plugin = {.name = "demo", .conf = &conf, .self = (void *)"shard"};
     static struct plugin *plugins[] = {&plugin};
-    static char algorithm[] = "HS256";
+    static char algorithm[] = "HS256", audience[] = "chatup-admin";
     struct error err;
     int fd = mkstemp(key_file);
     ck_assert_int_eq(write(fd, "0123456789abcdef0123456789abcdef", 32), 32);
     close(fd);
     key.algorithm = algorithm;
-    conf.keys = &key;
-    conf.key_count = 1;
+    conf.jwt.keys = (struct config_keys){&key, 1};
+    conf.admin.audience = audience;
+    conf.legacy_tokens = true;
     conf.limits.message_bytes = 64;
     conf.limits.token_bytes = 512;
     plugin.api.routes = plugin_routes;
@@ -179,8 +201,11 @@ static void setup(void)
                                  .broker = &broker};
     pipeline.keys = keyring_load(&conf, &err);
     pipeline.access = access_load(&conf, &err);
+    once_status = BROKER_OK;
+    *once_asked = *once_forgotten = 0;
+    pipeline.admin_keys = keyring_load_admin(&conf, &err);
     pipeline.chain = chain_create(plugins, 1, NULL, NULL, 0, 1, &err);
-    ck_assert(pipeline.keys && pipeline.chain);
+    ck_assert(pipeline.admin_keys && pipeline.chain);
 }
 
 static void finish(void)
@@ -188,6 +213,7 @@ static void finish(void)
     chain_destroy(pipeline.chain);
     access_destroy((struct access *)pipeline.access);
     keyring_destroy((struct keyring *)pipeline.keys);
+    keyring_destroy((struct keyring *)pipeline.admin_keys);
     unlink(key_file);
 }
 
@@ -196,7 +222,7 @@ static char *token(const char *json)
 {
     struct error err;
     json_t *payload = json_loads(json, 0, NULL);
-    char *bare = sign_token(key_file, "HS256", payload, &err), *text = NULL;
+    char *bare = sign_token(key_file, "HS256", NULL, payload, &err), *text = NULL;
     ck_assert_ptr_nonnull(bare);
     ck_assert_int_gt(asprintf(&text, "%s\n", bare), 0);
     free(bare);
@@ -522,6 +548,151 @@ START_TEST(only_an_array_signed_by_our_key_counts)
 }
 END_TEST
 
+/* now stands for the time, so that "now+60" is a number. */
+static char *with_time(const char *json)
+{
+    char *text = xmalloc(strlen(json) + 1024), *to = text;
+    while (*json) {
+        if (!strncmp(json, "now", 3)) {
+            char *end;
+            long long add = strtoll(json + 3, &end, 10);
+            to += sprintf(to, "%lld", (long long)(clock_wall_ms() / 1000) + add);
+            json = end;
+        } else {
+            *to++ = *json++;
+        }
+    }
+    *to = 0;
+    return text;
+}
+
+static void send_at(void (*route)(struct request *), const char *json, const char *idempotency)
+{
+    char *text = with_time(json);
+    send_signed(route, text, idempotency);
+    free(text);
+}
+
+#define J128                                                                                       \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                             \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define AUD  "\"aud\":\"chatup-admin\","
+#define REST "\"exp\":now+60,\"jti\":\"j\",\"items\":[]"
+
+START_TEST(a_servers_token_says_for_whom_until_when_and_which_it_is)
+{
+    static const struct {
+        const char *json;
+        int status;
+        const char *err; /* behind "Wrong JWT"; NULL: all is well */
+    } cases[] = {
+        {"{" AUD REST "}", 200, NULL},
+        {"{\"aud\":[\"x\",\"chatup-admin\"]," REST "}", 200, NULL},
+        {"{" AUD "\"exp\":now+86400,\"jti\":\"j\",\"items\":[]}", 200, NULL},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"" J128 "\",\"items\":[]}", 200, NULL},
+        {"{" AUD "\"nbf\":now-5,\"iat\":now-5," REST "}", 200, NULL},
+        {"{" REST "}", 403, " content: aud does not name admin.audience"},
+        {"{\"aud\":\"chatup\"," REST "}", 403, " content: aud does not name admin.audience"},
+        {"{\"aud\":[]," REST "}", 403, " content: aud does not name admin.audience"},
+        {"{\"aud\":7," REST "}", 403, " content: aud does not name admin.audience"},
+        {"{" AUD "\"_public\":{}," REST "}", 403, " content"},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"j\"}", 403, " content"},
+        {"{" AUD "\"jti\":\"j\",\"items\":[]}", 400, " content: exp is missing"},
+        {"{" AUD "\"exp\":now+86403,\"jti\":\"j\",\"items\":[]}", 400,
+         " content: exp is more than 24 hours ahead"},
+        {"{" AUD "\"exp\":1e300,\"jti\":\"j\",\"items\":[]}", 400,
+         " content: exp is more than 24 hours ahead"},
+        {"{" AUD "\"exp\":now-60,\"jti\":\"j\",\"items\":[]}", 401, ""},
+        {"{" AUD "\"exp\":\"now+60\",\"jti\":\"j\",\"items\":[]}", 401, ""},
+        {"{" AUD "\"nbf\":now+60," REST "}", 401, ""},
+        {"{" AUD "\"exp\":now+60,\"items\":[]}", 400,
+         " content: jti must be a text of 1 to 128 bytes"},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"\",\"items\":[]}", 400,
+         " content: jti must be a text of 1 to 128 bytes"},
+        {"{" AUD "\"exp\":now+60,\"jti\":7,\"items\":[]}", 400,
+         " content: jti must be a text of 1 to 128 bytes"},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"" J128 "a\",\"items\":[]}", 400,
+         " content: jti must be a text of 1 to 128 bytes"},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"j\",\"items\":{}}", 400,
+         " content: items must be a list"},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"j\",\"items\":null}", 400,
+         " content: items must be a list"},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"j\",\"items\":[1]}", 400, " content"},
+    };
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[256] = "OK";
+        if (cases[i].err)
+            snprintf(expected, sizeof expected, "{\"status\":\"error\",\"err\":\"Wrong JWT%s\"}",
+                     cases[i].err);
+        send_at(i % 2 ? route_ban : route_post, cases[i].json, NULL);
+        ANSWERED(cases[i].status, expected);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(a_servers_token_is_used_once_unless_it_could_not_be_stored)
+{
+    static const char json[] = "{" AUD "\"exp\":now+60,\"jti\":\"j-1\",\"items\":"
+                               "[{\"channel\":\"a\",\"msg\":\"x\"}]}";
+    setup();
+    send_at(route_post, json, NULL);
+    ck_assert_str_eq(once_asked, "jti:j-1");
+    ck_assert_int_ge(once_expires_ms, clock_wall_ms() + 50000);
+    ck_assert_str_eq(asked.text, "a msg=x ev= data= user= name= id=post\x1fj-1\x1f"
+                                 "0\n");
+    asked.posted[0](asked.arg[0], BROKER_OK, false);
+    ANSWERED(200, "OK");
+    ck_assert_str_eq(once_forgotten, "");
+
+    send_at(route_post, json, "k");
+    ck_assert_ptr_nonnull(strstr(asked.text, "id=post\x1fk\x1f"));
+    asked.posted[0](asked.arg[0], BROKER_UNAVAILABLE, false);
+    ANSWERED(503, "{\"status\":\"error\",\"err\":\"unavailable\"}");
+    ck_assert_str_eq(once_forgotten, "jti:j-1");
+
+    static const struct {
+        enum broker_status status;
+        int code;
+        const char *body;
+    } refusals[] = {
+        {BROKER_REPEATED, 409, "{\"status\":\"error\",\"err\":\"replayed\"}"},
+        {BROKER_FULL, 503, "{\"status\":\"error\",\"err\":\"tooManyReplays\"}"},
+        {BROKER_UNAVAILABLE, 503, "{\"status\":\"error\",\"err\":\"unavailable\"}"},
+        {BROKER_UNKNOWN, 503, "{\"status\":\"error\",\"err\":\"unavailable\"}"},
+    };
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        *once_forgotten = 0;
+        once_status = refusals[i].status;
+        send_at(route_post, json, NULL);
+        ANSWERED(refusals[i].code, refusals[i].body);
+        ck_assert_str_eq(asked.text, "");
+        ck_assert_str_eq(once_forgotten, once_status == BROKER_UNKNOWN ? "jti:j-1" : "");
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(without_legacy_tokens_a_bare_list_is_refused)
+{
+    static const char why[] = "{\"status\":\"error\",\"err\":\"Wrong JWT content: without aud, exp "
+                              "and jti, and legacy_tokens is false\"}";
+    setup();
+    conf.legacy_tokens = false;
+    send_signed(route_post, "[]", NULL);
+    ANSWERED(400, why);
+    send_signed(route_ban, "[{\"name\":\"m\",\"channel\":\"a\"}]", NULL);
+    ANSWERED(400, why);
+    ck_assert_str_eq(asked.text, "");
+    send_signed(route_ban, "{\"_public\":{}}", NULL);
+    ANSWERED(403, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
+    send_at(route_ban, "{" AUD REST "}", NULL);
+    ANSWERED(200, "OK");
+    finish();
+}
+END_TEST
+
 static void call_plugin(const char *path, uint32_t method, const char *body)
 {
     struct request *request = request_to(path, "");
@@ -559,6 +730,15 @@ START_TEST(plugins_answer_and_their_faults_do_not_get_through)
     ck_assert_int_eq(answer.status, 403);
     call_plugin("/plugin/demo", METHOD_POST, "x");
     ck_assert_int_eq(answer.status, 400);
+    char *json = with_time("{" AUD "\"exp\":now+60,\"jti\":\"j\",\"items\":{\"a\":2}}");
+    text = token(json);
+    free(json);
+    call_plugin("/plugin/demo", METHOD_POST, text);
+    ANSWERED(201, "shard||a=1&b=2|{\"a\":2}");
+    once_status = BROKER_REPEATED;
+    call_plugin("/plugin/demo", METHOD_POST, text);
+    free(text);
+    ANSWERED(409, "{\"status\":\"error\",\"err\":\"replayed\"}");
     finish();
 }
 END_TEST
@@ -594,4 +774,7 @@ UNIT_MAIN("routes", join_tells_where_who_and_what, join_refuses_what_it_cannot_t
           post_publishes_all_in_order_and_answers_once, post_says_what_failed,
           a_wrong_item_publishes_and_bans_nothing, bans_are_for_a_while_or_for_ever,
           only_an_array_signed_by_our_key_counts,
+          a_servers_token_says_for_whom_until_when_and_which_it_is,
+          a_servers_token_is_used_once_unless_it_could_not_be_stored,
+          without_legacy_tokens_a_bare_list_is_refused,
           plugins_answer_and_their_faults_do_not_get_through, the_page_is_what_client_dir_holds)
