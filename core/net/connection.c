@@ -158,6 +158,10 @@ void connection_process(struct connection *conn)
         }
     }
     conn->processing = false;
+    if (conn->pauses & PAUSE_ENDED && (conn->phase == PHASE_HEAD || conn->phase == PHASE_BODY)) {
+        connection_drop(conn); /* what is missing will not come */
+        return;
+    }
     bool full = (conn->phase == PHASE_ANSWER || conn->phase == PHASE_STREAM) &&
                 conn->in.length > CONNECTION_INPUT_MAX;
     if (full)
@@ -189,13 +193,11 @@ static void connection_take(struct connection *conn, unsigned char *bytes, size_
     connection_process(conn);
 }
 
-/* The peer has sent its last. A request that it sent before still gets its answer. */
+/* The peer has sent its last. Requests that it sent before still get their answers. */
 static void connection_on_end(struct connection *conn)
 {
     connection_pause(conn, PAUSE_ENDED);
-    if (conn->phase == PHASE_ANSWER)
-        conn->keep_alive = false;
-    else if (conn->phase != PHASE_LINGER || wire_is_clear(&conn->wire))
+    if (conn->phase != PHASE_ANSWER && (conn->phase != PHASE_LINGER || wire_is_clear(&conn->wire)))
         connection_drop(conn);
 }
 

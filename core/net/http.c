@@ -444,8 +444,7 @@ static void request_begin(struct connection *conn, struct http_request *request)
     count_up(COUNT_requests);
     conn->request = request;
     conn->phase = PHASE_ANSWER;
-    conn->keep_alive = !head->close && !refused && !(conn->pauses & PAUSE_ENDED) &&
-                       !server_is_closing(conn->server);
+    conn->keep_alive = !head->close && !refused && !server_is_closing(conn->server);
     read_forwarded(conn, head, &request->request.secure);
     address_format(&conn->client, request->request.address);
     wait_ms =

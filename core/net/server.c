@@ -157,7 +157,7 @@ static void admit(struct server *server, int fd, const struct sockaddr *from)
         [LIMITER_HANDSHAKES] = "limits.handshakes_per_address is reached by one address"};
     struct pipeline *pipeline = server->pipeline;
     struct address address = address_of(from);
-    int one = 1;
+    int one = 1, unheard_ms = (int)pipeline->conf->limits.idle_ms;
     if (fd >= server->descriptors_max) {
         count_up(COUNT_refused_descriptors);
         refuse(server, fd, "only limits.reserved_files are left of the open files");
@@ -169,6 +169,7 @@ static void admit(struct server *server, int fd, const struct sockaddr *from)
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
     connection_open(server, fd, &address);
 }
 
