@@ -11,6 +11,7 @@
 #include "frame.h"
 #include "message.h"
 #include "rooms.h"
+#include "settings.h"
 #include "subscriber.h"
 #include "user.h"
 
@@ -354,8 +355,27 @@ bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_coun
     return true;
 }
 
+void pipeline_use(struct pipeline *pipeline, struct settings *settings)
+{
+    struct settings *before = pipeline->settings;
+    pipeline->settings = settings_ref(settings);
+    pipeline->generation++;
+    pipeline->conf = settings->conf;
+    pipeline->keys = settings->keys;
+    pipeline->admin_keys = settings->admin_keys;
+    pipeline->access = settings->access;
+    pipeline->tls = settings->tls;
+    if (pipeline->rooms) { /* a reload */
+        chain_set_max_msg(pipeline->chain, (size_t)settings->conf->limits.message_bytes);
+        rooms_set_flush_gap(pipeline->rooms, settings->conf->rooms.flush_gap_ms);
+        broker_use(pipeline->broker, settings->conf);
+    }
+    settings_unref(before);
+}
+
 void pipeline_finish(struct pipeline *pipeline)
 {
     chain_destroy(pipeline->chain);
     rooms_destroy(pipeline->rooms);
+    settings_unref(pipeline->settings);
 }

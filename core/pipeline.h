@@ -18,10 +18,13 @@ struct limiter;
 struct loop;
 struct plugin;
 struct rooms;
+struct settings;
 struct subscriber;
 struct user;
 
 struct pipeline {
+    struct settings *settings; /* a reference; its fields have short cuts here */
+    uint64_t generation;       /* of them: who keeps what they decided compares it, not addresses */
     const struct config *conf;
     const struct keyring *keys;       /* of users */
     const struct keyring *admin_keys; /* of your servers */
@@ -29,6 +32,7 @@ struct pipeline {
     SSL_CTX *tls;                     /* NULL: none */
     struct limiter *limiter;          /* all loops' */
     struct plugin *const *plugins;    /* plugin_count of them */
+    int port; /* that it listens on, also when the configuration leaves the choice to the system */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
     struct loop *loop;
@@ -45,7 +49,11 @@ struct pipeline {
  *   returns  false with err if a plugin could not open its shard */
 bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count,
                    struct error *err);
+/* Also of one that is half made. */
 void pipeline_finish(struct pipeline *pipeline);
+/* Go over to other settings, of which it takes a reference. At the start before pipeline_init, then
+ * between two turns: nobody on this loop has a pointer into the old ones. */
+void pipeline_use(struct pipeline *pipeline, struct settings *settings);
 
 /* ---- in ---- */
 

@@ -56,3 +56,8 @@ void broker_once_forget(struct broker *broker, struct name *key)
 {
     broker->home->once_forget(broker, key);
 }
+
+void broker_use(struct broker *broker, const struct config *conf)
+{
+    broker->home->use(broker, conf);
+}

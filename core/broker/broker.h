@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct broker;
+struct config;
 struct message;
 struct name;
 
@@ -122,6 +123,12 @@ void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, br
  * the first again (and BROKER_UNAVAILABLE until that is settled). */
 void broker_once_forget(struct broker *broker, struct name *key);
 
+/* ---- reload ---- */
+
+/* This loop's share goes by conf from now on, which lives until the next call, or the broker's
+ * end. */
+void broker_use(struct broker *broker, const struct config *conf);
+
 /* ---- one home ---- */
 
 /* What every home implements; its handle begins with struct broker. */
@@ -138,6 +145,7 @@ struct broker_home {
     int64_t (*ban_ttl)(struct broker *, const struct name *, struct text, struct text);
     void (*once)(struct broker *, struct name *, int64_t, broker_onced *, void *);
     void (*once_forget)(struct broker *, struct name *);
+    void (*use)(struct broker *, const struct config *);
 };
 
 /* Something was announced in a room with readers on this loop; message is lent. */

@@ -22,6 +22,44 @@ static int64_t embedded_ban_ttl(struct broker *broker, const struct name *room, 
     return bans_ttl(&embedded_of(broker)->bans, room, sub, name, clock_wall_ms());
 }
 
+/* ---- what the configuration says ---- */
+
+static struct store_limits store_limits_of(const struct config *conf)
+{
+    return (struct store_limits){
+        .history_size = (uint32_t)conf->history.size,
+        .history_expire_ms = conf->history.expire_ms,
+        .dedupe_ms = conf->limits.dedupe_ms,
+        .dedupe_entries = (uint32_t)conf->limits.dedupe_entries,
+    };
+}
+
+struct new_limits {
+    struct letter letter;
+    struct store *store;
+    struct store_limits limits;
+};
+
+static void new_limits_arrive(struct letter *letter)
+{
+    struct new_limits *news = (struct new_limits *)letter;
+    store_set_limits(news->store, &news->limits);
+    free(news);
+}
+
+static void embedded_use(struct broker *broker, const struct config *conf)
+{
+    struct embedded *loop = embedded_of(broker);
+    loop->conf = conf;
+    if (!loop->home->store || loop->index) /* one loop is enough to tell the store */
+        return;
+    struct new_limits *news = xmalloc(sizeof *news);
+    news->letter.deliver = new_limits_arrive;
+    news->store = loop->home->store;
+    news->limits = store_limits_of(conf);
+    loop_post(loop->home->store_loop, &news->letter);
+}
+
 static const struct broker_home embedded_calls = {
     .publish = embedded_publish,
     .subscribe = embedded_subscribe,
@@ -33,6 +71,7 @@ static const struct broker_home embedded_calls = {
     .ban_ttl = embedded_ban_ttl,
     .once = embedded_once,
     .once_forget = embedded_once_forget,
+    .use = embedded_use,
 };
 
 static void room_sweep(struct table_link *link, void *arg)
@@ -42,8 +81,8 @@ static void room_sweep(struct table_link *link, void *arg)
     if (home_room_in_use(room) || owner->swept_ms - room->used_ms < UNUSED_ROOM_MS)
         return;
     if (!owner->home->store) { /* there is no other copy: it lives as long as its messages */
-        history_expire(&room->history, clock_wall_ms() - owner->home->conf->history.expire_ms);
-        answers_expire(&room->answers, clock_wall_ms() - owner->home->conf->limits.dedupe_ms);
+        history_expire(&room->history, clock_wall_ms() - owner->conf->history.expire_ms);
+        answers_expire(&room->answers, clock_wall_ms() - owner->conf->limits.dedupe_ms);
         if (room->history.count || room->answers.table.count)
             return;
         if (owner->offset_floor < room->offset) /* never given twice in the epoch */
@@ -73,13 +112,13 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
                                     size_t loop_count, struct error *err)
 {
     struct embedded_home *home = xcalloc(1, sizeof *home + loop_count * sizeof home->loops[0]);
-    home->conf = conf;
     home->count = loop_count;
     home->batch_tail = &home->batch;
     for (size_t i = 0; i < loop_count; i++) {
         struct embedded *loop = &home->loops[i];
         *loop = (struct embedded){.broker.home = &embedded_calls,
                                   .home = home,
+                                  .conf = conf,
                                   .loop = loops[i],
                                   .index = (uint32_t)i,
                                   .generation = 1};
@@ -94,12 +133,7 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
         snprintf(home->epoch, sizeof home->epoch, "%016llx", (unsigned long long)random);
         return home;
     }
-    const struct store_limits limits = {
-        .history_size = (uint32_t)conf->history.size,
-        .history_expire_ms = conf->history.expire_ms,
-        .dedupe_ms = conf->limits.dedupe_ms,
-        .dedupe_entries = (uint32_t)conf->limits.dedupe_entries,
-    };
+    const struct store_limits limits = store_limits_of(conf);
     home->store = store_open(conf->data_dir, &limits, err);
     if (!home->store || !store_each_ban(home->store, clock_wall_ms(), ban_load, home, err) ||
         !store_each_once(home->store, onces_load, home, err)) {

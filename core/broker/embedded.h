@@ -8,8 +8,8 @@ struct config;
 struct embedded_home; /* what the loops' handles have in common */
 struct loop;
 
-/* Open the store (unless durability is memory). The loops are created, and not running yet.
- *   returns  NULL with err */
+/* Open the store (unless durability is memory). conf lives until broker_use says otherwise. The
+ * loops are created, and not running yet. returns  NULL with err */
 struct embedded_home *embedded_open(const struct config *conf, struct loop *const *loops,
                                     size_t loop_count, struct error *err);
 /* The handle of loop i. Its on_event is the caller's to set before the loops run. */

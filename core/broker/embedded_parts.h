@@ -16,6 +16,7 @@ struct store;
 struct embedded {         /* one loop's handle, and its rooms */
     struct broker broker; /* first */
     struct embedded_home *home;
+    const struct config *conf; /* its loop's own: a reload reaches one loop after the other */
     struct loop *loop;
     uint32_t index;
     struct table rooms;            /* those this loop owns */
@@ -30,8 +31,7 @@ struct embedded {         /* one loop's handle, and its rooms */
     ev_timer sweep;
 };
 
-struct embedded_home {
-    const struct config *conf;
+struct embedded_home { /* knows no configuration: the store's thread is told its limits */
     char epoch[EPOCH_MAX + 1];
     struct store *store; /* NULL: durability is memory */
     struct loop *store_loop;

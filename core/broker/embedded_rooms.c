@@ -73,7 +73,7 @@ static void load_at_store(struct letter *letter)
 
 static struct home_room *room_open(struct embedded *owner, struct name *name)
 {
-    const struct config *conf = owner->home->conf;
+    const struct config *conf = owner->conf;
     size_t count = owner->home->count;
     if (owner->rooms.count >= ((size_t)conf->limits.rooms + count - 1) / count)
         return NULL;
@@ -113,8 +113,7 @@ struct home_room *errand_room(struct errand *errand, bool *refused)
     }
     room->used_ms = clock_mono_ms();
     if (room->ready) {
-        history_expire(&room->history,
-                       clock_wall_ms() - errand->owner->home->conf->history.expire_ms);
+        history_expire(&room->history, clock_wall_ms() - errand->owner->conf->history.expire_ms);
         return room;
     }
     errand_await(room, errand);
@@ -139,7 +138,7 @@ static void load_arrives(struct letter *letter)
     struct embedded *owner = load->errand.owner;
     struct home_room *room = home_room_find(owner, load->errand.room);
     assert(room && !room->ready);
-    const struct config *conf = owner->home->conf;
+    const struct config *conf = owner->conf;
     if (load->errand.status == BROKER_OK) {
         room->ready = true;
         room->offset = room->announced = load->found.offset;
@@ -204,6 +203,6 @@ void home_room_announce_stored(struct embedded *owner, struct home_room *room,
 {
     assert(message->offset == room->announced + 1);
     room->announced = message->offset;
-    history_add(&room->history, message_ref(message), (uint32_t)owner->home->conf->history.size);
+    history_add(&room->history, message_ref(message), (uint32_t)owner->conf->history.size);
     home_room_announce(owner, room, message);
 }

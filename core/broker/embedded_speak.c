@@ -88,7 +88,7 @@ static void publish_at_owner(struct letter *letter)
         return;
     }
     int64_t now_ms = clock_wall_ms();
-    answers_expire(&room->answers, now_ms - owner->home->conf->limits.dedupe_ms);
+    answers_expire(&room->answers, now_ms - owner->conf->limits.dedupe_ms);
     struct answer *answer =
         publish->client_id_length ? answers_find(&room->answers, publish_client_id(publish)) : NULL;
     if (answer) {
@@ -112,7 +112,7 @@ static void publish_at_owner(struct letter *letter)
         if (publish->client_id_length)
             answers_add(&room->answers, publish_client_id(publish), room->offset,
                         publish->result.id, fields->time_ms,
-                        (uint32_t)owner->home->conf->limits.dedupe_entries);
+                        (uint32_t)owner->conf->limits.dedupe_entries);
     }
     if (answer && answer->offset <= room->announced)
         errand_go_home(errand, BROKER_OK, publish_home);

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum statement {
@@ -402,6 +403,8 @@ bool store_each_once(struct store *store,
 
 /* ---- opening ---- */
 
+enum { LOCK_TRIES = 150, LOCK_PAUSE_MS = 20 };
+
 static bool take_lock(struct store *store, const char *dir, struct error *err)
 {
     char path[4096];
@@ -415,7 +418,12 @@ static bool take_lock(struct store *store, const char *dir, struct error *err)
         error_set(err, "data_dir %s: cannot write there: %s", dir, strerror(errno));
         return false;
     }
-    if (flock(store->lock, LOCK_EX | LOCK_NB)) {
+    int tries = 0; /* its owner may be about to die: the kernel takes a moment for that */
+    while (flock(store->lock, LOCK_EX | LOCK_NB)) {
+        if (errno == EWOULDBLOCK && tries++ < LOCK_TRIES) {
+            nanosleep(&(struct timespec){0, LOCK_PAUSE_MS * 1000000L}, NULL);
+            continue;
+        }
         error_set(err,
                   "data_dir %s: another chatup is using it; stop that one or choose another "
                   "directory",
@@ -513,6 +521,11 @@ void store_close(struct store *store)
     if (store->lock >= 0)
         close(store->lock);
     free(store);
+}
+
+void store_set_limits(struct store *store, const struct store_limits *limits)
+{
+    store->limits = *limits;
 }
 
 const char *store_epoch(const struct store *store)

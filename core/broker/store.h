@@ -26,6 +26,7 @@ struct store_limits {
  *   returns  NULL with err */
 struct store *store_open(const char *dir, const struct store_limits *limits, struct error *err);
 void store_close(struct store *store);
+void store_set_limits(struct store *store, const struct store_limits *limits);
 /* The store's identity: offsets count within it. */
 const char *store_epoch(const struct store *store);
 

@@ -41,6 +41,8 @@ typedef int32_t chain_hook(void *arg, struct chatup_event *event);
 struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_hook *first,
                            void *first_arg, uint32_t index, uint32_t loops, struct error *err);
 void chain_destroy(struct chain *chain);
+/* Another limits.message_bytes, for what message_out may write. */
+void chain_set_max_msg(struct chain *chain, size_t bytes);
 
 /* Run message_in. After it turn->event.msg is the text to publish, turn->reply the JSON for the
  * sender if a plugin (or the chain, for a fault or a bare reject) gave one. The reply is of the

@@ -25,8 +25,8 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     bool announced, joining;
     struct list joins; /* struct reply, by its waiting: all that the join under way answers */
     struct bucket says, join_bucket;
-    const struct access *access; /* by which, */
-    const struct user *user;     /* and of whom, may_say was decided; neither is looked into */
+    uint64_t generation;     /* of the settings by which, */
+    const struct user *user; /* and of whom, may_say was decided; it is not looked into */
     bool may_say;
     struct list replies; /* struct reply, in the order of their requests */
     unsigned pending;
@@ -229,12 +229,12 @@ static void on_join(struct publisher *publisher, const json_t *asked, struct rep
 /* Decided anew when the rules or the token have changed. */
 static bool may_say(struct publisher *publisher)
 {
-    const struct access *access = publisher->pipeline->access;
+    const struct pipeline *pipeline = publisher->pipeline;
     const struct user *user = publisher->conn->user;
-    if (publisher->access != access || publisher->user != user) {
-        publisher->access = access;
+    if (publisher->generation != pipeline->generation || publisher->user != user) {
+        publisher->generation = pipeline->generation;
         publisher->user = user;
-        publisher->may_say = access_allows(access, publisher->room, user, RIGHT_SAY);
+        publisher->may_say = access_allows(pipeline->access, publisher->room, user, RIGHT_SAY);
     }
     return publisher->may_say;
 }

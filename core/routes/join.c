@@ -72,9 +72,9 @@ static void write_host(const struct request *request, struct buffer *out)
         snprintf(url, sizeof url, "%s%.*s", request->secure ? "https://" : "http://",
                  (int)request->host.length, request->host.at);
     else if (strchr(conf->address, ':')) /* IPv6 */
-        snprintf(url, sizeof url, "http://[%s]:%d", conf->address, conf->port);
+        snprintf(url, sizeof url, "http://[%s]:%d", conf->address, request->pipeline->port);
     else
-        snprintf(url, sizeof url, "http://%s:%d", conf->address, conf->port);
+        snprintf(url, sizeof url, "http://%s:%d", conf->address, request->pipeline->port);
     buffer_json_string(out, text_of(url));
 }
 

@@ -2,6 +2,7 @@
  *   CHATUP_BIN      the binary      CHATUP_PLUGINS  directory of plugins
  *   CHATUP_CLIENT   directory of the page at / */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -11,6 +12,7 @@ struct server_options {
     const char *yaml; /* further configuration, whole sections */
     const char *keys; /* further items of jwt.keys, indented by four */
     bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
+    bool supervised;  /* with the process that starts a dead worker again: then pid is its own */
 };
 
 struct server {
@@ -21,6 +23,7 @@ struct server {
     bool rates;
     int port; /* the same in all its lives */
     int out;
+    bool supervised;
     pid_t pid; /* 0 while it does not run */
 };
 
@@ -35,6 +38,12 @@ void server_stop(struct server *server);    /* SIGTERM */
 void server_kill(struct server *server);    /* SIGKILL */
 void server_restart(struct server *server); /* after one of these: same data, same port */
 void server_stop_all(void);
+
+/* One line to its control socket, the answer as JSON; NULL if nobody answers. Unlike a command of
+ * the binary it may be used while other threads run. */
+json_t *server_ask(const struct server *server, const char *line);
+int control_open(const struct server *server); /* connected; -1 if nobody listens */
+char *control_read(int fd);                    /* what comes until the end; closes fd */
 
 /* From now on no file of the server can grow, or they can again. */
 void server_disk_full(struct server *server, bool full);

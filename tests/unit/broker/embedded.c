@@ -1265,6 +1265,61 @@ START_TEST(beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known)
 }
 END_TEST
 
+/* ---- a reload ---- */
+
+static struct config next_conf;
+
+static void use_make(struct call *call)
+{
+    broker_use(call->broker, &next_conf);
+    call_done(call);
+}
+
+static void use(struct home *home)
+{
+    next_conf = home->conf;
+    next_conf.history.size = 3;
+    next_conf.limits.rooms = 2 * LOOPS;
+    for (size_t i = 0; i < LOOPS; i++) {
+        struct call *call = call_start(call_create(home, i, "room", use_make));
+        call_wait(call);
+        call_free(call);
+    }
+}
+
+START_TEST(another_configuration_holds_from_then_on)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        say_many(home, "room", 9);
+        use(home);
+        memset(&home->conf, 0, sizeof home->conf); /* nobody looks there any more */
+        ck_assert_int_eq(say(home, 0, "room", "alice", "hi", NULL).status, BROKER_OK);
+        struct call *call = subscribe(home, 1, "room", (struct position){0});
+        ck_assert_uint_eq(call->count, 3);
+        ck_assert_uint_eq(call->messages[0]->offset, 8);
+        call_free(call);
+        int full = 0;
+        for (int i = 0; i < 20; i++) {
+            char room[24];
+            snprintf(room, sizeof room, "room %d", i);
+            full += say(home, 0, room, "alice", "hi", NULL).status == BROKER_FULL;
+        }
+        ck_assert_int_ge(full, 20 - 3 * LOOPS);
+        if (durability == DURABILITY_COMMIT) { /* the store keeps no more than that */
+            home->conf = next_conf;
+            home->conf.history.size = 100;
+            home_reopen(home);
+            call = subscribe(home, 1, "room", (struct position){0});
+            ck_assert_uint_eq(call->count, 3);
+            call_free(call);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
 /* ---- a store that fails ---- */
 
 static struct rlimit sizes;
@@ -1398,7 +1453,7 @@ UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
           joining_and_leaving_are_announced_and_counted,
           the_banned_are_told_when_they_join_and_not_counted,
           who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
-          beyond_the_limit_of_rooms_there_is_no_room,
+          another_configuration_holds_from_then_on, beyond_the_limit_of_rooms_there_is_no_room,
           of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
           what_is_forgotten_may_be_asked_again_on_any_loop,
           what_is_forgotten_on_its_way_to_the_store_was_never_first,

@@ -141,8 +141,7 @@ static const struct chatup_route plugin_routes[] = {
 
 static char key_file[] = "/tmp/chatup-routes-XXXXXX";
 static char no_dir[] = "", here[] = "127.0.0.1";
-static struct config conf = {
-    .address = here, .port = 8080, .announce = no_dir, .client_dir = no_dir};
+static struct config conf = {.address = here, .announce = no_dir, .client_dir = no_dir};
 static struct config_key key = {.file = key_file};
 static struct pipeline pipeline;
 
@@ -195,6 +194,7 @@ static void setup(void)
     plugin.api.routes = plugin_routes;
     plugin.api.route_count = 4;
     pipeline = (struct pipeline){.conf = &conf,
+                                 .port = 8080,
                                  .plugins = plugins,
                                  .plugin_count = 1,
                                  .worker_id = "chatUp:chatServer:1",
