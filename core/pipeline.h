@@ -60,9 +60,12 @@ void pipeline_use(struct pipeline *pipeline, struct settings *settings);
 /* reply: JSON for the publisher, lent: {"status":"ok","i":uuid,"offset":12,"epoch":"…"} or the
  * error, or what a plugin answered. Called once, now or later. */
 typedef void pipeline_said(void *arg, struct text reply);
-/* client_id: as the client chose it; absent: none. All borrowed. */
-void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room, struct text msg,
-                  struct text client_id, pipeline_said *done, void *arg);
+/*   address    the speaker's, for bans; may be unknown
+ *   client_id  as the client chose it; absent: none
+ * All borrowed. */
+void pipeline_say(struct pipeline *pipeline, struct user *user, const struct address *address,
+                  struct name *room, struct text msg, struct text client_id, pipeline_said *done,
+                  void *arg);
 
 struct post { /* one item of POST /post; texts borrowed during the call */
     struct name *room;
@@ -75,10 +78,6 @@ struct post { /* one item of POST /post; texts borrowed during the call */
 typedef void pipeline_posted(void *arg, enum broker_status status, bool rejected);
 void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
                    void *arg);
-
-/* Ban, with the rmUserMsg event that tells readers. expires_ms: Unix time or BAN_FOR_EVER. */
-void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind, struct text who,
-                  int64_t expires_ms, broker_banned *done, void *arg);
 
 /* ---- out ---- */
 
@@ -93,6 +92,9 @@ void pipeline_subscribe_live(struct pipeline *pipeline, struct subscriber *sub, 
 /* sub's socket is gone: out of all its rooms. */
 void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub);
 
-/* The JSON array of a history, message_out applied, newest first as /join and /messages show it. */
-void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
-                            const struct snapshot *history, struct buffer *out);
+/* The JSON array of a history, message_out applied, as /join and /messages show it.
+ *   newest_first  else as it is
+ *   returns       how many messages are in it */
+size_t pipeline_write_history(struct pipeline *pipeline, const struct name *room,
+                              const struct snapshot *history, bool newest_first,
+                              struct buffer *out);

@@ -108,6 +108,8 @@ struct config {
     } history;
     struct {
         int64_t flush_gap_ms; /* a busy room sends at most one frame per gap; a quiet one at once */
+        int64_t presence_events; /* up to so many members, each join and leave is told; 0: none */
+        int64_t presence_gap_ms; /* above it, their number, so often */
     } rooms;
     struct {
         int64_t message_bytes; /* text of one message, also data of one event */
@@ -136,6 +138,7 @@ struct config {
         int64_t dedupe_ms; /* a repeated client id within it is answered as the first one */
         int64_t dedupe_entries; /* remembered per room */
         int64_t replays;        /* admin tokens remembered until they expire */
+        int64_t bans;           /* in force at a time, in all */
     } limits;
     struct config_networks exempt; /* limits.exempt */
     char *plugins_dir;

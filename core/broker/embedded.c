@@ -16,12 +16,6 @@
 
 enum { UNUSED_ROOM_MS = 30000, SWEEP_S = 1 };
 
-static int64_t embedded_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
-                                struct text name)
-{
-    return bans_ttl(&embedded_of(broker)->bans, room, sub, name, clock_wall_ms());
-}
-
 /* ---- what the configuration says ---- */
 
 static struct store_limits store_limits_of(const struct config *conf)
@@ -68,10 +62,14 @@ static const struct broker_home embedded_calls = {
     .leave = embedded_leave,
     .look = embedded_look,
     .ban = embedded_ban,
+    .unban = embedded_unban,
     .ban_ttl = embedded_ban_ttl,
     .once = embedded_once,
     .once_forget = embedded_once_forget,
     .use = embedded_use,
+    .list_bans = embedded_list_bans,
+    .remove = embedded_remove,
+    .kick = embedded_kick,
 };
 
 static void room_sweep(struct table_link *link, void *arg)
@@ -92,13 +90,17 @@ static void room_sweep(struct table_link *link, void *arg)
     home_room_destroy(room);
 }
 
+void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms)
+{
+    owner->swept_ms = mono_ms;
+    table_walk(&owner->rooms, room_sweep, owner);
+    bans_expire(&owner->bans, wall_ms);
+    onces_expire(owner, wall_ms);
+}
+
 static void on_sweep(struct ev_loop *ev, ev_timer *timer, int events)
 {
-    struct embedded *owner = timer->data;
-    owner->swept_ms = clock_mono_ms();
-    table_walk(&owner->rooms, room_sweep, owner);
-    bans_expire(&owner->bans, clock_wall_ms());
-    onces_expire(owner, clock_wall_ms());
+    embedded_sweep(timer->data, clock_mono_ms(), clock_wall_ms());
 }
 
 static void ban_load(void *arg, const struct ban *ban)
@@ -122,6 +124,8 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
                                   .loop = loops[i],
                                   .index = (uint32_t)i,
                                   .generation = 1};
+        bans_init(&loop->bans);
+        presence_init(loop);
         ev_timer_init(&loop->sweep, on_sweep, SWEEP_S, SWEEP_S);
         loop->sweep.data = loop;
         ev_timer_start(loop_ev(loops[i]), &loop->sweep);
@@ -187,7 +191,7 @@ void embedded_close(struct embedded_home *home)
         table_walk(&loop->rooms, room_free, &loop->rooms);
         table_finish(&loop->rooms);
         bans_finish(&loop->bans);
-        bans_finish(&loop->bans_on_their_way);
+        presence_finish(loop);
         onces_finish(loop);
     }
     loop_destroy(home->store_loop);

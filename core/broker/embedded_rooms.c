@@ -27,8 +27,9 @@ void *errand_create(struct broker *broker, struct name *room, size_t size)
 {
     struct errand *errand = xcalloc(1, size);
     errand->from = embedded_of(broker);
-    errand->room = name_ref(room);
-    errand->owner = embedded_owner(errand->from->home, room);
+    struct embedded_home *home = errand->from->home;
+    errand->room = room ? name_ref(room) : NULL;
+    errand->owner = room ? embedded_owner(home, room) : &home->loops[0];
     return errand;
 }
 
@@ -71,11 +72,11 @@ static void load_at_store(struct letter *letter)
     errand_go(&load->errand, load->errand.owner->loop, load_arrives);
 }
 
-static struct home_room *room_open(struct embedded *owner, struct name *name)
+static struct home_room *room_open(struct embedded *owner, struct name *name, bool beyond_limit)
 {
     const struct config *conf = owner->conf;
     size_t count = owner->home->count;
-    if (owner->rooms.count >= ((size_t)conf->limits.rooms + count - 1) / count)
+    if (!beyond_limit && owner->rooms.count >= ((size_t)conf->limits.rooms + count - 1) / count)
         return NULL;
     struct home_room *room = home_room_create(name, owner->home->count);
     table_add(&owner->rooms, &room->link, name->hash);
@@ -106,7 +107,7 @@ struct home_room *errand_room(struct errand *errand, bool *refused)
 {
     struct home_room *room = home_room_find(errand->owner, errand->room);
     *refused = false;
-    if (!room && !(room = room_open(errand->owner, errand->room))) {
+    if (!room && !(room = room_open(errand->owner, errand->room, errand->beyond_limit))) {
         *refused = true;
         errand->status = BROKER_FULL;
         return NULL;
@@ -169,6 +170,21 @@ static void load_arrives(struct letter *letter)
 }
 
 /* ---- announcing ---- */
+
+struct message *home_room_event(struct embedded *owner, struct home_room *room, const char *ev,
+                                struct text data, const struct member *who)
+{
+    char id[UUID_LENGTH + 1]; /* the member's own would make both its events look like one */
+    uuid_next(&owner->uuids, id);
+    struct message_fields fields = {
+        .id = text_of(id), .time_ms = clock_wall_ms(), .ev = text_of(ev), .data = data};
+    if (who) {
+        fields.user = who->user;
+        fields.sub = who->sub;
+        fields.name = who->name;
+    }
+    return message_create(room->name, &fields);
+}
 
 struct event {
     struct letter letter;

@@ -3,6 +3,7 @@
  * Link 0 of message_in may be the core's own (the ban check): it is a hook like any other.
  * One chain per loop, its loop only; the plugins are shared and outlive it. */
 #pragma once
+#include "address.h"
 #include "text.h"
 
 #include <chatup/plugin.h>
@@ -21,6 +22,7 @@ enum chain_verdict { CHAIN_ACCEPT, CHAIN_REJECT, CHAIN_CONSUME };
 struct turn {
     struct chatup_event event; /* first: hooks get a pointer to it */
     struct name *room;         /* event.room, for the core's own link */
+    struct address address;    /* the speaker's, for that link too: plugins are not told */
     size_t max_msg;            /* bytes an edit may have */
     int64_t now_ms;
     char *msg; /* the last edit that was accepted: event.msg points to it; NULL: none */
