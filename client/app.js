@@ -499,8 +499,12 @@ class MessageList {
   }
 
   draw(message) {
+    if (message.ev === 'presence')
+      return; /* the people's panel shows it */
     if (message.ev === 'rmUserMsg')
       this.removeUser(message.data);
+    else if (message.ev === 'rmMsg')
+      this.removeMessage(message.data);
     this.box.append(message.ev ? this.drawEvent(message) : this.drawSaid(message));
     this.group(this.box.lastChild);
     while (this.box.childElementCount > MOST_SHOWN)
@@ -531,6 +535,8 @@ class MessageList {
       made.append(who(nameOf(message.user, message.sub)), message.ev === 'join' ? ' joined' : ' left');
     else if (message.ev === 'rmUserMsg')
       made.append('What ', who(String(message.data)), ' said was removed');
+    else if (message.ev === 'rmMsg')
+      made.append('A message was removed');
     else
       made.append(who(`${message.ev} ${JSON.stringify(message.data ?? '')}`.slice(0, 300)));
     made.append(' · ', timeOf(message.d));
@@ -563,6 +569,15 @@ class MessageList {
     for (const node of [...this.box.children]) {
       const message = this.shown.get(node);
       if (message && (message.sub === who || message.user?.name === who))
+        this.drop(node);
+    }
+  }
+
+  removeMessage(data) {
+    const { i, o } = data ?? {};
+    for (const node of [...this.box.children]) {
+      const message = this.shown.get(node);
+      if (message && (message.i === i || message.o === o))
         this.drop(node);
     }
   }
@@ -706,7 +721,7 @@ function main() {
     },
     messages(messages) {
       list.add(messages);
-      if (messages.some(({ ev }) => ev === 'join' || ev === 'leave'))
+      if (messages.some(({ ev }) => ev === 'join' || ev === 'leave' || ev === 'presence'))
         refreshPeopleSoon();
     },
     refused(reason) {

@@ -35,6 +35,9 @@ static const struct {
 } commands[] = {
     {"serve", "run a whole server in one process", cli_serve},
     {"check", "check a configuration", cli_check},
+    {"reload", "make a running server read its configuration again", cli_reload},
+    {"status", "show how a running server does", cli_status},
+    {"backup", "copy what a running server stores", cli_backup},
     {"keygen", "make a key to sign tokens with", cli_keygen},
     {"token", "sign a token", cli_token},
     {"version", "print the version", cli_version},

@@ -11,6 +11,7 @@
 #include "frame.h"
 #include "message.h"
 #include "rooms.h"
+#include "settings.h"
 #include "subscriber.h"
 #include "user.h"
 
@@ -21,22 +22,36 @@ static struct chatup_text lent(struct text text)
     return (struct chatup_text){text.at, text.length};
 }
 
+/* {"status":"error","err":"banned","ttl":seconds,"reason":string}; without a reason if it has none
+ */
+static void write_banned(struct buffer *json, int64_t ttl, struct text reason)
+{
+    buffer_text(json, "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":");
+    buffer_number(json, ttl);
+    if (reason.length) {
+        buffer_text(json, ",\"reason\":");
+        buffer_json_string(json, reason);
+    }
+    buffer_text(json, "}");
+}
+
 /* Link 0 of message_in: who is banned is not heard by any plugin. What servers post passes. */
 static int32_t hook_ban(void *arg, struct chatup_event *event)
 {
     struct pipeline *pipeline = arg;
     struct turn *turn = (struct turn *)event;
-    char json[80];
+    struct buffer json = {0};
+    struct text reason;
     if (event->flags & CHATUP_FROM_POST)
         return CHATUP_ACCEPT;
-    int64_t ttl = broker_ban_ttl(pipeline->broker, turn->room,
-                                 (struct text){event->sub.at, event->sub.length},
-                                 (struct text){event->name.at, event->name.length});
+    const struct identity who = {
+        {event->sub.at, event->sub.length}, {event->name.at, event->name.length}, turn->address};
+    int64_t ttl = broker_ban_ttl(pipeline->broker, turn->room, &who, &reason);
     if (!ttl)
         return CHATUP_ACCEPT;
-    int length = snprintf(json, sizeof json,
-                          "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}", (long long)ttl);
-    turn_set_reply(turn, json, (size_t)length);
+    write_banned(&json, ttl, reason);
+    turn_set_reply(turn, json.at, json.length);
+    buffer_finish(&json);
     return CHATUP_REJECT;
 }
 
@@ -45,33 +60,43 @@ struct said { /* a say that the broker is asked about */
     void *arg;
 };
 
+/* {"status":"ok","i":uuid,"offset":n,"epoch":string} or {"status":"error","err":string} */
+static void write_published(struct buffer *json, const struct published *result)
+{
+    switch (result->status) {
+    case BROKER_OK:
+        buffer_text(json, "{\"status\":\"ok\",\"i\":");
+        buffer_json_string(json, text_of(result->id));
+        buffer_text(json, ",\"offset\":");
+        buffer_number(json, (int64_t)result->at.offset);
+        buffer_text(json, ",\"epoch\":");
+        buffer_json_string(json, text_of(result->at.epoch));
+        buffer_text(json, "}");
+        break;
+    case BROKER_BANNED:
+        write_banned(json, result->ban_ttl, result->ban_reason);
+        break;
+    default:
+        buffer_text(json, "{\"status\":\"error\",\"err\":");
+        buffer_json_string(json, text_of(broker_status_text(result->status)));
+        buffer_text(json, "}");
+    }
+}
+
 static void say_published(void *arg, const struct published *result)
 {
     struct said *said = arg;
-    char reply[160];
-    int length;
-    switch (result->status) {
-    case BROKER_OK:
-        length = snprintf(reply, sizeof reply,
-                          "{\"status\":\"ok\",\"i\":\"%s\",\"offset\":%llu,\"epoch\":\"%s\"}",
-                          result->id, (unsigned long long)result->at.offset, result->at.epoch);
-        break;
-    case BROKER_BANNED:
-        length =
-            snprintf(reply, sizeof reply, "{\"status\":\"error\",\"err\":\"banned\",\"ttl\":%lld}",
-                     (long long)result->ban_ttl);
-        break;
-    default:
-        length = snprintf(reply, sizeof reply, "{\"status\":\"error\",\"err\":\"%s\"}",
-                          broker_status_text(result->status));
-    }
-    said->done(said->arg, (struct text){reply, (size_t)length});
+    struct buffer reply = {0};
+    write_published(&reply, result);
+    said->done(said->arg, (struct text){reply.at, reply.length});
+    buffer_finish(&reply);
     free(said);
 }
 
 /* Steps 3 and 4: make the message's fields the event of a turn, and run the hooks. */
 static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn, uint32_t flags,
-                                   struct name *room, struct message_fields *fields)
+                                   struct name *room, struct address address,
+                                   struct message_fields *fields)
 {
     *turn = (struct turn){
         .event = {.size = sizeof turn->event,
@@ -86,6 +111,7 @@ static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn,
                   .data = lent(fields->data),
                   .time_ms = fields->time_ms},
         .room = room,
+        .address = address,
         .max_msg = (size_t)pipeline->conf->limits.message_bytes,
         .now_ms = fields->time_ms,
     };
@@ -106,8 +132,9 @@ static struct text identity_key(struct buffer *buffer, const struct user *user,
     return (struct text){buffer->at, buffer->length};
 }
 
-void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room, struct text msg,
-                  struct text client_id, pipeline_said *done, void *arg)
+void pipeline_say(struct pipeline *pipeline, struct user *user, const struct address *address,
+                  struct name *room, struct text msg, struct text client_id, pipeline_said *done,
+                  void *arg)
 {
     char id[UUID_LENGTH + 1];
     uuid_next(&pipeline->uuids, id);
@@ -120,13 +147,14 @@ void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *roo
         .msg = msg,
     };
     struct turn turn;
-    enum chain_verdict verdict = turn_run(pipeline, &turn, 0, room, &fields);
+    enum chain_verdict verdict = turn_run(pipeline, &turn, 0, room, *address, &fields);
     if (verdict == CHAIN_ACCEPT) {
         struct said *said = xmalloc(sizeof *said);
         *said = (struct said){done, arg};
         struct buffer key = {0};
         struct publication publication = {.message = message_create(room, &fields),
                                           .client_id = identity_key(&key, user, client_id),
+                                          .address = *address,
                                           .check_ban = true};
         broker_publish(pipeline->broker, &publication, say_published, said);
         buffer_finish(&key);
@@ -167,7 +195,8 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
         .data = post->data,
     };
     struct turn turn;
-    enum chain_verdict verdict = turn_run(pipeline, &turn, CHATUP_FROM_POST, post->room, &fields);
+    enum chain_verdict verdict =
+        turn_run(pipeline, &turn, CHATUP_FROM_POST, post->room, (struct address){{0}}, &fields);
     if (verdict == CHAIN_ACCEPT) {
         struct posted *posted = xmalloc(sizeof *posted);
         *posted = (struct posted){done, arg};
@@ -179,22 +208,6 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
         done(arg, BROKER_OK, verdict == CHAIN_REJECT);
     }
     turn_finish(&turn);
-}
-
-void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind, struct text who,
-                  int64_t expires_ms, broker_banned *done, void *arg)
-{
-    char id[UUID_LENGTH + 1];
-    struct buffer data = {0};
-    uuid_next(&pipeline->uuids, id);
-    buffer_json_string(&data, who);
-    struct message_fields fields = {.id = {id, UUID_LENGTH},
-                                    .time_ms = clock_wall_ms(),
-                                    .ev = text_of("rmUserMsg"),
-                                    .data = {data.at, data.length}};
-    broker_ban(pipeline->broker, ban_create(room, kind, who, expires_ms),
-               message_create(room, &fields), done, arg);
-    buffer_finish(&data);
 }
 
 /* ---- out ---- */
@@ -322,16 +335,25 @@ static void pipeline_reset(void *arg, struct name *name, const struct snapshot *
     frame_unref(frame);
 }
 
-void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
-                            const struct snapshot *history, struct buffer *out)
+size_t pipeline_write_history(struct pipeline *pipeline, const struct name *room,
+                              const struct snapshot *history, bool newest_first, struct buffer *out)
 {
-    struct message **newest_first = xmalloc(history->count * sizeof *newest_first);
+    size_t last = history->count - 1;
+    struct message **in_order = xmalloc(history->count * sizeof *in_order);
     for (size_t i = 0; i < history->count; i++)
-        newest_first[i] = history->messages[history->count - 1 - i];
+        in_order[i] = history->messages[newest_first ? last - i : i];
     buffer_text(out, "[");
-    chain_out(pipeline->chain, room, newest_first, history->count, out);
+    size_t written = chain_out(pipeline->chain, room, in_order, history->count, out);
     buffer_text(out, "]");
-    free(newest_first);
+    free(in_order);
+    return written;
+}
+
+static void pipeline_kick(void *arg, const struct kick *kick)
+{
+    struct pipeline *pipeline = arg;
+    if (pipeline->on_kick)
+        pipeline->on_kick(pipeline->net, kick);
 }
 
 /* ---- life ---- */
@@ -350,12 +372,32 @@ bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_coun
                                    pipeline->conf->rooms.flush_gap_ms);
     pipeline->broker->on_event = pipeline_arrive;
     pipeline->broker->on_reset = pipeline_reset;
+    pipeline->broker->on_kick = pipeline_kick;
     pipeline->broker->up = pipeline;
     return true;
+}
+
+void pipeline_use(struct pipeline *pipeline, struct settings *settings)
+{
+    struct settings *before = pipeline->settings;
+    pipeline->settings = settings_ref(settings);
+    pipeline->generation++;
+    pipeline->conf = settings->conf;
+    pipeline->keys = settings->keys;
+    pipeline->admin_keys = settings->admin_keys;
+    pipeline->access = settings->access;
+    pipeline->tls = settings->tls;
+    if (pipeline->rooms) { /* a reload */
+        chain_set_max_msg(pipeline->chain, (size_t)settings->conf->limits.message_bytes);
+        rooms_set_flush_gap(pipeline->rooms, settings->conf->rooms.flush_gap_ms);
+        broker_use(pipeline->broker, settings->conf);
+    }
+    settings_unref(before);
 }
 
 void pipeline_finish(struct pipeline *pipeline)
 {
     chain_destroy(pipeline->chain);
     rooms_destroy(pipeline->rooms);
+    settings_unref(pipeline->settings);
 }

@@ -18,10 +18,13 @@ struct limiter;
 struct loop;
 struct plugin;
 struct rooms;
+struct settings;
 struct subscriber;
 struct user;
 
 struct pipeline {
+    struct settings *settings; /* a reference; its fields have short cuts here */
+    uint64_t generation;       /* of them: who keeps what they decided compares it, not addresses */
     const struct config *conf;
     const struct keyring *keys;       /* of users */
     const struct keyring *admin_keys; /* of your servers */
@@ -29,6 +32,7 @@ struct pipeline {
     SSL_CTX *tls;                     /* NULL: none */
     struct limiter *limiter;          /* all loops' */
     struct plugin *const *plugins;    /* plugin_count of them */
+    int port; /* that it listens on, also when the configuration leaves the choice to the system */
     size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
     struct loop *loop;
@@ -45,16 +49,23 @@ struct pipeline {
  *   returns  false with err if a plugin could not open its shard */
 bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count,
                    struct error *err);
+/* Also of one that is half made. */
 void pipeline_finish(struct pipeline *pipeline);
+/* Go over to other settings, of which it takes a reference. At the start before pipeline_init, then
+ * between two turns: nobody on this loop has a pointer into the old ones. */
+void pipeline_use(struct pipeline *pipeline, struct settings *settings);
 
 /* ---- in ---- */
 
 /* reply: JSON for the publisher, lent: {"status":"ok","i":uuid,"offset":12,"epoch":"…"} or the
  * error, or what a plugin answered. Called once, now or later. */
 typedef void pipeline_said(void *arg, struct text reply);
-/* client_id: as the client chose it; absent: none. All borrowed. */
-void pipeline_say(struct pipeline *pipeline, struct user *user, struct name *room, struct text msg,
-                  struct text client_id, pipeline_said *done, void *arg);
+/*   address    the speaker's, for bans; may be unknown
+ *   client_id  as the client chose it; absent: none
+ * All borrowed. */
+void pipeline_say(struct pipeline *pipeline, struct user *user, const struct address *address,
+                  struct name *room, struct text msg, struct text client_id, pipeline_said *done,
+                  void *arg);
 
 struct post { /* one item of POST /post; texts borrowed during the call */
     struct name *room;
@@ -67,10 +78,6 @@ struct post { /* one item of POST /post; texts borrowed during the call */
 typedef void pipeline_posted(void *arg, enum broker_status status, bool rejected);
 void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
                    void *arg);
-
-/* Ban, with the rmUserMsg event that tells readers. expires_ms: Unix time or BAN_FOR_EVER. */
-void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind, struct text who,
-                  int64_t expires_ms, broker_banned *done, void *arg);
 
 /* ---- out ---- */
 
@@ -85,6 +92,9 @@ void pipeline_subscribe_live(struct pipeline *pipeline, struct subscriber *sub, 
 /* sub's socket is gone: out of all its rooms. */
 void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub);
 
-/* The JSON array of a history, message_out applied, newest first as /join and /messages show it. */
-void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
-                            const struct snapshot *history, struct buffer *out);
+/* The JSON array of a history, message_out applied, as /join and /messages show it.
+ *   newest_first  else as it is
+ *   returns       how many messages are in it */
+size_t pipeline_write_history(struct pipeline *pipeline, const struct name *room,
+                              const struct snapshot *history, bool newest_first,
+                              struct buffer *out);

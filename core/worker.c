@@ -1,8 +1,8 @@
 /* Only this file knows every part. Everything is made on the main thread before the loops run, and
- * taken apart on it after they have ended; between, the main thread waits for a signal. */
+ * taken apart on it after they have ended; between, the main thread waits for signals. */
 #include "worker.h"
-#include "access.h"
 #include "alloc.h"
+#include "clock.h"
 #include "config.h"
 #include "embedded.h"
 #include "limiter.h"
@@ -12,34 +12,20 @@
 #include "plugin.h"
 #include "route.h"
 #include "server.h"
-#include "tls.h"
-#include "user.h"
+#include "settings.h"
+#include "systemd.h"
+#include "worker_parts.h"
 
 #include <errno.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-struct worker {
-    struct config *conf;
-    SSL_CTX *tls;
-    struct limiter *limiter;
-    struct access *access;
-    struct keyring *keys, *admin_keys;
-    struct plugin **plugins;
-    size_t plugin_count;
-    struct loop **loops;
-    struct pipeline *pipelines;
-    struct server **servers;
-    struct embedded_home *home;
-    size_t count;
-    char id[64];
-    sem_t gone;
-};
+enum { CLOSE_WAIT_S = 8, DYING_MS = 2000, DYING_STEP_MS = 20 };
 
-enum { CLOSE_WAIT_S = 8 };
+/* ---- the end ---- */
 
 struct goodbye {
     struct letter letter;
@@ -79,6 +65,9 @@ static void worker_close(struct worker *worker)
 
 static void worker_stop(struct worker *worker)
 {
+    loop_stop(worker->control_loop); /* first: it must not ask anything of the others any more */
+    loop_join(worker->control_loop);
+    worker->closing = true;
     for (size_t i = 0; i < worker->count; i++) {
         loop_stop(worker->loops[i]);
         loop_join(worker->loops[i]);
@@ -96,22 +85,24 @@ static void worker_destroy(struct worker *worker)
         any = embedded_drain(worker->home);
         for (size_t i = 0; i < worker->count; i++)
             any |= loop_drain(worker->loops[i]);
+        any |= worker->control_loop && loop_drain(worker->control_loop);
     }
+    if (worker->control_loop)
+        ev_timer_stop(loop_ev(worker->control_loop), &worker->tick);
+    control_destroy(worker->control);
     for (size_t i = 0; i < worker->count && worker->servers; i++)
         server_destroy(worker->servers[i]);
     for (size_t i = 0; i < worker->count && worker->pipelines; i++)
-        if (worker->pipelines[i].rooms)
-            pipeline_finish(&worker->pipelines[i]);
+        pipeline_finish(&worker->pipelines[i]);
     for (size_t i = 0; i < worker->plugin_count; i++)
         plugin_unload(worker->plugins[i]);
     embedded_close(worker->home);
     for (size_t i = 0; i < worker->count; i++)
         loop_destroy(worker->loops[i]);
-    access_destroy(worker->access);
-    keyring_destroy(worker->keys);
-    tls_context_destroy(worker->tls);
+    loop_destroy(worker->control_loop);
     limiter_destroy(worker->limiter);
-    keyring_destroy(worker->admin_keys);
+    settings_unref(worker->settings);
+    settings_unref(worker->at_start);
     sem_destroy(&worker->gone);
     free(worker->plugins);
     free(worker->loops);
@@ -119,9 +110,43 @@ static void worker_destroy(struct worker *worker)
     free(worker->servers);
 }
 
+/* ---- the beginning ---- */
+
+static void pause_ms(int ms)
+{
+    nanosleep(&(struct timespec){0, ms * 1000000L}, NULL);
+}
+
+bool listening_open(const struct config *conf, struct listening *out, struct error *err)
+{
+    struct listening made = {.count = (size_t)conf->threads};
+    made.fds = xcalloc(made.count, sizeof *made.fds);
+    for (int waited_ms = 0;; waited_ms += DYING_STEP_MS) {
+        errno = 0;
+        if (listen_open(conf->address, conf->port, made.count, made.fds, &made.port, err)) {
+            *out = made;
+            return true;
+        }
+        if (errno != EADDRINUSE || waited_ms >= DYING_MS)
+            break;
+        pause_ms(DYING_STEP_MS);
+    }
+    free(made.fds);
+    return false;
+}
+
+void listening_close(struct listening *listening)
+{
+    for (size_t i = 0; i < listening->count; i++)
+        if (listening->fds[i] >= 0)
+            close(listening->fds[i]);
+    free(listening->fds);
+    *listening = (struct listening){0};
+}
+
 static bool plugins_load(struct worker *worker, struct error *err)
 {
-    const struct config *conf = worker->conf;
+    const struct config *conf = worker->at_start->conf;
     worker->plugins = xcalloc(conf->plugin_count, sizeof *worker->plugins);
     for (size_t i = 0; i < conf->plugin_count; i++) {
         worker->plugins[i] = plugin_load(conf, i, err);
@@ -133,8 +158,9 @@ static bool plugins_load(struct worker *worker, struct error *err)
 }
 
 /* Descriptors for the clients we say we take, with some kept for everything else. */
-static void files_raise(const struct config *conf)
+void worker_raise_files(const struct settings *settings)
 {
+    const struct config *conf = settings->conf;
     struct rlimit limit;
     rlim_t wanted = (rlim_t)(conf->limits.connections + conf->limits.reserved_files);
     if (getrlimit(RLIMIT_NOFILE, &limit))
@@ -146,23 +172,39 @@ static void files_raise(const struct config *conf)
                  (long long)conf->limits.connections, (unsigned long long)limit.rlim_cur);
 }
 
-static bool worker_build(struct worker *worker, int *port_out, struct error *err)
+static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
 {
-    struct config *conf = worker->conf;
-    size_t count = (size_t)conf->threads;
-    if (!keyrings_load(conf, &worker->keys, &worker->admin_keys, err) || !plugins_load(worker, err))
+    log_tick();
+}
+
+/* A server without its socket still serves, and has SIGHUP: that is no reason not to start. */
+static void control_open(struct worker *worker)
+{
+    const struct config *conf = worker->settings->conf;
+    char path[CONTROL_PATH_MAX + 1];
+    struct error err;
+    if (!*conf->control)
+        mkdir(conf->data_dir, 0700); /* durability: memory has none yet */
+    if (control_path(conf, path, &err))
+        worker->control = control_create(worker->control_loop, path, worker_verbs, worker, &err);
+    if (!worker->control)
+        log_warn("%s; `chatup reload` and others will not reach this server", err.text);
+    ev_timer_init(&worker->tick, on_tick, 1, 1);
+    ev_timer_start(loop_ev(worker->control_loop), &worker->tick);
+}
+
+static bool worker_build(struct worker *worker, struct listening *listening, struct error *err)
+{
+    const struct config *conf = worker->settings->conf;
+    size_t count = listening->count;
+    if (!plugins_load(worker, err))
         return false;
-    if (*conf->tls.certificate &&
-        !(worker->tls = tls_context_create(conf->tls.certificate, conf->tls.key, err)))
-        return false;
+    worker_raise_files(worker->settings);
     worker->limiter = limiter_create();
-    worker->access = access_load(conf, err);
-    if (!worker->access)
-        return false;
-    files_raise(conf);
     worker->loops = xcalloc(count, sizeof *worker->loops);
     worker->pipelines = xcalloc(count, sizeof *worker->pipelines);
     worker->servers = xcalloc(count, sizeof *worker->servers);
+    worker->control_loop = loop_create("control");
     for (size_t i = 0; i < count; i++) {
         char name[32];
         snprintf(name, sizeof name, "loop-%u", (unsigned)i);
@@ -172,61 +214,84 @@ static bool worker_build(struct worker *worker, int *port_out, struct error *err
     worker->home = embedded_open(conf, worker->loops, count, err);
     if (!worker->home)
         return false;
-    int *fds = xcalloc(count, sizeof *fds);
-    bool ok = listen_open(conf->address, conf->port, count, fds, port_out, err);
+    control_open(worker);
+    bool ok = true;
     for (size_t i = 0; ok && i < count; i++) {
         struct pipeline *pipeline = &worker->pipelines[i];
-        *pipeline = (struct pipeline){.conf = conf,
-                                      .keys = worker->keys,
-                                      .tls = worker->tls,
-                                      .limiter = worker->limiter,
-                                      .access = worker->access,
-                                      .admin_keys = worker->admin_keys,
-                                      .plugins = worker->plugins,
+        *pipeline = (struct pipeline){.plugins = worker->plugins,
                                       .plugin_count = worker->plugin_count,
                                       .worker_id = worker->id,
+                                      .port = worker->port,
+                                      .limiter = worker->limiter,
                                       .loop = worker->loops[i],
                                       .broker = embedded_broker(worker->home, i)};
+        pipeline_use(pipeline, worker->settings);
         ok = pipeline_init(pipeline, (uint32_t)i, (uint32_t)count, err);
-        if (ok)
-            worker->servers[i] = server_create(pipeline, routes, fds[i]);
+        if (!ok)
+            break;
+        worker->servers[i] = server_create(pipeline, routes, listening->fds[i]);
+        listening->fds[i] = -1;
     }
-    free(fds);
     return ok;
 }
 
-int worker_serve(struct config *conf, struct error *err)
+/* ---- a life ---- */
+
+static void worker_start(struct worker *worker)
 {
-    struct worker worker = {.conf = conf};
+    const struct config *conf = worker->settings->conf;
+    bool any = !strcmp(conf->address, "0.0.0.0") || !strcmp(conf->address, "::");
+    worker->started_ms = clock_mono_ms();
+    log_info("serving with %zu loops, %zu plugins, durability %s", worker->count,
+             worker->plugin_count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
+    printf("chatup: http%s://%s:%d/\n", worker->settings->tls ? "s" : "",
+           any ? "localhost" : conf->address, worker->port);
+    fflush(stdout);
+    embedded_start(worker->home);
+    for (size_t i = 0; i < worker->count; i++)
+        loop_start(worker->loops[i]);
+    loop_start(worker->control_loop); /* last: the settings are its own from now on */
+}
+
+static void worker_run(struct worker *worker, const sigset_t *signals)
+{
+    int number;
+    while (sigwait(signals, &number) || number == SIGHUP)
+        worker_reload_soon(worker);
+    log_info("%s: closing", number == SIGINT ? "interrupted" : "asked to stop");
+}
+
+int worker_serve(struct settings *settings, struct listening *listening, void (*ready)(void *arg),
+                 void *arg, struct error *err)
+{
+    struct worker worker = {
+        .at_start = settings, .settings = settings_ref(settings), .port = listening->port};
     struct uuid_source source = {.left = 0};
     sigset_t signals;
-    int port, signal_number = 0;
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* the threads inherit it: only we are told */
     sem_init(&worker.gone, 0, 0);
+    list_init(&worker.reload.asked);
+    list_init(&worker.reload.waiting);
     strcpy(worker.id, "chatUp:chatServer:");
     uuid_next(&source, worker.id + strlen(worker.id));
-    if (!worker_build(&worker, &port, err)) {
-        worker_destroy(&worker);
-        return 1;
+    bool ok = worker_build(&worker, listening, err);
+    if (ok) {
+        worker_start(&worker);
+        systemd_notify("READY=1");
+        if (ready)
+            ready(arg);
+        worker_run(&worker, &signals);
+        systemd_notify("STOPPING=1");
+        worker_close(&worker);
+        worker_stop(&worker);
     }
-    conf->port = port; /* before the loops run: nobody else looks yet */
-    embedded_start(worker.home);
-    for (size_t i = 0; i < worker.count; i++)
-        loop_start(worker.loops[i]);
-    bool any = !strcmp(conf->address, "0.0.0.0") || !strcmp(conf->address, "::");
-    printf("chatup: http%s://%s:%d/\n", worker.tls ? "s" : "", any ? "localhost" : conf->address,
-           port);
-    fflush(stdout);
-    log_info("serving with %zu loops, %zu plugins, durability %s", worker.count,
-             worker.plugin_count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
-    sigwait(&signals, &signal_number);
-    log_info("%s: closing", signal_number == SIGINT ? "interrupted" : "asked to stop");
-    worker_close(&worker);
-    worker_stop(&worker);
     worker_destroy(&worker);
-    return 0;
+    listening_close(listening);
+    log_finish();
+    return ok ? 0 : 1;
 }

@@ -64,6 +64,39 @@ struct address address_site(const struct address *address)
     return site;
 }
 
+static void write_site(const struct address *address, char out[ADDRESS_SITE_SIZE])
+{
+    struct address site = address_site(address);
+    if (is_v4(address)) {
+        address_format(address, out);
+    } else {
+        inet_ntop(AF_INET6, site.bytes, out, ADDRESS_TEXT_SIZE);
+        strcat(out, "/64");
+    }
+}
+
+void address_site_format(const struct address *address, char out[ADDRESS_SITE_SIZE])
+{
+    out[0] = 0;
+    if (address_is_known(address))
+        write_site(address, out);
+}
+
+bool address_site_parse(struct text text, char out[ADDRESS_SITE_SIZE])
+{
+    struct address address;
+    bool has_bits = text.length > 3 && !memcmp(text.at + text.length - 3, "/64", 3);
+    if (has_bits)
+        text.length -= 3;
+    const char *zone = text.length ? memchr(text.at, '%', text.length) : NULL;
+    if (zone)
+        text.length = (size_t)(zone - text.at);
+    if (!address_parse(text, &address) || ((has_bits || zone) && is_v4(&address)))
+        return false;
+    write_site(&address, out);
+    return true;
+}
+
 static bool network_parse(struct text text, struct network *out)
 {
     const char *slash = memchr(text.at, '/', text.length);

@@ -22,6 +22,16 @@ bool address_is_known(const struct address *address);
 /* What limits per address count by: the address, of IPv6 its /64, which one customer has whole. */
 struct address address_site(const struct address *address);
 
+enum { ADDRESS_SITE_SIZE = ADDRESS_TEXT_SIZE + 3 };
+
+/* That as text, in the one way there is to write it: "192.0.2.7", "2001:db8:0:1::/64"; "" for
+ * unknown. */
+void address_site_format(const struct address *address, char out[ADDRESS_SITE_SIZE]);
+/* The same of an address as people write it, perhaps with its /64, or with a zone (%eth0), which is
+ * dropped.
+ *   returns  false: it is none */
+bool address_site_parse(struct text text, char out[ADDRESS_SITE_SIZE]);
+
 struct network {
     struct address address;
     unsigned bits; /* of 128 */

@@ -1,4 +1,5 @@
-/* config.h: chatup.yaml, read once at start into one struct that nobody changes afterwards.
+/* config.h: chatup.yaml, read into one struct that nobody changes afterwards. A reload reads it
+ * again, into another one.
  *
  * Strict: an unknown option, a value out of range or of the wrong type is refused with its place,
  *   chatup.yaml:12:3: limits.mesage_bytes: unknown option, did you mean "message_bytes"?
@@ -83,7 +84,10 @@ struct config {
     char *client_dir; /* the page served at /; "" serves none */
     enum config_durability durability;
     bool demo;
-    char *log_level;                 /* error, warn, info or debug */
+    bool supervise; /* restart the worker process when it dies */
+    char *control;  /* path of the control socket; "" means <data_dir>/chatup.sock */
+    int log_level;  /* enum log_level */
+    int log_format; /* enum log_format */
     struct config_channel *channels; /* the first whose pattern matches decides; see access.h */
     size_t channel_count;
     struct {
@@ -105,6 +109,8 @@ struct config {
     } history;
     struct {
         int64_t flush_gap_ms; /* a busy room sends at most one frame per gap; a quiet one at once */
+        int64_t presence_events; /* up to so many members, each join and leave is told; 0: none */
+        int64_t presence_gap_ms; /* above it, their number, so often */
     } rooms;
     struct {
         int64_t message_bytes; /* text of one message, also data of one event */
@@ -133,6 +139,7 @@ struct config {
         int64_t dedupe_ms; /* a repeated client id within it is answered as the first one */
         int64_t dedupe_entries; /* remembered per room */
         int64_t replays;        /* admin tokens remembered until they expire */
+        int64_t bans;           /* in force at a time, in all */
         int64_t store_wait_ms;  /* for the store; after it the outcome is unknown */
         int64_t store_bytes;    /* of messages waiting to be stored; beyond it they are refused */
     } limits;
@@ -154,6 +161,9 @@ struct config {
 struct config *config_load(const char *path, const char *const *sets, size_t set_count,
                            struct error *err);
 void config_destroy(struct config *conf);
+/* Whether a server that runs with now can go over to next without a restart.
+ *   returns  false with err: the place of an option that it cannot change */
+bool config_may_follow(const struct config *now, const struct config *next, struct error *err);
 /* Whether only this machine can reach listen.address. */
 bool config_is_loopback(const struct config *conf);
 

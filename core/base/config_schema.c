@@ -19,34 +19,39 @@ struct row {
     const char *const *choices;  /* the only values; kept as text, or as position in an enum */
     bool (*check)(const char *text, struct error *what); /* of a string */
     bool list;
+    bool fixed; /* used up at the start: a reload that changes it is refused. */
 };
 
 static bool check_announce(const char *text, struct error *what);
 static bool check_networks(const char *text, struct error *what);
 
 static const char *const durabilities[] = {"commit", "memory", NULL}; /* as config_durability */
-static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}; /* as log.h */
+static const char *const log_formats[] = {"text", "json", NULL};
 
 #define AT(field)                                                                                  \
     .offset = offsetof(struct config, field), .size = sizeof(((struct config *)0)->field)
 
 /* clang-format off */
 static const struct row rows[] = {
-    {{"listen.address", CONFIG_STRING, "127.0.0.1", 1, 255}, AT(address)},
-    {{"listen.port", CONFIG_INT, "8080", 0, 65535}, AT(port)},
-    {{"listen.proxy_protocol", CONFIG_BOOL, "false", 0, 0}, AT(proxy_protocol)},
+    {{"listen.address", CONFIG_STRING, "127.0.0.1", 1, 255}, AT(address), .fixed = true},
+    {{"listen.port", CONFIG_INT, "8080", 0, 65535}, AT(port), .fixed = true},
+    {{"listen.proxy_protocol", CONFIG_BOOL, "false", 0, 0}, AT(proxy_protocol), .fixed = true},
     {{"trusted_proxies", CONFIG_STRING, "", 0, 1024}, AT(trusted_proxies), .check = check_networks},
     {{"tls.certificate", CONFIG_STRING, "", 0, 1024}, AT(tls.certificate)},
     {{"tls.key", CONFIG_STRING, "", 0, 1024}, AT(tls.key)},
-    {{"threads", CONFIG_INT, "0", 0, 256}, AT(threads)},
+    {{"threads", CONFIG_INT, "0", 0, 256}, AT(threads), .fixed = true},
     {{"announce", CONFIG_STRING, "", 0, 1024}, AT(announce), .check = check_announce},
     {{"origins", CONFIG_STRING, "*", 1, 1024}, AT(origins)},
-    {{"data_dir", CONFIG_STRING, "./chatup-data", 1, 1024}, AT(data_dir)},
+    {{"data_dir", CONFIG_STRING, "./chatup-data", 1, 1024}, AT(data_dir), .fixed = true},
     {{"client_dir", CONFIG_STRING, CHATUP_CLIENT_DIR, 0, 1024}, AT(client_dir)},
-    {{"plugins_dir", CONFIG_STRING, CHATUP_PLUGINS_DIR, 1, 1024}, AT(plugins_dir)},
-    {{"durability", CONFIG_STRING, "commit", 0, 0}, AT(durability), .choices = durabilities},
-    {{"demo", CONFIG_BOOL, "false", 0, 0}, AT(demo)},
+    {{"plugins_dir", CONFIG_STRING, CHATUP_PLUGINS_DIR, 1, 1024}, AT(plugins_dir), .fixed = true},
+    {{"durability", CONFIG_STRING, "commit", 0, 0}, AT(durability), .choices = durabilities, .fixed = true},
+    {{"demo", CONFIG_BOOL, "false", 0, 0}, AT(demo), .fixed = true},
+    {{"supervise", CONFIG_BOOL, "true", 0, 0}, AT(supervise), .fixed = true},
+    {{"control", CONFIG_STRING, "", 0, 100}, AT(control), .fixed = true},
     {{"log_level", CONFIG_STRING, "info", 0, 0}, AT(log_level), .choices = log_levels},
+    {{"log_format", CONFIG_STRING, "text", 0, 0}, AT(log_format), .choices = log_formats},
     {{"jwt.keys", CONFIG_STRING, NULL, 0, 0}, .list = true},
     {{"channels", CONFIG_STRING, NULL, 0, 0}, .list = true},
     {{"jwt.jwks", CONFIG_STRING, "", 0, 1024}, AT(jwt.jwks)},
@@ -60,6 +65,8 @@ static const struct row rows[] = {
     {{"history.bytes", CONFIG_SIZE, "4MiB", 0, 16 * GIB}, AT(history.bytes)},
     {{"history.expire", CONFIG_DURATION, "30d", SECOND, 3650 * DAY}, AT(history.expire_ms)},
     {{"rooms.flush_gap", CONFIG_DURATION, "20ms", 0, 10 * SECOND}, AT(rooms.flush_gap_ms)},
+    {{"rooms.presence_events", CONFIG_INT, "100", 0, 1000000}, AT(rooms.presence_events)},
+    {{"rooms.presence_gap", CONFIG_DURATION, "1s", 10, 30 * SECOND}, AT(rooms.presence_gap_ms)},
     {{"limits.message_bytes", CONFIG_SIZE, "32KiB", 64, 16 * MIB}, AT(limits.message_bytes)},
     {{"limits.body_bytes", CONFIG_SIZE, "256KiB", 256, 64 * MIB}, AT(limits.body_bytes)},
     {{"limits.token_bytes", CONFIG_SIZE, "8KiB", 256, 64 * KIB}, AT(limits.token_bytes)},
@@ -92,11 +99,12 @@ static const struct row rows[] = {
     {{"limits.dedupe", CONFIG_DURATION, "5m", 0, DAY}, AT(limits.dedupe_ms)},
     {{"limits.dedupe_entries", CONFIG_INT, "10000", 0, 1000000}, AT(limits.dedupe_entries)},
     {{"limits.replays", CONFIG_INT, "100000", 1, 10000000}, AT(limits.replays)},
+    {{"limits.bans", CONFIG_INT, "100000", 1, 10000000}, AT(limits.bans)},
     {{"limits.store_wait", CONFIG_DURATION, "5s", SECOND / 10, 3600 * SECOND}, AT(limits.store_wait_ms)},
     {{"limits.store_bytes", CONFIG_SIZE, "64MiB", MIB, 16 * GIB}, AT(limits.store_bytes)},
     {{"plugins", CONFIG_STRING, NULL, 0, 0}, .list = true},
-    {{"redis.host", CONFIG_STRING, "127.0.0.1", 1, 255}, AT(redis.host)},
-    {{"redis.port", CONFIG_INT, "6379", 1, 65535}, AT(redis.port)},
+    {{"redis.host", CONFIG_STRING, "127.0.0.1", 1, 255}, AT(redis.host), .fixed = true},
+    {{"redis.port", CONFIG_INT, "6379", 1, 65535}, AT(redis.port), .fixed = true},
 };
 /* clang-format on */
 
@@ -231,6 +239,24 @@ void config_schema_clear(struct config *conf)
     for (size_t i = 0; i < ROW_COUNT; i++)
         if (rows[i].option.type == CONFIG_STRING && rows[i].size == sizeof(char *))
             store_string((char **)((char *)conf + rows[i].offset), NULL);
+}
+
+/* ---- comparing ---- */
+
+static bool row_same(const struct row *row, const struct config *a, const struct config *b)
+{
+    const char *field = (const char *)a + row->offset, *other = (const char *)b + row->offset;
+    if (row->option.type == CONFIG_STRING && row->size == sizeof(char *))
+        return !strcmp(*(char *const *)field, *(char *const *)other);
+    return !memcmp(field, other, row->size);
+}
+
+const char *config_schema_fixed(const struct config *a, const struct config *b)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (rows[i].fixed && !row_same(&rows[i], a, b))
+            return rows[i].option.name;
+    return NULL;
 }
 
 /* ---- did you mean ---- */

@@ -185,3 +185,8 @@ struct ev_loop *loop_ev(struct loop *loop)
 {
     return loop->ev;
 }
+
+const char *loop_name_here(void)
+{
+    return loop_here ? loop_here->name : NULL;
+}

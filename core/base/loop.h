@@ -43,3 +43,5 @@ void loop_post(struct loop *loop, struct letter *letter);
 void loop_on_turn_end(struct loop *loop, struct turn_end *hook);
 
 struct ev_loop *loop_ev(struct loop *loop);
+/* The name of the loop whose thread this is; NULL on other threads. */
+const char *loop_name_here(void);

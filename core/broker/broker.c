@@ -5,6 +5,7 @@ const char *broker_status_text(enum broker_status status)
     static const char *const texts[] = {[BROKER_OK] = "ok",
                                         [BROKER_BANNED] = "banned",
                                         [BROKER_FULL] = "tooManyRooms",
+                                        [BROKER_FULL_BANS] = "tooManyBans",
                                         [BROKER_UNAVAILABLE] = "unavailable",
                                         [BROKER_UNKNOWN] = "unknown",
                                         [BROKER_REPEATED] = "repeated"};
@@ -29,9 +30,9 @@ void broker_readers(struct broker *broker, struct name *room, uint32_t count)
 }
 
 void broker_join(struct broker *broker, struct name *room, const char member[37], struct text user,
-                 struct text sub, struct text name, broker_joined *done, void *arg)
+                 const struct identity *who, broker_joined *done, void *arg)
 {
-    broker->home->join(broker, room, member, user, sub, name, done, arg);
+    broker->home->join(broker, room, member, user, who, done, arg);
 }
 
 void broker_leave(struct broker *broker, struct name *room, const char member[37])
@@ -39,22 +40,43 @@ void broker_leave(struct broker *broker, struct name *room, const char member[37
     broker->home->leave(broker, room, member);
 }
 
-void broker_look(struct broker *broker, struct name *room, uint64_t skip, uint64_t limit,
+void broker_look(struct broker *broker, struct name *room, const struct room_asked *asked,
                  broker_looked *done, void *arg)
 {
-    broker->home->look(broker, room, skip, limit, done, arg);
+    broker->home->look(broker, room, asked, done, arg);
 }
 
-void broker_ban(struct broker *broker, struct ban *ban, struct message *notice, broker_banned *done,
-                void *arg)
+void broker_ban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg)
 {
-    broker->home->ban(broker, ban, notice, done, arg);
+    broker->home->ban(broker, ban, done, arg);
 }
 
-int64_t broker_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
-                       struct text name)
+void broker_unban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg)
 {
-    return broker->home->ban_ttl(broker, room, sub, name);
+    broker->home->unban(broker, ban, done, arg);
+}
+
+int64_t broker_ban_ttl(struct broker *broker, const struct name *room, const struct identity *who,
+                       struct text *reason_out)
+{
+    return broker->home->ban_ttl(broker, room, who, reason_out);
+}
+
+void broker_list_bans(struct broker *broker, const struct bans_asked *asked, broker_listed *done,
+                      void *arg)
+{
+    broker->home->list_bans(broker, asked, done, arg);
+}
+
+void broker_remove(struct broker *broker, const struct removal *removal, broker_moderated *done,
+                   void *arg)
+{
+    broker->home->remove(broker, removal, done, arg);
+}
+
+void broker_kick(struct broker *broker, const struct kick *kick, broker_moderated *done, void *arg)
+{
+    broker->home->kick(broker, kick, done, arg);
 }
 
 void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
@@ -76,4 +98,9 @@ void broker_health(struct broker *broker, struct broker_health *health_out)
 void broker_probe(struct broker *broker, broker_probed *done, void *arg)
 {
     broker->home->probe(broker, done, arg);
+}
+
+void broker_use(struct broker *broker, const struct config *conf)
+{
+    broker->home->use(broker, conf);
 }

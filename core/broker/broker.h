@@ -9,6 +9,7 @@
  * a subscription's snapshot and the events after it are in one order (docs/decisions.md). */
 #pragma once
 #include "bans.h"
+#include "history.h"
 #include "position.h"
 #include "text.h"
 #include <stdbool.h>
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 struct broker;
+struct config;
 struct message;
 struct name;
 
@@ -23,6 +25,7 @@ enum broker_status {
     BROKER_OK,
     BROKER_BANNED,      /* publish only: the ban came after the check that let it pass */
     BROKER_FULL,        /* the limit of rooms is reached */
+    BROKER_FULL_BANS,   /* the limit of bans is reached */
     BROKER_UNAVAILABLE, /* could not be stored; it has not happened */
     BROKER_UNKNOWN,     /* it may or may not have happened: repeat with the same client id */
     BROKER_REPEATED,    /* once only: somebody was first */
@@ -36,12 +39,14 @@ const char *broker_status_text(enum broker_status status);
 struct publication {
     struct message *message; /* without an offset; the reference is taken */
     struct text client_id;   /* with the speaker's identity in it: unique in the room; copied */
+    struct address address;  /* the speaker's, for bans only: nobody is shown it */
     bool check_ban;          /* false for what your servers post */
 };
 
 struct published {
     enum broker_status status;
-    int64_t ban_ttl; /* BROKER_BANNED: seconds, or BAN_FOR_EVER */
+    int64_t ban_ttl;        /* BROKER_BANNED: seconds, or BAN_FOR_EVER, and why, */
+    struct text ban_reason; /* which may be empty */
     struct position at;
     char id[37]; /* of the message that stands: a repeated client id gives the first one's */
 };
@@ -72,45 +77,81 @@ void broker_readers(struct broker *broker, struct name *room, uint32_t count);
 
 /* ---- who is there ---- */
 
-typedef void broker_joined(void *arg, enum broker_status status, int64_t ban_ttl);
+typedef void broker_joined(void *arg, enum broker_status status, int64_t ban_ttl,
+                           struct text ban_reason);
 
 /* A publisher enters a room: announced, with its user as JSON, unless it is banned there (ban_ttl
- * is not 0: seconds or BAN_FOR_EVER): then it is not counted.
- *   member  id, unique among all loops and machines, chosen by the caller */
+ * is not 0: seconds or BAN_FOR_EVER): then it is not counted. In a room with more members than
+ * rooms.presence_events their number is announced now and then instead.
+ *   member  id, unique among all loops and machines, chosen by the caller
+ *   who     its sub is what users are counted by */
 void broker_join(struct broker *broker, struct name *room, const char member[37], struct text user,
-                 struct text sub, struct text name, broker_joined *done, void *arg);
+                 const struct identity *who, broker_joined *done, void *arg);
 void broker_leave(struct broker *broker, struct name *room, const char member[37]);
 
+struct room_asked {       /* what a look is for */
+    uint64_t skip, limit; /* of the clients */
+    struct history_part history;
+};
+
 struct room_view {
-    struct snapshot history; /* the whole of it */
+    struct snapshot history; /* what was asked for; oldest first, without tombstones */
     uint64_t readers, publishers, users;
     struct text clients; /* JSON array of the users asked for */
 };
 typedef void broker_looked(void *arg, const struct room_view *view);
 
 /* What /join, /stats and /messages show. */
-void broker_look(struct broker *broker, struct name *room, uint64_t skip, uint64_t limit,
+void broker_look(struct broker *broker, struct name *room, const struct room_asked *asked,
                  broker_looked *done, void *arg);
 
-/* ---- bans ---- */
+/* ---- moderation ---- */
 
-typedef void broker_banned(void *arg, enum broker_status status);
+/* count: what the call says that it counts. */
+typedef void broker_moderated(void *arg, enum broker_status status, uint64_t count);
 
-/* In force on every loop, what that person said in the room removed, rmUserMsg announced: then
- * done. notice: the rmUserMsg event; both references are taken. */
-void broker_ban(struct broker *broker, struct ban *ban, struct message *notice, broker_banned *done,
-                void *arg);
-/* This loop's knowledge, at once: seconds, BAN_FOR_EVER, or 0 for not banned. */
-int64_t broker_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
-                       struct text name);
+/* In force on every loop, told to each by on_kick; and what that person said there removed, as by
+ * broker_remove (not of an address: messages do not know theirs); then done. With another status
+ * than BROKER_OK the ban may hold already, but not everything may be removed yet. Counts removed
+ * messages. The reference is taken. */
+void broker_ban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg);
+/* End the ban of that person in that room, or everywhere; what else ban says does not matter.
+ * Counts the bans that were there, on every loop done with. The reference is taken. */
+void broker_unban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg);
+/* This loop's knowledge, at once: seconds, BAN_FOR_EVER, or 0 for not banned. *reason_out is lent
+ * until the loop's next turn. */
+int64_t broker_ban_ttl(struct broker *broker, const struct name *room, const struct identity *who,
+                       struct text *reason_out);
+/* total: without skip and limit. */
+typedef void broker_listed(void *arg, struct ban *const *bans, size_t count, uint64_t total);
+void broker_list_bans(struct broker *broker, const struct bans_asked *asked, broker_listed *done,
+                      void *arg);
 
-/* Somebody is to leave: the connections of all loops are told. */
+struct removal {
+    struct name *room; /* NULL: everywhere; for what a person said only */
+    /* One message, or … */
+    struct text id;  /* if not empty, else */
+    uint64_t offset; /* if not 0 */
+    /* … all that one person said: BAN_NAME or BAN_SUB. */
+    enum ban_kind kind;
+    struct text who;
+};
+/* Emptied in the store, the history and for who resumes; and an event, which has an offset, told:
+ * rmMsg {"i":id,"o":offset}, rmUserMsg "who". A message that is not in the history is no error, but
+ * no event either. Everywhere means each room whose history has something of theirs. Counts the
+ * messages. Copies. */
+void broker_remove(struct broker *broker, const struct removal *removal, broker_moderated *done,
+                   void *arg);
+
 struct kick {
     struct name *room; /* NULL: everywhere */
     enum ban_kind kind;
-    struct text who;
+    struct text who; /* see identity_is */
     bool ban; /* because of a ban, which by itself ends reading only where a token is needed */
 };
+/* Every loop is told by on_kick; then done. Nothing is stored. Counts nothing. Copies. */
+void broker_kick(struct broker *broker, const struct kick *kick, broker_moderated *done, void *arg);
+
 /* ---- once ---- */
 
 typedef void broker_onced(void *arg, enum broker_status status);
@@ -142,6 +183,12 @@ typedef void broker_probed(void *arg, enum broker_status status, const char *why
  * whatever happens. Asked for more often than once a second, the last answer is given. */
 void broker_probe(struct broker *broker, broker_probed *done, void *arg);
 
+/* ---- reload ---- */
+
+/* This loop's share goes by conf from now on, which lives until the next call, or the broker's
+ * end. */
+void broker_use(struct broker *broker, const struct config *conf);
+
 /* ---- one home ---- */
 
 /* What every home implements; its handle begins with struct broker. */
@@ -150,16 +197,23 @@ struct broker_home {
     void (*subscribe)(struct broker *, struct name *, const struct position *, broker_subscribed *,
                       void *);
     void (*readers)(struct broker *, struct name *, uint32_t);
-    void (*join)(struct broker *, struct name *, const char *, struct text, struct text,
-                 struct text, broker_joined *, void *);
+    void (*join)(struct broker *, struct name *, const char *, struct text, const struct identity *,
+                 broker_joined *, void *);
     void (*leave)(struct broker *, struct name *, const char *);
-    void (*look)(struct broker *, struct name *, uint64_t, uint64_t, broker_looked *, void *);
-    void (*ban)(struct broker *, struct ban *, struct message *, broker_banned *, void *);
-    int64_t (*ban_ttl)(struct broker *, const struct name *, struct text, struct text);
+    void (*look)(struct broker *, struct name *, const struct room_asked *, broker_looked *,
+                 void *);
+    void (*ban)(struct broker *, struct ban *, broker_moderated *, void *);
+    void (*unban)(struct broker *, struct ban *, broker_moderated *, void *);
+    int64_t (*ban_ttl)(struct broker *, const struct name *, const struct identity *,
+                       struct text *);
+    void (*list_bans)(struct broker *, const struct bans_asked *, broker_listed *, void *);
+    void (*remove)(struct broker *, const struct removal *, broker_moderated *, void *);
+    void (*kick)(struct broker *, const struct kick *, broker_moderated *, void *);
     void (*once)(struct broker *, struct name *, int64_t, broker_onced *, void *);
     void (*once_forget)(struct broker *, struct name *);
     void (*health)(struct broker *, struct broker_health *);
     void (*probe)(struct broker *, broker_probed *, void *);
+    void (*use)(struct broker *, const struct config *);
 };
 
 /* Something was announced in a room with readers on this loop; message is lent. */
@@ -167,10 +221,13 @@ typedef void broker_on_event(void *arg, struct message *message);
 /* The room's continuity was lost: this is where it stands now (recovered is false). The embedded
  * home never says so; a Redis that comes back without its data does, at any time. */
 typedef void broker_on_reset(void *arg, struct name *room, const struct snapshot *snapshot);
+/* Close whom it says, of those that this loop serves; kick is lent. */
+typedef void broker_on_kick(void *arg, const struct kick *kick);
 
 struct broker {
     const struct broker_home *home;
     broker_on_event *on_event;
     broker_on_reset *on_reset;
-    void *up; /* arg of both */
+    broker_on_kick *on_kick;
+    void *up; /* arg of all three */
 };

@@ -18,10 +18,43 @@
 
 enum { UNUSED_ROOM_MS = 30000, SWEEP_S = 1, LOOK_AGAIN_NS = 2000000 };
 
-static int64_t embedded_ban_ttl(struct broker *broker, const struct name *room, struct text sub,
-                                struct text name)
+/* ---- what the configuration says ---- */
+
+static struct store_limits store_limits_of(const struct config *conf)
 {
-    return bans_ttl(&embedded_of(broker)->bans, room, sub, name, clock_wall_ms());
+    return (struct store_limits){
+        .history_size = (uint32_t)conf->history.size,
+        .history_bytes = (uint64_t)conf->history.bytes,
+        .history_expire_ms = conf->history.expire_ms,
+        .dedupe_ms = conf->limits.dedupe_ms,
+        .dedupe_entries = (uint32_t)conf->limits.dedupe_entries,
+    };
+}
+
+struct new_limits {
+    struct letter letter;
+    struct store *store;
+    struct store_limits limits;
+};
+
+static void new_limits_arrive(struct letter *letter)
+{
+    struct new_limits *news = (struct new_limits *)letter;
+    store_set_limits(news->store, &news->limits);
+    free(news);
+}
+
+static void embedded_use(struct broker *broker, const struct config *conf)
+{
+    struct embedded *loop = embedded_of(broker);
+    loop->conf = conf;
+    if (!loop->home->store || loop->index) /* one loop is enough to tell the store */
+        return;
+    struct new_limits *news = xmalloc(sizeof *news);
+    news->letter.deliver = new_limits_arrive;
+    news->store = loop->home->store;
+    news->limits = store_limits_of(conf);
+    loop_post(loop->home->store_loop, &news->letter);
 }
 
 static const struct broker_home embedded_calls = {
@@ -32,18 +65,23 @@ static const struct broker_home embedded_calls = {
     .leave = embedded_leave,
     .look = embedded_look,
     .ban = embedded_ban,
+    .unban = embedded_unban,
     .ban_ttl = embedded_ban_ttl,
     .once = embedded_once,
     .once_forget = embedded_once_forget,
     .health = embedded_health,
     .probe = embedded_probe,
+    .use = embedded_use,
+    .list_bans = embedded_list_bans,
+    .remove = embedded_remove,
+    .kick = embedded_kick,
 };
 
 static void room_sweep(struct table_link *link, void *arg)
 {
     struct embedded *owner = arg;
     struct home_room *room = list_entry(link, struct home_room, link);
-    const struct config *conf = owner->home->conf;
+    const struct config *conf = owner->conf;
     history_expire(&room->history, owner->swept_wall_ms - conf->history.expire_ms);
     answers_expire(&room->answers, owner->swept_wall_ms - conf->limits.dedupe_ms);
     if (home_room_in_use(room) || owner->swept_ms - room->used_ms < UNUSED_ROOM_MS)
@@ -58,9 +96,8 @@ static void room_sweep(struct table_link *link, void *arg)
     home_room_destroy(room);
 }
 
-void embedded_sweep(struct broker *broker, int64_t mono_ms, int64_t wall_ms)
+void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms)
 {
-    struct embedded *owner = embedded_of(broker);
     owner->swept_ms = mono_ms;
     owner->swept_wall_ms = wall_ms;
     table_walk(&owner->rooms, room_sweep, owner);
@@ -71,7 +108,7 @@ void embedded_sweep(struct broker *broker, int64_t mono_ms, int64_t wall_ms)
 static void on_sweep(struct ev_loop *ev, ev_timer *timer, int events)
 {
     struct embedded *owner = timer->data;
-    embedded_sweep(&owner->broker, clock_mono_ms(), clock_wall_ms());
+    embedded_sweep(owner, clock_mono_ms(), clock_wall_ms());
     wait_look(owner);
 }
 
@@ -86,16 +123,18 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
                                     size_t loop_count, struct error *err)
 {
     struct embedded_home *home = xcalloc(1, sizeof *home + loop_count * sizeof home->loops[0]);
-    home->conf = conf;
     home->count = loop_count;
     home->batch_tail = &home->batch;
     for (size_t i = 0; i < loop_count; i++) {
         struct embedded *loop = &home->loops[i];
         *loop = (struct embedded){.broker.home = &embedded_calls,
                                   .home = home,
+                                  .conf = conf,
                                   .loop = loops[i],
                                   .index = (uint32_t)i,
                                   .generation = 1};
+        bans_init(&loop->bans);
+        presence_init(loop);
         ev_timer_init(&loop->sweep, on_sweep, SWEEP_S, SWEEP_S);
         loop->sweep.data = loop;
         ev_timer_start(loop_ev(loops[i]), &loop->sweep);
@@ -109,13 +148,7 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
         snprintf(home->epoch, sizeof home->epoch, "%016llx", (unsigned long long)random);
         return home;
     }
-    const struct store_limits limits = {
-        .history_size = (uint32_t)conf->history.size,
-        .history_bytes = (uint64_t)conf->history.bytes,
-        .history_expire_ms = conf->history.expire_ms,
-        .dedupe_ms = conf->limits.dedupe_ms,
-        .dedupe_entries = (uint32_t)conf->limits.dedupe_entries,
-    };
+    const struct store_limits limits = store_limits_of(conf);
     home->store = store_open(conf->data_dir, &limits, err);
     if (!home->store || !store_each_ban(home->store, clock_wall_ms(), ban_load, home, err) ||
         !store_each_once(home->store, onces_load, home, err)) {
@@ -145,7 +178,7 @@ void embedded_stop(struct embedded_home *home)
         return;
     loop_stop(home->store_loop);
     while (!loop_try_join(home->store_loop)) {
-        if (store_overdue_ms(home)) { /* nothing that was answered depends on it */
+        if (store_overdue_ms(&home->loops[0])) { /* nothing that was answered depends on it */
             log_error("store: no answer; ending without it");
             _exit(EXIT_FAILURE);
         }
@@ -176,7 +209,7 @@ void embedded_close(struct embedded_home *home)
         table_walk(&loop->rooms, room_free, &loop->rooms);
         table_finish(&loop->rooms);
         bans_finish(&loop->bans);
-        bans_finish(&loop->bans_on_their_way);
+        presence_finish(loop);
         onces_finish(loop);
     }
     if (home->store_loop)

@@ -8,8 +8,8 @@ struct config;
 struct embedded_home; /* what the loops' handles have in common */
 struct loop;
 
-/* Open the store (unless durability is memory). The loops are created, and not running yet.
- *   returns  NULL with err */
+/* Open the store (unless durability is memory). conf lives until broker_use says otherwise. The
+ * loops are created, and not running yet. returns  NULL with err */
 struct embedded_home *embedded_open(const struct config *conf, struct loop *const *loops,
                                     size_t loop_count, struct error *err);
 /* The handle of loop i. Its on_event is the caller's to set before the loops run. */
@@ -28,7 +28,3 @@ void embedded_close(struct embedded_home *home);
  *         err is NULL if the file is made and on disk */
 void embedded_backup(struct embedded_home *home, const char *path,
                      void (*done)(void *arg, const struct error *err), void *arg);
-
-/* What the loop does each second: forget what is too old or unused. For tests, which say what time
- * it is: monotonic, and Unix time. Its loop. */
-void embedded_sweep(struct broker *broker, int64_t mono_ms, int64_t wall_ms);

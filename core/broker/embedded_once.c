@@ -152,12 +152,12 @@ static void once_at_owner(struct letter *letter)
     struct errand *errand = &ask->errand;
     struct embedded *owner = errand->owner;
     const struct once *once = once_find(owner, errand->room);
-    size_t limit = (size_t)owner->home->conf->limits.replays, loops = owner->home->count;
+    size_t limit = (size_t)owner->conf->limits.replays, loops = owner->home->count;
     if (once && once->stored) {
         errand_go_home(errand, BROKER_REPEATED, once_home);
     } else if (!once && owner->onces.count >= (limit + loops - 1) / loops) {
         errand_go_home(errand, BROKER_FULL, once_home);
-    } else if (store_overdue_ms(owner->home)) {
+    } else if (store_overdue_ms(owner)) {
         errand_go_home(errand, BROKER_UNAVAILABLE, once_home);
     } else {
         ask->first = !once;

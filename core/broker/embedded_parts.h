@@ -1,10 +1,10 @@
 /* embedded_parts.h: what the files embedded*.c share, and nobody else sees.
  *
  * embedded.c makes and frees the handles; embedded_rooms.c has the letters' travels and the owner's
- * rooms; embedded_speak.c publish and ban; embedded_listen.c subscribe, presence and look;
- * embedded_once.c what may happen once; embedded_store.c the store's thread; embedded_wait.c what a
- * store that takes too long means to those who wait; embedded_probe.c health; embedded_backup.c
- * backup. */
+ * rooms; embedded_speak.c publish; embedded_listen.c subscribe and look; embedded_presence.c join
+ * and leave; embedded_bans.c bans and kicks; embedded_remove.c removal; embedded_once.c what may
+ * happen once; embedded_store.c the store's thread; embedded_wait.c what a store that takes too
+ * long means to those who wait; embedded_probe.c health; embedded_backup.c backup. */
 #pragma once
 #include "embedded.h"
 #include "home_room.h"
@@ -22,16 +22,20 @@ struct store;
 struct embedded {         /* one loop's handle, and its rooms */
     struct broker broker; /* first */
     struct embedded_home *home;
+    const struct config *conf; /* its loop's own: a reload reaches one loop after the other */
     struct loop *loop;
     uint32_t index;
-    struct table rooms;            /* those this loop owns */
-    struct bans bans;              /* all of them, everywhere */
-    struct bans bans_on_their_way; /* not durable yet; they hold already for what is numbered */
-    struct table onces;            /* embedded_once.c: keys that this loop owns */
-    uint64_t offset_floor;         /* without a store: what forgotten rooms have used */
-    uint64_t generation;           /* of what this owner numbers; a failed commit ends it */
-    uint64_t failed_generation;    /* the store's thread only */
-    struct uuid_source uuids;      /* of join and leave events */
+    struct table rooms;         /* those this loop owns */
+    struct bans bans;           /* all of them, of all rooms */
+    struct table onces;         /* embedded_once.c: keys that this loop owns */
+    uint64_t bans_under_way;    /* of the loop that keeps them: at the store */
+    uint64_t offset_floor;      /* without a store: what forgotten rooms have used */
+    uint64_t generation;        /* of what this owner numbers; a failed commit ends it */
+    uint64_t failed_generation; /* the store's thread only */
+    struct uuid_source uuids;   /* of events */
+    struct list cooling;        /* rooms that told their number less than a gap ago, oldest first */
+    ev_timer gap_over;          /* of the oldest */
+    struct errand *sweeps;      /* embedded_remove.c: asked for here; the first is under way */
     int64_t swept_ms, swept_wall_ms;
     ev_timer sweep;
     struct list asked;           /* errands that can be given up; the longest away first */
@@ -48,8 +52,7 @@ struct embedded {         /* one loop's handle, and its rooms */
     } probe;
 };
 
-struct embedded_home {
-    const struct config *conf;
+struct embedded_home { /* knows no configuration: the store's thread is told its limits */
     char epoch[EPOCH_MAX + 1];
     struct store *store; /* NULL: durability is memory */
     struct loop *store_loop;
@@ -72,7 +75,8 @@ struct embedded_home {
 struct errand {
     struct letter letter;
     struct embedded *from, *owner;
-    struct name *room;
+    struct name *room; /* NULL: of none; its owner is the loop that keeps the bans */
+    bool beyond_limit; /* its room may be opened though the limit of rooms is reached */
     enum broker_status status;
     struct errand *next;           /* in the store's batch */
     uint64_t generation;           /* of the owner when it left for the store */
@@ -94,9 +98,12 @@ static inline struct embedded *embedded_owner(struct embedded_home *home, const 
     return &home->loops[(name->hash >> 32) % home->count];
 }
 
+/* Forget the rooms that nobody uses, and the bans that have ended: embedded.c. Its loop. */
+void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms);
+
 /* ---- travelling: embedded_rooms.c ---- */
 
-/* A zeroed letter of that size for the owner of room, which is broker's to ask. */
+/* A zeroed letter of that size for the owner of room, or of the bans, which is broker's to ask. */
 void *errand_create(struct broker *broker, struct name *room, size_t size);
 void errand_free(struct errand *errand);
 /* Its next step is there. */
@@ -112,6 +119,9 @@ struct home_room *home_room_find(struct embedded *owner, const struct name *name
 struct home_room *errand_room(struct errand *errand, bool *refused);
 /* Wait for a room that is being loaded. */
 void errand_await(struct home_room *room, struct errand *errand);
+/* An event that the owner makes: not numbered, not announced yet. who: NULL for nobody. */
+struct message *home_room_event(struct embedded *owner, struct home_room *room, const char *ev,
+                                struct text data, const struct member *who);
 /* To every loop that listens. */
 void home_room_announce(struct embedded *owner, struct home_room *room, struct message *message);
 /* The same of a message that is durable now: it joins the history. */
@@ -121,7 +131,7 @@ void home_room_announce_stored(struct embedded *owner, struct home_room *room,
 /* ---- the store: embedded_store.c ---- */
 
 /* Off to the store's thread, and back; straight back without a store. The owner's loop.
- *   room  NULL: it is about none */
+ *   room  NULL: nothing is numbered */
 void errand_to_store(struct errand *errand, struct home_room *room, void (*step)(struct letter *),
                      void (*back)(struct letter *));
 /* What was numbered in that generation and is not announced never was. The owner's loop. */
@@ -158,8 +168,9 @@ bool errand_comes_home(struct errand *errand);
 void room_awaits_store(struct embedded *owner, struct home_room *room);
 /* Answers all who wait for the room with that status; it may come all the same. */
 void room_waiters_fail(struct home_room *room, enum broker_status status);
-/* Since when the store has been at it for too long, monotonic; 0: it has not. Any loop. */
-int64_t store_overdue_ms(struct embedded_home *home);
+/* Since when the store has been at it for too long, monotonic; 0: it has not. Its
+ * loop, whose configuration says how long that is. */
+int64_t store_overdue_ms(const struct embedded *loop);
 
 /* ---- health: embedded_probe.c; backup: embedded_backup.c ---- */
 
@@ -176,20 +187,32 @@ void backup_finish(struct embedded_home *home);
 
 void embedded_publish(struct broker *broker, const struct publication *what, broker_published *done,
                       void *arg);
-void embedded_ban(struct broker *broker, struct ban *what, struct message *notice,
-                  broker_banned *done, void *arg);
 void embedded_subscribe(struct broker *broker, struct name *name, const struct position *since,
                         broker_subscribed *done, void *arg);
 void embedded_readers(struct broker *broker, struct name *name, uint32_t count);
-void embedded_join(struct broker *broker, struct name *name, const char member[37],
-                   struct text user, struct text sub, struct text public_name, broker_joined *done,
-                   void *arg);
-void embedded_leave(struct broker *broker, struct name *name, const char member[37]);
-void embedded_look(struct broker *broker, struct name *name, uint64_t skip, uint64_t limit,
+void embedded_look(struct broker *broker, struct name *name, const struct room_asked *asked,
                    broker_looked *done, void *arg);
 void embedded_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
                    void *arg);
 void embedded_once_forget(struct broker *broker, struct name *key);
+void embedded_join(struct broker *broker, struct name *name, const char member[37],
+                   struct text user, const struct identity *who, broker_joined *done, void *arg);
+void embedded_leave(struct broker *broker, struct name *name, const char member[37]);
+void embedded_ban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg);
+void embedded_unban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg);
+int64_t embedded_ban_ttl(struct broker *broker, const struct name *room, const struct identity *who,
+                         struct text *reason_out);
+void embedded_list_bans(struct broker *broker, const struct bans_asked *asked, broker_listed *done,
+                        void *arg);
+void embedded_kick(struct broker *broker, const struct kick *kick, broker_moderated *done,
+                   void *arg);
+void embedded_remove(struct broker *broker, const struct removal *removal, broker_moderated *done,
+                     void *arg);
+
+/* ---- presence: embedded_presence.c ---- */
+
+void presence_init(struct embedded *owner);
+void presence_finish(struct embedded *owner);
 
 /* ---- embedded_once.c, for embedded.c ---- */
 

@@ -148,7 +148,7 @@ void embedded_probe(struct broker *broker, broker_probed *done, void *arg)
 void embedded_health(struct broker *broker, struct broker_health *health_out)
 {
     struct embedded *loop = embedded_of(broker);
-    int64_t overdue_ms = store_overdue_ms(loop->home);
+    int64_t overdue_ms = store_overdue_ms(loop);
     *health_out = loop->health;
     if (!overdue_ms || !loop->health.store_ok)
         return;

@@ -27,8 +27,9 @@ void *errand_create(struct broker *broker, struct name *room, size_t size)
 {
     struct errand *errand = xcalloc(1, size);
     errand->from = embedded_of(broker);
-    errand->room = name_ref(room);
-    errand->owner = embedded_owner(errand->from->home, room);
+    struct embedded_home *home = errand->from->home;
+    errand->room = room ? name_ref(room) : NULL;
+    errand->owner = room ? embedded_owner(home, room) : &home->loops[0];
     list_init(&errand->asked);
     return errand;
 }
@@ -73,11 +74,11 @@ static void load_at_store(struct letter *letter)
     errand_go(&load->errand, load->errand.owner->loop, load_arrives);
 }
 
-static struct home_room *room_open(struct embedded *owner, struct name *name)
+static struct home_room *room_open(struct embedded *owner, struct name *name, bool beyond_limit)
 {
-    const struct config *conf = owner->home->conf;
+    const struct config *conf = owner->conf;
     size_t count = owner->home->count;
-    if (owner->rooms.count >= ((size_t)conf->limits.rooms + count - 1) / count)
+    if (!beyond_limit && owner->rooms.count >= ((size_t)conf->limits.rooms + count - 1) / count)
         return NULL;
     struct home_room *room = home_room_create(name, owner->home->count);
     table_add(&owner->rooms, &room->link, name->hash);
@@ -117,14 +118,13 @@ struct home_room *errand_room(struct errand *errand, bool *refused)
 {
     struct home_room *room = home_room_find(errand->owner, errand->room);
     *refused = false;
-    if ((!room || !room->ready) && store_overdue_ms(errand->owner->home))
+    if ((!room || !room->ready) && store_overdue_ms(errand->owner))
         return errand_refuse(errand, refused, BROKER_UNAVAILABLE); /* it would only wait */
-    if (!room && !(room = room_open(errand->owner, errand->room)))
+    if (!room && !(room = room_open(errand->owner, errand->room, errand->beyond_limit)))
         return errand_refuse(errand, refused, BROKER_FULL);
     room->used_ms = clock_mono_ms();
     if (room->ready) {
-        history_expire(&room->history,
-                       clock_wall_ms() - errand->owner->home->conf->history.expire_ms);
+        history_expire(&room->history, clock_wall_ms() - errand->owner->conf->history.expire_ms);
         return room;
     }
     errand_await(room, errand);
@@ -149,7 +149,7 @@ static void load_arrives(struct letter *letter)
     struct embedded *owner = load->errand.owner;
     struct home_room *room = home_room_find(owner, load->errand.room);
     assert(room && !room->ready);
-    const struct config *conf = owner->home->conf;
+    const struct config *conf = owner->conf;
     list_remove(&room->loading);
     if (load->errand.status == BROKER_OK) {
         room->ready = true;
@@ -174,6 +174,21 @@ static void load_arrives(struct letter *letter)
 }
 
 /* ---- announcing ---- */
+
+struct message *home_room_event(struct embedded *owner, struct home_room *room, const char *ev,
+                                struct text data, const struct member *who)
+{
+    char id[UUID_LENGTH + 1]; /* the member's own would make both its events look like one */
+    uuid_next(&owner->uuids, id);
+    struct message_fields fields = {
+        .id = text_of(id), .time_ms = clock_wall_ms(), .ev = text_of(ev), .data = data};
+    if (who) {
+        fields.user = who->user;
+        fields.sub = who->sub;
+        fields.name = who->name;
+    }
+    return message_create(room->name, &fields);
+}
 
 struct event {
     struct letter letter;
@@ -208,7 +223,7 @@ void home_room_announce_stored(struct embedded *owner, struct home_room *room,
 {
     assert(message->offset == room->announced + 1);
     room->announced = message->offset;
-    history_add(&room->history, message_ref(message), (uint32_t)owner->home->conf->history.size,
-                (uint64_t)owner->home->conf->history.bytes);
+    history_add(&room->history, message_ref(message), (uint32_t)owner->conf->history.size,
+                (uint64_t)owner->conf->history.bytes);
     home_room_announce(owner, room, message);
 }

@@ -1,4 +1,4 @@
-/* What is numbered and stored: messages, and bans with their notice. */
+/* What is said: numbered, stored, announced. */
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
@@ -7,12 +7,12 @@
 #include "store.h"
 #include "uuid.h"
 
-/* ---- publish ---- */
-
 struct publish {
     struct errand errand;
     struct message *message;
     bool check_ban;
+    struct ban *ban; /* lends its reason to the result */
+    struct address address;
     broker_published *done;
     void *arg;
     struct published result;
@@ -35,6 +35,7 @@ static void publish_home(struct letter *letter)
     if (errand_comes_home(&publish->errand))
         publish->done(publish->arg, &publish->result);
     message_unref(publish->message);
+    ban_unref(publish->ban);
     errand_free(&publish->errand);
 }
 
@@ -75,13 +76,19 @@ static void publish_at_store(struct letter *letter)
         store_batch_failed(publish->errand.owner->home, &err);
 }
 
-/* A ban holds for what is numbered after it, also while it is not stored yet: what slipped in
- * between would stay in the history. */
-static int64_t ban_ttl_at_owner(const struct embedded *owner, const struct name *room,
-                                struct text sub, struct text name, int64_t now_ms)
+/* The loop that took it checked already; a ban may have overtaken it on the way to the owner. What
+ * a ban overtakes on the way from here, it removes. */
+static bool publish_is_banned(struct publish *publish, int64_t now_ms)
 {
-    int64_t ttl = bans_ttl(&owner->bans, room, sub, name, now_ms);
-    return ttl ? ttl : bans_ttl(&owner->bans_on_their_way, room, sub, name, now_ms);
+    const struct message_fields *fields = &publish->message->fields;
+    const struct identity who = {fields->sub, fields->name, publish->address};
+    struct ban *ban = bans_find(&publish->errand.owner->bans, publish->errand.room, &who, now_ms);
+    if (!ban)
+        return false;
+    publish->ban = ban_ref(ban);
+    publish->result.ban_ttl = ban_ttl(ban, now_ms);
+    publish->result.ban_reason = ban->reason;
+    return true;
 }
 
 static void publish_at_owner(struct letter *letter)
@@ -99,7 +106,7 @@ static void publish_at_owner(struct letter *letter)
         return;
     }
     int64_t now_ms = clock_wall_ms();
-    answers_expire(&room->answers, now_ms - owner->home->conf->limits.dedupe_ms);
+    answers_expire(&room->answers, now_ms - owner->conf->limits.dedupe_ms);
     struct answer *answer =
         publish->client_id_length ? answers_find(&room->answers, publish_client_id(publish)) : NULL;
     if (answer) {
@@ -108,31 +115,26 @@ static void publish_at_owner(struct letter *letter)
         message_unref(publish->message);
         publish->message = NULL;
     } else {
-        /* The loop that took it checked already; a ban may have overtaken it on the way here. */
-        int64_t ttl = !publish->check_ban ? 0
-                                          : ban_ttl_at_owner(owner, errand->room, fields->sub,
-                                                             fields->name, now_ms);
-        if (ttl) {
-            publish->result.ban_ttl = ttl;
+        if (publish->check_ban && publish_is_banned(publish, now_ms)) {
             errand_go_home(errand, BROKER_BANNED, publish_home);
             return;
         }
-        if (store_overdue_ms(owner->home)) { /* at once, and not kept */
+        if (store_overdue_ms(owner)) { /* at once, and not kept */
             errand_go_home(errand, BROKER_UNAVAILABLE, publish_home);
             return;
         }
         publish->message->offset = ++room->offset;
-        publish->trim_to = home_room_trim(room, (uint64_t)owner->home->conf->history.size);
+        publish->trim_to = home_room_trim(room, (uint64_t)owner->conf->history.size);
         publish->result.at.offset = room->offset;
         memcpy(publish->result.id, fields->id.at, UUID_LENGTH);
         if (publish->client_id_length)
             answers_add(&room->answers, publish_client_id(publish), room->offset,
                         publish->result.id, fields->time_ms,
-                        (uint32_t)owner->home->conf->limits.dedupe_entries);
+                        (uint32_t)owner->conf->limits.dedupe_entries);
     }
     if (answer && answer->offset <= room->announced)
         errand_go_home(errand, BROKER_OK, publish_home);
-    else if (answer && store_overdue_ms(owner->home))
+    else if (answer && store_overdue_ms(owner))
         errand_go_home(errand, BROKER_UNKNOWN, publish_home);
     else
         errand_to_store(errand, room, publish_at_store, publish_stored);
@@ -154,6 +156,7 @@ void embedded_publish(struct broker *broker, const struct publication *what, bro
     publish->check_ban = what->check_ban;
     publish->done = done;
     publish->arg = arg;
+    publish->address = what->address;
     publish->client_id_length = what->client_id.length;
     if (what->client_id.length)
         memcpy(publish->client_id, what->client_id.at, what->client_id.length);
@@ -163,123 +166,8 @@ void embedded_publish(struct broker *broker, const struct publication *what, bro
     publish->bytes = (int64_t)(sizeof *publish + publish_cost(what));
     errand_sets_out(&publish->errand, publish_give_up);
     if (atomic_fetch_add(&home->bytes_on_their_way, publish->bytes) >
-        home->conf->limits.store_bytes)
+        publish->errand.from->conf->limits.store_bytes)
         errand_go_home(&publish->errand, BROKER_UNAVAILABLE, publish_home);
     else
         errand_go(&publish->errand, publish->errand.owner->loop, publish_at_owner);
-}
-
-/* ---- ban ---- */
-
-struct ban_errand {
-    struct errand errand;
-    struct ban *ban;
-    struct message *notice;
-    broker_banned *done;
-    void *arg;
-};
-
-struct ban_news {
-    struct letter letter;
-    struct embedded *to;
-    struct ban *ban;
-};
-
-static void ban_arrives(struct letter *letter)
-{
-    struct ban_news *news = (struct ban_news *)letter;
-    bans_put(&news->to->bans, news->ban);
-    ban_unref(news->ban);
-    free(news);
-}
-
-static void ban_home(struct letter *letter)
-{
-    struct ban_errand *ban = (struct ban_errand *)letter;
-    if (errand_comes_home(&ban->errand))
-        ban->done(ban->arg, ban->errand.status);
-    ban_unref(ban->ban);
-    message_unref(ban->notice);
-    errand_free(&ban->errand);
-}
-
-static void ban_give_up(struct errand *errand)
-{
-    struct ban_errand *ban = (struct ban_errand *)errand;
-    ban->done(ban->arg, BROKER_UNKNOWN);
-}
-
-static void ban_stored(struct letter *letter)
-{
-    struct ban_errand *ban = (struct ban_errand *)letter;
-    struct errand *errand = &ban->errand;
-    struct embedded *owner = errand->owner;
-    struct home_room *room = home_room_find(owner, errand->room);
-    if (!room || !room->ready) {
-        errand_go_home(errand, BROKER_UNAVAILABLE, ban_home);
-        return;
-    }
-    room->in_flight--;
-    bans_drop(&owner->bans_on_their_way, ban->ban);
-    if (errand->status == BROKER_OK) {
-        bans_put(&owner->bans, ban->ban); /* the owner decides; the others follow */
-        for (size_t i = 0; i < owner->home->count; i++) {
-            if (&owner->home->loops[i] == owner)
-                continue;
-            struct ban_news *news = xmalloc(sizeof *news);
-            news->letter.deliver = ban_arrives;
-            news->to = &owner->home->loops[i];
-            news->ban = ban_ref(ban->ban);
-            loop_post(news->to->loop, &news->letter);
-        }
-        history_ban(&room->history, ban->ban);
-        home_room_announce_stored(owner, room, ban->notice);
-    } else {
-        owner_generation_end(owner, errand->generation);
-    }
-    errand_go_home(errand, errand->status, ban_home);
-}
-
-static void ban_at_store(struct letter *letter)
-{
-    struct ban_errand *ban = (struct ban_errand *)letter;
-    struct embedded_home *home = ban->errand.owner->home;
-    struct error err;
-    if (store_batch_join(&ban->errand) &&
-        (!store_ban(home->store, ban->ban, &err) ||
-         !store_append(home->store, ban->notice, (struct text){NULL, 0}, &err)))
-        store_batch_failed(home, &err);
-}
-
-static void ban_at_owner(struct letter *letter)
-{
-    struct ban_errand *ban = (struct ban_errand *)letter;
-    struct errand *errand = &ban->errand;
-    bool refused;
-    errand->back = ban_stored;
-    struct home_room *room = errand_room(errand, &refused);
-    if (!room) {
-        if (refused)
-            errand_go_home(errand, errand->status, ban_home);
-        return;
-    }
-    if (store_overdue_ms(errand->owner->home)) {
-        errand_go_home(errand, BROKER_UNAVAILABLE, ban_home);
-        return;
-    }
-    ban->notice->offset = ++room->offset;
-    bans_put(&errand->owner->bans_on_their_way, ban->ban);
-    errand_to_store(errand, room, ban_at_store, ban_stored);
-}
-
-void embedded_ban(struct broker *broker, struct ban *what, struct message *notice,
-                  broker_banned *done, void *arg)
-{
-    struct ban_errand *ban = errand_create(broker, what->room, sizeof *ban);
-    ban->ban = what;
-    ban->notice = notice;
-    ban->done = done;
-    ban->arg = arg;
-    errand_sets_out(&ban->errand, ban_give_up);
-    errand_go(&ban->errand, ban->errand.owner->loop, ban_at_owner);
 }

@@ -221,9 +221,10 @@ void owner_generation_end(struct embedded *owner, uint64_t generation)
 void errand_to_store(struct errand *errand, struct home_room *room, void (*step)(struct letter *),
                      void (*back)(struct letter *))
 {
-    if (room)
+    if (room) {
         room->in_flight++;
-    errand->generation = errand->owner->generation;
+        errand->generation = errand->owner->generation;
+    }
     errand->back = back;
     if (errand->owner->home->store) {
         errand_go(errand, errand->owner->home->store_loop, step);

@@ -10,10 +10,10 @@
 
 enum { LOOKS_PER_WAIT = 8, LOOK_MIN_MS = 10, LOOK_MAX_MS = 250 };
 
-int64_t store_overdue_ms(struct embedded_home *home)
+int64_t store_overdue_ms(const struct embedded *loop)
 {
-    int64_t since = atomic_load_explicit(&home->store_busy_ms, memory_order_relaxed);
-    return since && clock_mono_ms() - since >= home->conf->limits.store_wait_ms ? since : 0;
+    int64_t since = atomic_load_explicit(&loop->home->store_busy_ms, memory_order_relaxed);
+    return since && clock_mono_ms() - since >= loop->conf->limits.store_wait_ms ? since : 0;
 }
 
 static void given_up(struct errand *errand)
@@ -26,7 +26,7 @@ static void given_up(struct errand *errand)
 void wait_look(struct embedded *loop)
 {
     struct embedded_home *home = loop->home;
-    int64_t now_ms = clock_mono_ms(), overdue_ms = store_overdue_ms(home);
+    int64_t now_ms = clock_mono_ms(), overdue_ms = store_overdue_ms(loop);
     struct home_room *room;
     if (overdue_ms && !atomic_exchange(&home->store_late, true)) /* once, whichever loop sees it */
         log_error("store: no answer for %lld ms; nothing can be published until it answers",
@@ -36,7 +36,7 @@ void wait_look(struct embedded *loop)
             room_waiters_fail(room, BROKER_UNAVAILABLE);
     while (!list_empty(&loop->asked)) {
         struct errand *errand = list_entry(loop->asked.next, struct errand, asked);
-        if (now_ms - errand->asked_ms < home->conf->limits.store_wait_ms)
+        if (now_ms - errand->asked_ms < loop->conf->limits.store_wait_ms)
             break;
         given_up(errand);
     }
@@ -66,7 +66,7 @@ void wait_finish(struct embedded *loop)
 /* It runs on until a look finds nothing: an errand that is quick does not start it anew. */
 static void wait_begin(struct embedded *loop)
 {
-    int64_t look_ms = loop->home->conf->limits.store_wait_ms / LOOKS_PER_WAIT;
+    int64_t look_ms = loop->conf->limits.store_wait_ms / LOOKS_PER_WAIT;
     if (ev_is_active(&loop->wait) || !loop->home->store)
         return;
     look_ms = look_ms < LOOK_MIN_MS ? LOOK_MIN_MS : look_ms > LOOK_MAX_MS ? LOOK_MAX_MS : look_ms;

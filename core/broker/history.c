@@ -1,6 +1,5 @@
 #include "history.h"
 #include "alloc.h"
-#include "bans.h"
 #include "message.h"
 
 static struct message **slot(const struct history *history, uint32_t i)
@@ -46,30 +45,78 @@ void history_expire(struct history *history, int64_t before_ms)
         drop_oldest(history);
 }
 
-/* The old one is dropped; the new one's reference is taken. */
-static void replace(struct history *history, struct message **at, struct message *with)
-{
-    history->bytes -= (*at)->json.length;
-    history->bytes += with->json.length;
-    message_unref(*at);
-    *at = with;
-}
-
 uint64_t history_first(const struct history *history)
 {
     return history->count ? (*slot(history, 0))->offset : 0;
 }
 
-void history_ban(struct history *history, const struct ban *ban)
+/* Who was away learns from the events what they have to remove: those stay. */
+bool history_may_remove(const struct message *message)
+{
+    struct text ev = message->fields.ev;
+    return !message->removed && !text_is(ev, "rmUserMsg") && !text_is(ev, "rmMsg");
+}
+
+static bool said_by(const struct message *message, enum ban_kind kind, struct text who)
+{
+    const struct message_fields *fields = &message->fields;
+    return history_may_remove(message) &&
+           text_equal(kind == BAN_SUB ? fields->sub : fields->name, who);
+}
+
+static void empty(struct history *history, struct message **at)
+{
+    struct message *tombstone = message_tombstone(*at);
+    history->bytes -= (*at)->json.length;
+    history->bytes += tombstone->json.length;
+    message_unref(*at);
+    *at = tombstone;
+}
+
+size_t history_remove_said(struct history *history, enum ban_kind kind, struct text who)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < history->count; i++) {
+        struct message **at = slot(history, i);
+        if (!said_by(*at, kind, who))
+            continue;
+        empty(history, at);
+        count++;
+    }
+    return count;
+}
+
+bool history_has_said(const struct history *history, enum ban_kind kind, struct text who)
+{
+    for (uint32_t i = 0; i < history->count; i++)
+        if (said_by(*slot(history, i), kind, who))
+            return true;
+    return false;
+}
+
+static struct message **find(const struct history *history, struct text id, uint64_t offset)
 {
     for (uint32_t i = 0; i < history->count; i++) {
         struct message **at = slot(history, i);
-        struct text said_by = ban->kind == BAN_SUB ? (*at)->fields.sub : (*at)->fields.name;
-        bool notice = text_is((*at)->fields.ev, "rmUserMsg"); /* who banned whom stays */
-        if ((*at)->removed || notice || !text_equal(said_by, ban_who(ban)))
-            continue;
-        replace(history, at, message_tombstone(*at));
+        if (id.length ? text_equal((*at)->fields.id, id) : (*at)->offset == offset)
+            return at;
     }
+    return NULL;
+}
+
+const struct message *history_find(const struct history *history, struct text id, uint64_t offset)
+{
+    struct message **at = find(history, id, offset);
+    return at ? *at : NULL;
+}
+
+bool history_remove(struct history *history, uint64_t offset)
+{
+    struct message **at = find(history, (struct text){0}, offset);
+    if (!at || !history_may_remove(*at))
+        return false;
+    empty(history, at);
+    return true;
 }
 
 struct message **history_after(const struct history *history, uint64_t offset, size_t *count_out)
@@ -83,6 +130,32 @@ struct message **history_after(const struct history *history, uint64_t offset, s
     struct message **messages = xmalloc(*count_out * sizeof *messages);
     for (uint32_t i = first; i < history->count; i++)
         messages[i - first] = message_ref(*slot(history, i));
+    return messages;
+}
+
+static bool is_part(const struct message *message, const struct history_part *part)
+{
+    return !message->removed && message->offset > part->after && message->offset < part->before;
+}
+
+struct message **history_page(const struct history *history, const struct history_part *part,
+                              size_t *count_out)
+{
+    size_t found = 0, count = 0;
+    for (uint32_t i = 0; i < history->count; i++)
+        found += is_part(*slot(history, i), part);
+    *count_out = found < part->max ? found : (size_t)part->max;
+    size_t skip = part->oldest ? 0 : found - *count_out;
+    struct message **messages = xmalloc(*count_out * sizeof *messages);
+    for (uint32_t i = 0; count < *count_out; i++) {
+        struct message *message = *slot(history, i);
+        if (!is_part(message, part))
+            continue;
+        if (skip)
+            skip--;
+        else
+            messages[count++] = message_ref(message);
+    }
     return messages;
 }
 

@@ -1,11 +1,11 @@
 /* history.h: the last messages of a room, oldest first, offsets without a gap. Its owner's loop
  * only; the messages are counted and immutable. */
 #pragma once
+#include "bans.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct ban;
 struct message;
 
 struct history { /* zero-initialised is empty */
@@ -22,11 +22,34 @@ void history_add(struct history *history, struct message *message, uint32_t max,
 uint64_t history_first(const struct history *history);
 /* Drop what is older than that. */
 void history_expire(struct history *history, int64_t before_ms);
-/* Empty what the banned one said; who they had banned themselves stays. */
-void history_ban(struct history *history, const struct ban *ban);
+/* Empty what that person said (BAN_NAME or BAN_SUB). What tells of a removal is never emptied.
+ *   returns  how many messages */
+size_t history_remove_said(struct history *history, enum ban_kind kind, struct text who);
+/* Whether there is anything to empty. */
+bool history_has_said(const struct history *history, enum ban_kind kind, struct text who);
+/* A message by its id if that is not empty, else by its offset; NULL: not there. A tombstone, too.
+ */
+const struct message *history_find(const struct history *history, struct text id, uint64_t offset);
+/* Not removed yet, and not what tells of a removal. */
+bool history_may_remove(const struct message *message);
+/* Empty that message.
+ *   returns  whether it was there and may be removed */
+bool history_remove(struct history *history, uint64_t offset);
 /* A new array of new references to all after offset, oldest first; *count_out of them; NULL if
  * none. */
 struct message **history_after(const struct history *history, uint64_t offset, size_t *count_out);
+struct history_part { /* messages with an offset between both, removed ones left out; at most */
+    uint64_t after, before, max;
+    bool oldest; /* if there are more: the oldest of them, else the newest */
+};
+#define HISTORY_WHOLE                                                                              \
+    (struct history_part)                                                                          \
+    {                                                                                              \
+        .before = UINT64_MAX, .max = UINT64_MAX                                                    \
+    }
+/* The same of those; oldest first. */
+struct message **history_page(const struct history *history, const struct history_part *part,
+                              size_t *count_out);
 /* Whether everything after offset, up to last, is in it. */
 bool history_reaches(const struct history *history, uint64_t offset, uint64_t last);
 void history_finish(struct history *history);

@@ -10,6 +10,7 @@ struct home_room *home_room_create(struct name *name, size_t loop_count)
     list_init(&room->loading);
     answers_init(&room->answers);
     members_init(&room->members);
+    list_init(&room->cooling);
     return room;
 }
 
@@ -19,6 +20,7 @@ void home_room_destroy(struct home_room *room)
     history_finish(&room->history);
     answers_finish(&room->answers);
     members_finish(&room->members);
+    list_remove(&room->cooling);
     name_unref(room->name);
     free(room);
 }

@@ -24,6 +24,11 @@ struct home_room {
     struct history history;
     struct answers answers;
     struct members members;
+    bool crowded; /* its number is told now and then, not who comes and goes */
+    bool number_is_news;
+    uint64_t told_publishers, told_users;
+    struct list cooling; /* embedded_presence.c: its number was told less than a gap ago */
+    int64_t cool_at_ms;
     int64_t used_ms;  /* monotonic */
     uint32_t loops[]; /* per loop: readers, and HOME_LISTENS while it wants events */
 };

@@ -2,6 +2,13 @@
 #include "alloc.h"
 #include "buffer.h"
 
+struct person {
+    struct table_link link;
+    size_t members;
+    size_t length;
+    char sub[];
+};
+
 void members_init(struct members *members)
 {
     *members = (struct members){0};
@@ -13,6 +20,7 @@ void members_finish(struct members *members)
     while (!list_empty(&members->in_order))
         members_remove(members, list_entry(members->in_order.next, struct member, in_order));
     table_finish(&members->table);
+    table_finish(&members->people);
 }
 
 static uint64_t id_hash(const char *id)
@@ -25,10 +33,48 @@ static bool member_is(const struct table_link *link, const void *id)
     return !memcmp(list_entry(link, struct member, link)->id, id, 36);
 }
 
+static bool person_is(const struct table_link *link, const void *sub)
+{
+    const struct person *person = list_entry(link, struct person, link);
+    return text_equal((struct text){person->sub, person->length}, *(const struct text *)sub);
+}
+
+static struct person *person_enters(struct members *members, struct text sub)
+{
+    if (!sub.length) {
+        members->alone++;
+        return NULL;
+    }
+    uint64_t hash = table_hash(0, sub.at, sub.length);
+    struct table_link *link = table_find(&members->people, hash, person_is, &sub);
+    if (!link) {
+        struct person *person = xmalloc(sizeof *person + sub.length);
+        person->members = 0;
+        person->length = sub.length;
+        memcpy(person->sub, sub.at, sub.length);
+        table_add(&members->people, &person->link, hash);
+        link = &person->link;
+    }
+    struct person *person = list_entry(link, struct person, link);
+    person->members++;
+    return person;
+}
+
+static void person_leaves(struct members *members, struct person *person)
+{
+    if (!person) {
+        members->alone--;
+    } else if (!--person->members) {
+        table_remove(&members->people, &person->link);
+        free(person);
+    }
+}
+
 struct member *members_add(struct members *members, const char id[37], struct text user,
                            struct text sub, struct text name)
 {
     struct member *member = xmalloc(sizeof *member + user.length + sub.length + name.length);
+    member->person = person_enters(members, sub);
     memcpy(member->id, id, sizeof member->id);
     char *at = member->storage;
     struct text *const to[] = {&member->user, &member->sub, &member->name};
@@ -54,38 +100,13 @@ void members_remove(struct members *members, struct member *member)
 {
     table_remove(&members->table, &member->link);
     list_remove(&member->in_order);
+    person_leaves(members, member->person);
     free(member);
-}
-
-struct person {
-    struct table_link link;
-    struct text sub;
-};
-
-static bool person_is(const struct table_link *link, const void *sub)
-{
-    return text_equal(list_entry(link, struct person, link)->sub, *(const struct text *)sub);
 }
 
 uint64_t members_people(const struct members *members)
 {
-    size_t used = 0;
-    uint64_t alone = 0;
-    struct table seen = {0};
-    struct person *people = xmalloc(members->table.count * sizeof *people);
-    const struct member *member;
-    list_for_each (member, &members->in_order, in_order) {
-        uint64_t hash = table_hash(0, member->sub.at, member->sub.length);
-        if (!member->sub.length) {
-            alone++;
-        } else if (!table_find(&seen, hash, person_is, &member->sub)) {
-            people[used].sub = member->sub;
-            table_add(&seen, &people[used++].link, hash);
-        }
-    }
-    table_finish(&seen);
-    free(people);
-    return used + alone;
+    return members->people.count + members->alone;
 }
 
 void members_write(const struct members *members, uint64_t skip, uint64_t limit, struct buffer *out)
@@ -94,7 +115,9 @@ void members_write(const struct members *members, uint64_t skip, uint64_t limit,
     const struct member *member;
     buffer_text(out, "[");
     list_for_each (member, &members->in_order, in_order) {
-        if (i >= skip && i - skip < limit) {
+        if (i >= skip) {
+            if (i - skip >= limit)
+                break;
             if (i > skip)
                 buffer_text(out, ",");
             buffer_bytes(out, member->user.at, member->user.length);

@@ -7,17 +7,22 @@
 
 struct buffer;
 
+struct person; /* one sub, and how many members it is */
+
 struct member {
     struct table_link link;
     struct list in_order;
     char id[37];
+    struct person *person;       /* NULL: it has no sub */
     struct text user, sub, name; /* into storage; user is JSON */
     char storage[];
 };
 
 struct members {
     struct table table;
+    struct table people;
     struct list in_order; /* of arrival */
+    uint64_t alone;       /* members without a sub */
 };
 
 void members_init(struct members *members);

@@ -1,6 +1,5 @@
 #include "store.h"
 #include "alloc.h"
-#include "bans.h"
 #include "message.h"
 #include "store_parts.h"
 
@@ -21,8 +20,12 @@ enum statement {
     ANSWER_LIST,
     BAN_ADD,
     BAN_LIST,
-    BAN_EMPTY_BY_NAME,
-    BAN_EMPTY_BY_SUB,
+    BAN_END,
+    REMOVE,
+    REMOVE_BY_NAME,
+    REMOVE_BY_SUB,
+    ROOMS_BY_NAME,
+    ROOMS_BY_SUB,
     ONCE_ADD,
     ONCE_FORGET,
     ONCE_LIST,
@@ -52,14 +55,28 @@ static const char *const schema_steps[] = {
     "CREATE TABLE ban(room BLOB, kind INTEGER, who TEXT, expires INTEGER,"
     "  PRIMARY KEY(room, kind, who)) WITHOUT ROWID;",
     "CREATE TABLE once(key BLOB PRIMARY KEY, expires INTEGER) WITHOUT ROWID;",
+    /* A ban with an empty room holds everywhere. */
+    "ALTER TABLE ban RENAME TO old_ban;"
+    "CREATE TABLE ban(id INTEGER PRIMARY KEY, room BLOB, kind INTEGER, who TEXT, expires INTEGER,"
+    "  created INTEGER, reason TEXT, UNIQUE(room, kind, who));"
+    "INSERT INTO ban(room, kind, who, expires, created) SELECT room, kind, who, expires, 0"
+    "  FROM old_ban;"
+    "DROP TABLE old_ban;",
 };
 
 enum { SCHEMA_VERSION = sizeof schema_steps / sizeof *schema_steps };
 
-#define EMPTY_MESSAGE                                                                              \
+#define MAY_REMOVE " removed = 0 AND (ev IS NULL OR ev NOT IN ('rmUserMsg', 'rmMsg')) "
+#define REMOVE_WHERE                                                                               \
     "UPDATE message SET removed = 1, user = NULL, sub = NULL, name = NULL, msg = NULL,"            \
     " ev = NULL, data = NULL WHERE room = (SELECT id FROM room WHERE name = ?1)"                   \
-    " AND ev IS NOT 'rmUserMsg' AND "
+    " AND" MAY_REMOVE "AND "
+#define ROOMS_WHERE(who)                                                                           \
+    "SELECT id, name, EXISTS(SELECT 1 FROM message WHERE room = r.id AND" MAY_REMOVE "AND " who    \
+    ") FROM room r WHERE id > ?1 ORDER BY id LIMIT ?3"
+
+/* In one go, some milliseconds. */
+enum { ROOMS_LOOKED_AT = 100, MESSAGES_LOOKED_AT = 10000 };
 
 static const char *const texts[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -77,10 +94,16 @@ static const char *const texts[STATEMENTS] = {
     [ANSWER_ADD] = "INSERT OR REPLACE INTO answer VALUES(?1, ?2, ?3, ?4, ?5)",
     [ANSWER_LIST] = "SELECT client_id, offset, id, time FROM answer WHERE room = ?1 AND time >= ?2"
                     " ORDER BY offset DESC LIMIT ?3",
-    [BAN_ADD] = "INSERT OR REPLACE INTO ban VALUES(?1, ?2, ?3, ?4)",
-    [BAN_LIST] = "SELECT room, kind, who, expires FROM ban WHERE expires = -1 OR expires > ?1",
-    [BAN_EMPTY_BY_NAME] = EMPTY_MESSAGE "name = ?2",
-    [BAN_EMPTY_BY_SUB] = EMPTY_MESSAGE "sub = ?2",
+    [BAN_ADD] = "INSERT OR REPLACE INTO ban(room, kind, who, expires, created, reason)"
+                " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [BAN_LIST] = "SELECT room, kind, who, expires, created, reason FROM ban"
+                 " WHERE expires = -1 OR expires > ?1 ORDER BY id",
+    [BAN_END] = "DELETE FROM ban WHERE room = ?1 AND kind = ?2 AND who = ?3",
+    [REMOVE] = REMOVE_WHERE "offset = ?2",
+    [REMOVE_BY_NAME] = REMOVE_WHERE "name = ?2",
+    [REMOVE_BY_SUB] = REMOVE_WHERE "sub = ?2",
+    [ROOMS_BY_NAME] = ROOMS_WHERE("message.name = ?2"),
+    [ROOMS_BY_SUB] = ROOMS_WHERE("sub = ?2"),
     [ONCE_ADD] = "INSERT OR REPLACE INTO once VALUES(?1, ?2)",
     [ONCE_FORGET] = "DELETE FROM once WHERE key = ?1",
     [ONCE_LIST] = "SELECT key, expires FROM once",
@@ -306,19 +329,38 @@ bool store_probe(struct store *store, int64_t now_ms, struct error *err)
     return run(store, probe, err);
 }
 
+/* ---- moderation ---- */
+
+/* A NULL pointer would be NULL instead of empty. */
+static void bind_ban_key(sqlite3_stmt *statement, const struct ban *ban)
+{
+    bind_blob(statement, 1, ban->room ? name_text(ban->room) : (struct text){"", 0});
+    sqlite3_bind_int(statement, 2, ban->kind);
+    bind_text(statement, 3, ban->who);
+}
+
 bool store_ban(struct store *store, const struct ban *ban, struct error *err)
 {
     sqlite3_stmt *add = store->statements[BAN_ADD];
-    bind_blob(add, 1, name_text(ban->room));
-    sqlite3_bind_int(add, 2, ban->kind);
-    bind_text(add, 3, ban_who(ban));
+    bind_ban_key(add, ban);
     sqlite3_bind_int64(add, 4, ban->expires_ms);
-    if (!run(store, add, err))
-        return false;
-    sqlite3_stmt *empty =
-        store->statements[ban->kind == BAN_SUB ? BAN_EMPTY_BY_SUB : BAN_EMPTY_BY_NAME];
-    bind_blob(empty, 1, name_text(ban->room));
-    bind_text(empty, 2, ban_who(ban));
+    sqlite3_bind_int64(add, 5, ban->created_ms);
+    bind_text(add, 6, ban->reason);
+    return run(store, add, err);
+}
+
+bool store_unban(struct store *store, const struct ban *ban, struct error *err)
+{
+    sqlite3_stmt *end = store->statements[BAN_END];
+    bind_ban_key(end, ban);
+    return run(store, end, err);
+}
+
+bool store_remove(struct store *store, const struct name *room, uint64_t offset, struct error *err)
+{
+    sqlite3_stmt *empty = store->statements[REMOVE];
+    bind_blob(empty, 1, name_text(room));
+    sqlite3_bind_int64(empty, 2, (int64_t)offset);
     return run(store, empty, err);
 }
 
@@ -336,6 +378,61 @@ bool store_once_forget(struct store *store, const struct name *key, struct error
     bind_blob(forget, 1, name_text(key));
     return run(store, forget, err);
 }
+
+bool store_remove_said(struct store *store, const struct name *room, enum ban_kind kind,
+                       struct text who, struct error *err)
+{
+    sqlite3_stmt *empty = store->statements[kind == BAN_SUB ? REMOVE_BY_SUB : REMOVE_BY_NAME];
+    bind_blob(empty, 1, name_text(room));
+    bind_text(empty, 2, who);
+    return run(store, empty, err);
+}
+
+void store_page_add(struct store_page *page, struct name *room)
+{
+    page->rooms = xrealloc(page->rooms, (page->count + 1) * sizeof *page->rooms);
+    page->rooms[page->count++] = name_ref(room);
+}
+
+void store_page_finish(struct store_page *page)
+{
+    for (size_t i = 0; i < page->count; i++)
+        name_unref(page->rooms[i]);
+    free(page->rooms);
+    page->rooms = NULL;
+    page->count = 0;
+}
+
+bool store_rooms_of(struct store *store, enum ban_kind kind, struct text who,
+                    struct store_page *page, struct error *err)
+{
+    sqlite3_stmt *list = store->statements[kind == BAN_SUB ? ROOMS_BY_SUB : ROOMS_BY_NAME];
+    struct store_page next = {.cursor = page->cursor};
+    int rc, looked_at = 0, limit = ROOMS_LOOKED_AT;
+    if (limit > MESSAGES_LOOKED_AT / ((int)store->limits.history_size + 1))
+        limit = MESSAGES_LOOKED_AT / ((int)store->limits.history_size + 1) + 1;
+    sqlite3_bind_int64(list, 1, page->cursor);
+    bind_text(list, 2, who);
+    sqlite3_bind_int(list, 3, limit);
+    while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+        struct name *room = sqlite3_column_int(list, 2) ? name_create(column_text(list, 1)) : NULL;
+        next.cursor = sqlite3_column_int64(list, 0);
+        if (room)
+            store_page_add(&next, room);
+        name_unref(room);
+        looked_at++;
+    }
+    if (rc != SQLITE_DONE)
+        failed(store, err);
+    sqlite3_reset(list);
+    next.more = looked_at == limit;
+    store_page_finish(rc == SQLITE_DONE ? page : &next);
+    if (rc == SQLITE_DONE)
+        *page = next;
+    return rc == SQLITE_DONE;
+}
+
+/* ---- forgetting ---- */
 
 /* The next rooms of the round, into *last_out; 0: it is over. */
 static bool purge_rooms(struct store *store, int64_t *last_out, struct error *err)
@@ -498,11 +595,18 @@ bool store_each_ban(struct store *store, int64_t now_ms,
     sqlite3_bind_int64(list, 1, now_ms);
     int rc;
     while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
-        struct name *room = name_create(column_text(list, 0));
-        if (!room)
+        struct text name = column_text(list, 0);
+        struct name *room = name.length ? name_create(name) : NULL;
+        if (name.length && !room)
             continue;
-        struct ban *ban = ban_create(room, sqlite3_column_int(list, 1), column_text(list, 2),
-                                     sqlite3_column_int64(list, 3));
+        struct ban *ban = ban_create(&(struct ban_fields){
+            .room = room,
+            .kind = (enum ban_kind)sqlite3_column_int(list, 1),
+            .who = column_text(list, 2),
+            .expires_ms = sqlite3_column_int64(list, 3),
+            .created_ms = sqlite3_column_int64(list, 4),
+            .reason = column_text(list, 5),
+        });
         each(arg, ban);
         ban_unref(ban);
         name_unref(room);
@@ -664,6 +768,11 @@ void store_close(struct store *store)
     sqlite3_close(store->db);
     store_file_finish(&store->file);
     free(store);
+}
+
+void store_set_limits(struct store *store, const struct store_limits *limits)
+{
+    store->limits = *limits;
 }
 
 const char *store_epoch(const struct store *store)

@@ -3,13 +3,13 @@
  *
  * Writes happen between begin and commit. After a failed call in between, roll back. */
 #pragma once
+#include "bans.h"
 #include "error.h"
 #include "text.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct ban;
 struct message;
 struct name;
 struct store;
@@ -29,6 +29,7 @@ struct store_limits {
  *   returns  NULL with err */
 struct store *store_open(const char *dir, const struct store_limits *limits, struct error *err);
 void store_close(struct store *store);
+void store_set_limits(struct store *store, const struct store_limits *limits);
 /* The store's identity: offsets count within it. */
 const char *store_epoch(const struct store *store);
 
@@ -50,8 +51,26 @@ bool store_append(struct store *store, const struct message *message, struct tex
 bool store_trim(struct store *store, const struct name *room, uint64_t up_to, struct error *err);
 /* Write something, to see whether that is possible. */
 bool store_probe(struct store *store, int64_t now_ms, struct error *err);
-/* Keep a ban and empty what the banned said in that room. */
+/* Keep a ban, in place of an earlier one for the same person and room; or forget that. */
 bool store_ban(struct store *store, const struct ban *ban, struct error *err);
+bool store_unban(struct store *store, const struct ban *ban, struct error *err);
+/* Empty a message, or what that person said in the room (BAN_NAME or BAN_SUB), as in history.h. */
+bool store_remove(struct store *store, const struct name *room, uint64_t offset, struct error *err);
+bool store_remove_said(struct store *store, const struct name *room, enum ban_kind kind,
+                       struct text who, struct error *err);
+
+struct store_page { /* zero-initialised is before the first */
+    int64_t cursor;
+    bool more;           /* rooms behind it that were not looked at yet */
+    struct name **rooms; /* references; may be none, also of a page that is not the last */
+    size_t count;
+};
+/* The next rooms in which store_remove_said would empty something. Looks at so few of them that
+ * others may write in between. A failed call leaves the page as it was. */
+bool store_rooms_of(struct store *store, enum ban_kind kind, struct text who,
+                    struct store_page *page, struct error *err);
+void store_page_add(struct store_page *page, struct name *room);
+void store_page_finish(struct store_page *page); /* drops the rooms; the cursor stays */
 /* Remember a key until expires_ms (broker_once), or not any longer. */
 bool store_once(struct store *store, const struct name *key, int64_t expires_ms, struct error *err);
 bool store_once_forget(struct store *store, const struct name *key, struct error *err);

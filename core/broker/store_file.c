@@ -5,7 +5,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOCK_TRIES = 150, LOCK_PAUSE_MS = 20 };
 
 bool store_file_init(struct store_file *file, const char *dir, struct error *err)
 {
@@ -23,7 +26,12 @@ bool store_file_init(struct store_file *file, const char *dir, struct error *err
         error_set(err, "data_dir %s: cannot write there: %s", dir, strerror(errno));
         return false;
     }
-    if (flock(file->lock, LOCK_EX | LOCK_NB)) {
+    int tries = 0; /* its owner may be about to die: the kernel takes a moment for that */
+    while (flock(file->lock, LOCK_EX | LOCK_NB)) {
+        if (errno == EWOULDBLOCK && tries++ < LOCK_TRIES) {
+            nanosleep(&(struct timespec){0, LOCK_PAUSE_MS * 1000000L}, NULL);
+            continue;
+        }
         error_set(err,
                   "data_dir %s: another chatup is using it; stop that one or choose another "
                   "directory",

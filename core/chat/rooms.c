@@ -33,6 +33,11 @@ struct room *rooms_find(struct rooms *rooms, const struct name *name)
     return link ? list_entry(link, struct room, link) : NULL;
 }
 
+size_t rooms_count(const struct rooms *rooms)
+{
+    return rooms->table.count;
+}
+
 /* ---- when ---- */
 
 static void gap_timer_set(struct rooms *rooms, int64_t now_ms)
@@ -205,6 +210,18 @@ struct rooms *rooms_create(struct loop *loop, const struct rooms_up *up, int64_t
     rooms->at_turn_end = (struct turn_end){.run = on_turn_end, .arg = rooms};
     loop_on_turn_end(loop, &rooms->at_turn_end);
     return rooms;
+}
+
+void rooms_set_flush_gap(struct rooms *rooms, int64_t flush_gap_ms)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct room *room;
+    rooms->gap_ms = flush_gap_ms;
+    list_for_each (room, &rooms->cooling, cooling) /* nobody waits longer than who comes now */
+        if (room->cool_at_ms > now_ms + flush_gap_ms)
+            room->cool_at_ms = now_ms + flush_gap_ms;
+    ev_timer_stop(loop_ev(rooms->loop), &rooms->gap_over);
+    gap_timer_set(rooms, now_ms);
 }
 
 void rooms_destroy(struct rooms *rooms)

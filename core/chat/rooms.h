@@ -20,9 +20,12 @@ struct rooms_up { /* what lies above */
 
 /* flush_gap_ms: 0 sends at the end of every turn. */
 struct rooms *rooms_create(struct loop *loop, const struct rooms_up *up, int64_t flush_gap_ms);
+/* Another gap, for the rooms that are waiting too. */
+void rooms_set_flush_gap(struct rooms *rooms, int64_t flush_gap_ms);
 /* No member is left by then. */
 void rooms_destroy(struct rooms *rooms);
 
+size_t rooms_count(const struct rooms *rooms);
 struct room *rooms_find(struct rooms *rooms, const struct name *name);
 
 /* A subscription in two steps. rooms_await: sub is about to join, the broker is asked; the room is

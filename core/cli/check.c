@@ -5,12 +5,13 @@
 #include "config.h"
 #include "keyring.h"
 #include "options.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: chatup check [-c FILE] [--set path=value]… [--demo]\n"
+    "usage: chatup check [-c FILE] [--set path=value]… [--demo] [--no-supervisor]\n"
     "\n"
     "Reads a configuration as `chatup serve` with the same arguments would, and says\n"
     "whether it is right. Exit code 0 if it is, 1 if not.\n"
@@ -18,22 +19,8 @@ static const char usage[] =
     "  -c, --config FILE  default: $CHATUP_CONFIG, else conf/chatup.yaml if there is one,\n"
     "                     else /etc/chatup/chatup.yaml\n"
     "  --set path=value   set one option, such as listen.port=9000; may be repeated\n"
-    "  --demo             as for serve\n";
-
-/* Whatever is in the files of keys, a server would read it the same way, and warn of the same. */
-static bool keys_are_good(const struct config *conf, size_t *count_out, struct error *err)
-{
-    struct keyring *users, *admins;
-    struct error why;
-    if (!keyrings_load(conf, &users, &admins, &why)) {
-        error_set(err, "%.160s: %.340s", conf->path, why.text);
-        return false;
-    }
-    *count_out = keyring_count(users);
-    keyring_destroy(users);
-    keyring_destroy(admins);
-    return true;
-}
+    "  --demo, --no-supervisor\n"
+    "                     as for serve\n";
 
 static bool readable(const struct config *conf, size_t index, const char *file, struct error *err)
 {
@@ -44,7 +31,7 @@ static bool readable(const struct config *conf, size_t index, const char *file, 
     return false;
 }
 
-/* The plugins that the configuration names, without running them. */
+/* The plugins, without looking into them. */
 static bool plugins_are_there(const struct config *conf, struct error *err)
 {
     for (size_t i = 0; i < conf->plugin_count; i++) {
@@ -60,12 +47,12 @@ static bool plugins_are_there(const struct config *conf, struct error *err)
     return true;
 }
 
-static void print_summary(const struct config *conf, size_t keys)
+static void print_summary(const struct config *conf, size_t keys, bool demo)
 {
     printf("%s: ok (%s port %d, %d thread%s, %zu key%s, %zu plugin%s)\n", conf->path, conf->address,
            conf->port, conf->threads, conf->threads == 1 ? "" : "s", keys, keys == 1 ? "" : "s",
            conf->plugin_count, conf->plugin_count == 1 ? "" : "s");
-    if (!keys && !conf->demo)
+    if (!keys && !conf->demo && !demo)
         printf("jwt.keys is empty: nobody's token will be accepted\n");
 }
 
@@ -73,19 +60,17 @@ int cli_check(int argc, char **argv)
 {
     struct cli_options options;
     struct error err = {0};
-    size_t keys = 0;
-    int code = cli_options_parse(argc, argv, usage, &options);
+    int code = cli_options_parse(argc, argv, usage, 0, &options);
     if (code >= 0)
         return code;
-    struct config *conf = config_load(options.config, options.sets, options.set_count, &err);
-    bool ok = conf && keys_are_good(conf, &keys, &err) && plugins_are_there(conf, &err);
-    if (ok) {
-        conf->demo |= options.demo;
-        print_summary(conf, keys);
-    } else {
+    const struct settings_source source = cli_settings_source(&options, false);
+    struct settings *settings = settings_load(&source, &err);
+    bool ok = settings && plugins_are_there(settings->conf, &err);
+    if (ok)
+        print_summary(settings->conf, keyring_count(settings->keys), options.demo);
+    else
         fprintf(stderr, "%s\n", err.text);
-    }
-    config_destroy(conf);
+    settings_unref(settings);
     cli_options_finish(&options);
     return ok ? 0 : 1;
 }

@@ -1,5 +1,8 @@
 #include "options.h"
 #include "alloc.h"
+#include "config.h"
+#include "demo.h"
+#include "tls.h"
 
 #include <getopt.h>
 #include <unistd.h>
@@ -19,14 +22,13 @@ static int misuse(const char *command, const char *what, const char *argument, c
     return 2;
 }
 
-int cli_options_parse(int argc, char **argv, const char *usage, struct cli_options *out)
+int cli_options_parse(int argc, char **argv, const char *usage, int arguments,
+                      struct cli_options *out)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"set", required_argument, NULL, 's'},
-        {"demo", no_argument, NULL, 'd'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
+        {"demo", no_argument, NULL, 'd'},         {"no-supervisor", no_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     struct cli_options found = {.sets = xcalloc((size_t)argc, sizeof *found.sets)};
     int code = -1, letter;
@@ -44,6 +46,9 @@ int cli_options_parse(int argc, char **argv, const char *usage, struct cli_optio
         case 'd':
             found.demo = true;
             break;
+        case 'n':
+            found.no_supervisor = true;
+            break;
         case 'h':
             printf("%s", usage);
             code = 0;
@@ -52,8 +57,11 @@ int cli_options_parse(int argc, char **argv, const char *usage, struct cli_optio
             code = misuse(argv[0], letter == ':' ? "needs a value" : "unknown option", last, usage);
         }
     }
-    if (code < 0 && optind < argc)
-        code = misuse(argv[0], "unexpected argument", argv[optind], usage);
+    if (code < 0 && argc - optind > arguments)
+        code = misuse(argv[0], "unexpected argument", argv[optind + arguments], usage);
+    if (code < 0 && argc - optind < arguments)
+        code = misuse(argv[0], "is missing", "an argument", usage);
+    found.arguments = argv + optind;
     if (code >= 0) {
         cli_options_finish(&found);
         return code;
@@ -69,4 +77,31 @@ void cli_options_finish(struct cli_options *options)
     free(options->sets);
     options->sets = NULL;
     options->set_count = 0;
+}
+
+/* ---- settings ---- */
+
+static bool demo_if_configured(struct config *conf, struct error *err)
+{
+    return !conf->demo || demo_prepare(conf, err);
+}
+
+static SSL_CTX *tls_make(const struct config *conf, struct error *err)
+{
+    return *conf->tls.certificate ? tls_context_create(conf->tls.certificate, conf->tls.key, err)
+                                  : NULL;
+}
+
+struct settings_source cli_settings_source(const struct cli_options *options, bool serve)
+{
+    return (struct settings_source){
+        .path = options->config,
+        .sets = options->sets,
+        .set_count = options->set_count,
+        .amend = !serve          ? NULL
+                 : options->demo ? demo_prepare
+                                 : demo_if_configured,
+        .tls_make = tls_make,
+        .tls_free = tls_context_destroy,
+    };
 }

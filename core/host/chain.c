@@ -70,6 +70,11 @@ struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_ho
     return chain;
 }
 
+void chain_set_max_msg(struct chain *chain, size_t bytes)
+{
+    chain->out.max_msg = bytes;
+}
+
 void chain_destroy(struct chain *chain)
 {
     if (!chain)

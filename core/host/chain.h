@@ -3,6 +3,7 @@
  * Link 0 of message_in may be the core's own (the ban check): it is a hook like any other.
  * One chain per loop, its loop only; the plugins are shared and outlive it. */
 #pragma once
+#include "address.h"
 #include "text.h"
 
 #include <chatup/plugin.h>
@@ -21,6 +22,7 @@ enum chain_verdict { CHAIN_ACCEPT, CHAIN_REJECT, CHAIN_CONSUME };
 struct turn {
     struct chatup_event event; /* first: hooks get a pointer to it */
     struct name *room;         /* event.room, for the core's own link */
+    struct address address;    /* the speaker's, for that link too: plugins are not told */
     size_t max_msg;            /* bytes an edit may have */
     int64_t now_ms;
     char *msg; /* the last edit that was accepted: event.msg points to it; NULL: none */
@@ -41,6 +43,8 @@ typedef int32_t chain_hook(void *arg, struct chatup_event *event);
 struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_hook *first,
                            void *first_arg, uint32_t index, uint32_t loops, struct error *err);
 void chain_destroy(struct chain *chain);
+/* Another limits.message_bytes, for what message_out may write. */
+void chain_set_max_msg(struct chain *chain, size_t bytes);
 
 /* Run message_in. After it turn->event.msg is the text to publish, turn->reply the JSON for the
  * sender if a plugin (or the chain, for a fault or a bare reject) gave one. The reply is of the

@@ -319,16 +319,20 @@ static void host_log(void *host, int32_t level, const char *text, size_t length)
     const struct plugin *plugin = host;
     bool known = level >= CHATUP_ERROR && level <= CHATUP_DEBUG;
     int shown = !text ? 0 : length < 900 ? (int)length : 900; /* log.c cuts at about that */
-    log_line(known ? levels[level] : LOG_ERROR, "plugin %s: %.*s", plugin->name, shown,
-             text ? text : "");
+    /* Each has its own, so that one which talks much does not silence another. */
+    static struct log_site sites[32];
+    log_write(&sites[plugin->index % (sizeof sites / sizeof *sites)],
+              known ? levels[level] : LOG_ERROR, LOG_FIELDS({"plugin", text_of(plugin->name)}),
+              "%.*s", shown, text ? text : "");
 }
 
 static struct chatup_value host_option(void *host, uint32_t i)
 {
     const struct plugin *plugin = host;
     if (i >= plugin->api.option_count) {
-        log_error("plugin %s: asked for its option %" PRIu32 ", but has only %" PRIu32,
-                  plugin->name, i, plugin->api.option_count);
+        log_event(LOG_ERROR, LOG_FIELDS({"plugin", text_of(plugin->name)}),
+                  "it asked for its option %" PRIu32 ", but has only %" PRIu32, i,
+                  plugin->api.option_count);
         return (struct chatup_value){0};
     }
     const struct config_value *value = &plugin->values[i];
@@ -421,6 +425,7 @@ void plugin_fault(struct plugin *plugin, const char *where, int32_t verdict)
     uint64_t news = faults - atomic_exchange(&plugin->faults_logged, faults);
     if (verdict != CHATUP_FAULT)
         snprintf(answer, sizeof answer, "%" PRId32, verdict);
-    log_error("plugin %s: %s failed, it answered %s (faults since the last such line: %" PRIu64 ")",
-              plugin->name, where, answer, news);
+    log_event(LOG_ERROR, LOG_FIELDS({"plugin", text_of(plugin->name)}),
+              "%s failed, it answered %s (faults since the last such line: %" PRIu64 ")", where,
+              answer, news);
 }

@@ -433,12 +433,12 @@ void connection_open(struct server *server, int fd, const struct address *peer)
 
 static bool is_about(const struct connection *conn, enum ban_kind kind, struct text who)
 {
-    char address[ADDRESS_TEXT_SIZE];
-    if (kind == BAN_ADDRESS) {
-        address_format(&conn->client, address);
-        return text_is(who, address);
+    struct identity identity = {.address = conn->client};
+    if (conn->user) {
+        identity.sub = text_of(conn->user->sub);
+        identity.name = text_of(conn->user->name);
     }
-    return conn->user && text_is(who, kind == BAN_SUB ? conn->user->sub : conn->user->name);
+    return identity_is(&identity, kind, who);
 }
 
 /* In rooms that need a token, a ban ends reading too. */

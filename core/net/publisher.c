@@ -25,8 +25,8 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     bool announced, joining;
     struct list joins; /* struct reply, by its waiting: all that the join under way answers */
     struct bucket says, join_bucket;
-    const struct access *access; /* by which, */
-    const struct user *user;     /* and of whom, may_say was decided; neither is looked into */
+    uint64_t generation;     /* of the settings by which, */
+    const struct user *user; /* and of whom, may_say was decided; it is not looked into */
     bool may_say;
     struct list replies; /* struct reply, in the order of their requests */
     unsigned pending;
@@ -155,32 +155,48 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
 }
 
 /* One answer to all who asked for the same room meanwhile. */
-static void joins_answer(struct publisher *publisher, const char *json)
+static void joins_answer(struct publisher *publisher, struct text json)
 {
     publisher->joining = false;
     while (!list_empty(&publisher->joins)) {
         struct reply *reply = list_entry(publisher->joins.next, struct reply, waiting);
         list_remove(&reply->waiting);
-        reply_with(reply, text_of(json));
+        reply_with(reply, json);
     }
 }
 
-static void on_joined(void *arg, enum broker_status status, int64_t ban_ttl)
+static void write_joined(struct buffer *json, enum broker_status status, int64_t ban_ttl,
+                         struct text ban_reason)
+{
+    if (status != BROKER_OK) {
+        buffer_text(json, "{\"status\":\"error\",\"err\":");
+        buffer_text(json, status == BROKER_FULL ? "\"tooManyRooms\"}" : "\"unavailable\"}");
+    } else if (!ban_ttl) {
+        buffer_text(json, "\"ok\"");
+    } else {
+        buffer_text(json, "{\"status\":\"ok\",\"comment\":\"banned\",\"banTTL\":");
+        buffer_number(json, ban_ttl);
+        if (ban_reason.length) {
+            buffer_text(json, ",\"reason\":");
+            buffer_json_string(json, ban_reason);
+        }
+        buffer_text(json, "}");
+    }
+}
+
+static void on_joined(void *arg, enum broker_status status, int64_t ban_ttl, struct text ban_reason)
 {
     struct publisher *publisher = arg;
-    char json[96] = "\"ok\"";
+    struct buffer json = {0};
     if (status != BROKER_OK) {
         name_unref(publisher->room);
         publisher->room = NULL;
-        snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"%s\"}",
-                 status == BROKER_FULL ? "tooManyRooms" : "unavailable");
-    } else if (ban_ttl) {
-        snprintf(json, sizeof json, "{\"status\":\"ok\",\"comment\":\"banned\",\"banTTL\":%lld}",
-                 (long long)ban_ttl);
     }
     if (status != BROKER_OK || ban_ttl)
         publisher->announced = false;
-    joins_answer(publisher, json);
+    write_joined(&json, status, ban_ttl, ban_reason);
+    joins_answer(publisher, (struct text){json.at, json.length});
+    buffer_finish(&json);
     publisher_unref(publisher);
 }
 
@@ -191,9 +207,11 @@ static void join(struct publisher *publisher, struct name *name, struct reply *r
     publisher->announced = publisher->joining = true;
     list_append(&publisher->joins, &reply->waiting);
     publisher->refs++;
-    broker_join(publisher->pipeline->broker, name, publisher->member,
-                (struct text){user->public_json, user->public_length}, text_of(user->sub),
-                text_of(user->name), on_joined, publisher);
+    broker_join(
+        publisher->pipeline->broker, name, publisher->member,
+        (struct text){user->public_json, user->public_length},
+        &(struct identity){text_of(user->sub), text_of(user->name), publisher->conn->client},
+        on_joined, publisher);
 }
 
 static void on_join(struct publisher *publisher, const json_t *asked, struct reply *reply)
@@ -229,12 +247,12 @@ static void on_join(struct publisher *publisher, const json_t *asked, struct rep
 /* Decided anew when the rules or the token have changed. */
 static bool may_say(struct publisher *publisher)
 {
-    const struct access *access = publisher->pipeline->access;
+    const struct pipeline *pipeline = publisher->pipeline;
     const struct user *user = publisher->conn->user;
-    if (publisher->access != access || publisher->user != user) {
-        publisher->access = access;
+    if (publisher->generation != pipeline->generation || publisher->user != user) {
+        publisher->generation = pipeline->generation;
         publisher->user = user;
-        publisher->may_say = access_allows(access, publisher->room, user, RIGHT_SAY);
+        publisher->may_say = access_allows(pipeline->access, publisher->room, user, RIGHT_SAY);
     }
     return publisher->may_say;
 }
@@ -263,7 +281,7 @@ static void on_say(struct publisher *publisher, const json_t *say, struct reply 
                                        &publisher->says, &conn->client, conn->user))) {
         reply_limited(reply, wait_ms);
     } else {
-        pipeline_say(pipeline, conn->user, publisher->room,
+        pipeline_say(pipeline, conn->user, &conn->client, publisher->room,
                      (struct text){json_string_value(msg), json_string_length(msg)},
                      (struct text){json_string_value(cid), json_string_length(cid)}, reply_with,
                      reply);

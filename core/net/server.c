@@ -197,19 +197,6 @@ static void on_acceptable(struct ev_loop *ev, ev_io *io, int events)
 
 /* ---- once a second ---- */
 
-static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
-{
-    struct server *server = timer->data;
-    int64_t now_ms = clock_mono_ms();
-    struct connection *conn, *after;
-    list_for_each_safe (conn, after, &server->connections, in_server)
-        connection_tick(conn, now_ms);
-    if (!server->closing && !ev_is_active(&server->acceptable))
-        ev_io_start(ev, &server->acceptable);
-}
-
-/* ---- life ---- */
-
 /* Descriptors are given from below: a number beyond this says that the reserve is being used. */
 static int descriptors_max(const struct config *conf)
 {
@@ -218,6 +205,20 @@ static int descriptors_max(const struct config *conf)
         return INT32_MAX;
     return (int)limit.rlim_cur - (int)conf->limits.reserved_files;
 }
+
+static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    struct server *server = timer->data;
+    int64_t now_ms = clock_mono_ms();
+    server->descriptors_max = descriptors_max(server->pipeline->conf); /* a reload may have more */
+    struct connection *conn, *after;
+    list_for_each_safe (conn, after, &server->connections, in_server)
+        connection_tick(conn, now_ms);
+    if (!server->closing && !ev_is_active(&server->acceptable))
+        ev_io_start(ev, &server->acceptable);
+}
+
+/* ---- life ---- */
 
 struct server *server_create(struct pipeline *pipeline, const struct route *routes, int listen_fd)
 {

@@ -16,7 +16,7 @@ struct server;
 
 /* Listening descriptors for count loops on one address. port 0 takes a free one.
  *   fds_out   count of them, each owned by the server that gets it
- *   returns   false with err: the address is in use, or not ours */
+ *   returns   false with err: the address is in use, or not ours; errno says which */
 bool listen_open(const char *address, int port, size_t count, int *fds_out, int *port_out,
                  struct error *err);
 

@@ -1,108 +1,65 @@
-/* ban.c: POST /ban: who may not speak where. All items are checked before the first is in force. */
-#include "alloc.h"
+/* ban.c: POST /ban: who may not speak where. */
 #include "ask.h"
 #include "clock.h"
-#include "name.h"
-#include "pipeline.h"
+#include "moderate.h"
 #include "route.h"
-#include "user.h"
 
 #include <jansson.h>
 
 #define EXPIRE_SECONDS_MAX (10 * 365.25 * 86400)
 
-struct item {
-    struct name *room;
-    enum ban_kind kind;
-    struct text who; /* into the payload */
-    int64_t expires_ms;
-};
-
-static void items_free(struct item *items, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        name_unref(items[i].room);
-    free(items);
-}
-
-/* ---- checking ---- */
-
-static struct text string_text(const json_t *value)
-{
-    return (struct text){json_string_value(value), json_string_length(value)};
-}
-
 /* Seconds from now to Unix time in milliseconds; without a value, or with 0, for ever. */
-static bool expire_read(const json_t *value, int64_t now_ms, int64_t *expires_ms_out)
+static bool expire_read(const json_t *value, int64_t *expires_ms_out, struct error *err)
 {
     double seconds = json_number_value(value); /* 0 without one */
-    if ((value && !json_is_number(value)) || seconds < 0 || seconds > EXPIRE_SECONDS_MAX)
+    if ((value && !json_is_number(value)) || seconds < 0 || seconds > EXPIRE_SECONDS_MAX) {
+        error_set(err, "expire: 0 or more seconds expected, ten years at most");
         return false;
+    }
     int64_t ms = (int64_t)(seconds * 1000);
     if (seconds == 0)
         *expires_ms_out = BAN_FOR_EVER;
-    else
-        *expires_ms_out = now_ms + (ms ? ms : 1); /* as short as it is, it removes what was said */
+    else /* as short as it is, it removes what was said */
+        *expires_ms_out = clock_wall_ms() + (ms ? ms : 1);
     return true;
 }
 
-/* {"name":string | "sub":string, "channel":string, "expire":number}; other keys are ignored. */
-static bool item_read(struct item *item, const json_t *json, int64_t now_ms)
+static bool reason_read(const json_t *value, struct text *reason_out, struct error *err)
 {
-    const json_t *name = json_object_get(json, "name"), *sub = json_object_get(json, "sub");
-    if (!name == !sub)
+    struct text reason = {json_string_value(value), json_string_length(value)};
+    if ((value && !json_is_string(value)) || reason.length > BAN_REASON_MAX) {
+        error_set(err, "reason: a text of at most %d bytes expected", BAN_REASON_MAX);
         return false;
-    item->kind = name ? BAN_NAME : BAN_SUB;
-    item->who = string_text(name ? name : sub);
-    if (item->who.length < 1 || item->who.length > USER_NAME_BYTES_MAX)
-        return false;
-    if (!expire_read(json_object_get(json, "expire"), now_ms, &item->expires_ms))
-        return false;
-    item->room = name_create(string_text(json_object_get(json, "channel")));
-    return item->room;
-}
-
-/* returns  as many items as payload has, for items_free; NULL after answering */
-static struct item *items_read(struct request *request, const json_t *payload)
-{
-    size_t count = json_array_size(payload);
-    bool good = count <= ASK_ITEMS_MAX;
-    int64_t now_ms = clock_wall_ms();
-    struct item *items = xcalloc(good ? count : 0, sizeof *items);
-    for (size_t i = 0; good && i < count; i++)
-        good = item_read(&items[i], json_array_get(payload, i), now_ms);
-    if (good)
-        return items;
-    items_free(items, count <= ASK_ITEMS_MAX ? count : 0);
-    request_reply_error(request, 400, "Wrong JWT content");
-    return NULL;
-}
-
-/* ---- banning ---- */
-
-static void banned(void *arg, enum broker_status status)
-{
-    ask_answered(arg, status, false);
-}
-
-static void ban(struct request *request, const struct item *items, size_t count)
-{
-    struct pipeline *pipeline = request->pipeline;
-    struct ask *ask = ask_open(request);
-    for (const struct item *item = items; item < items + count; item++) {
-        ask_add(ask);
-        pipeline_ban(pipeline, item->room, item->kind, item->who, item->expires_ms, banned, ask);
     }
-    ask_close(ask);
+    *reason_out = reason;
+    return true;
 }
 
-static void handle(struct request *request, const json_t *payload)
+/* {…whom and where…, "expire":number, "reason":string}; other keys are ignored. */
+static bool item_read(struct item *item, const json_t *json, struct error *err)
 {
-    struct item *items = items_read(request, payload);
-    if (!items)
-        return;
-    ban(request, items, json_array_size(payload));
-    items_free(items, json_array_size(payload));
+    return item_read_who(item, json, err) && item_read_where(item, json, err) &&
+           expire_read(json_object_get(json, "expire"), &item->expires_ms, err) &&
+           reason_read(json_object_get(json, "reason"), &item->reason, err);
+}
+
+static void ban(struct broker *broker, const struct item *item, struct ask *ask)
+{
+    broker_ban(broker,
+               ban_create(&(struct ban_fields){.room = item->room,
+                                               .kind = item->kind,
+                                               .who = item->who,
+                                               .expires_ms = item->expires_ms,
+                                               .created_ms = clock_wall_ms(),
+                                               .reason = item->reason}),
+               ask_moderated, ask);
+}
+
+static const struct act act = {item_read, ban, NULL};
+
+static void handle(struct request *request, const json_t *items)
+{
+    moderate(request, items, &act);
 }
 
 void route_ban(struct request *request)

@@ -72,9 +72,9 @@ static void write_host(const struct request *request, struct buffer *out)
         snprintf(url, sizeof url, "%s%.*s", request->secure ? "https://" : "http://",
                  (int)request->host.length, request->host.at);
     else if (strchr(conf->address, ':')) /* IPv6 */
-        snprintf(url, sizeof url, "http://[%s]:%d", conf->address, conf->port);
+        snprintf(url, sizeof url, "http://[%s]:%d", conf->address, request->pipeline->port);
     else
-        snprintf(url, sizeof url, "http://%s:%d", conf->address, conf->port);
+        snprintf(url, sizeof url, "http://%s:%d", conf->address, request->pipeline->port);
     buffer_json_string(out, text_of(url));
 }
 
@@ -100,7 +100,7 @@ static void answer(struct request *request, const struct name *room, const struc
     buffer_number(&json, (int64_t)view->history.at.offset);
     buffer_text(&json, ",\"messages\":");
     if (with_history)
-        pipeline_write_history(request->pipeline, room, &view->history, &json);
+        pipeline_write_history(request->pipeline, room, &view->history, true, &json);
     else
         buffer_text(&json, "[]");
     buffer_text(&json, "}");
@@ -132,7 +132,10 @@ void route_join(struct request *request)
     struct user *user = NULL;
     if (room && request_user(request, &user) && request_may(request, room, user, RIGHT_READ)) {
         bool history = access_allows(request->pipeline->access, room, user, RIGHT_HISTORY);
-        ask_look(request, name_ref(room), 0, 0, history ? answer_all : answer_without_history);
+        struct room_asked asked = {0};
+        if (history)
+            asked.history = HISTORY_WHOLE;
+        ask_look(request, name_ref(room), &asked, history ? answer_all : answer_without_history);
     }
     user_unref(user);
     name_unref(room);

@@ -132,7 +132,7 @@ static void publish(struct request *request, struct item *items, size_t count)
     struct pipeline *pipeline = request->pipeline;
     struct text key = request->idempotency_key; /* there until ask_close */
     struct buffer client_id = {0};
-    struct ask *ask = ask_open(request);
+    struct ask *ask = ask_open(request, NULL);
     for (size_t i = 0; i < count; i++) {
         if (key.at) {
             write_client_id(&client_id, key, i);

@@ -2,6 +2,7 @@
 #include "buffer.h"
 #include "name.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define METHODS_ALL (METHOD_GET | METHOD_POST | METHOD_PUT | METHOD_DELETE)
@@ -12,6 +13,10 @@ const struct route routes[] = {
     {"/messages", METHOD_GET, false, route_messages},
     {"/post", METHOD_POST, true, route_post},
     {"/ban", METHOD_POST, true, route_ban},
+    {"/unban", METHOD_POST, true, route_unban},
+    {"/bans", METHOD_POST, true, route_bans},
+    {"/kick", METHOD_POST, true, route_kick},
+    {"/remove", METHOD_POST, true, route_remove},
     {"/plugin", METHODS_ALL, false, route_plugin},
     {"/health", METHOD_GET, true, route_live},
     {"/health/live", METHOD_GET, true, route_live},
@@ -64,6 +69,25 @@ struct text query_argument(struct text query, const char *name)
 struct text request_argument(const struct request *request, const char *name)
 {
     return query_argument(request->query, name);
+}
+
+bool request_number(struct request *request, const char *name, uint64_t max, uint64_t *number_out)
+{
+    struct text text = request_argument(request, name);
+    char err[64];
+    uint64_t number = 0;
+    size_t digits = 0;
+    if (!text.at)
+        return true;
+    for (; digits < text.length && text.at[digits] >= '0' && text.at[digits] <= '9'; digits++)
+        number = number > max / 10 ? max : number * 10 + (uint64_t)(text.at[digits] - '0');
+    if (!digits || digits < text.length) {
+        snprintf(err, sizeof err, "Wrong %s: not a number", name);
+        request_reply_error(request, 400, err);
+        return false;
+    }
+    *number_out = number < max ? number : max;
+    return true;
 }
 
 struct name *request_channel(struct request *request)

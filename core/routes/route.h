@@ -38,6 +38,9 @@ void request_reply_error(struct request *request, int status, const char *err);
 /* The value of an argument in a query as above; absent if there is none. */
 struct text query_argument(struct text query, const char *name);
 struct text request_argument(const struct request *request, const char *name);
+/* A whole number, capped at max; *number_out stays if the argument is not there.
+ *   returns  false after answering 400 */
+bool request_number(struct request *request, const char *name, uint64_t max, uint64_t *number_out);
 /* The channel that the path or ?channel= names; NULL after answering 400. Caller unrefs. */
 struct name *request_channel(struct request *request);
 /* What your servers sign: handle is called once with the items of the body's token, an array, now
@@ -59,6 +62,10 @@ void route_stats(struct request *request);    /* stats.c */
 void route_messages(struct request *request); /* history.c */
 void route_post(struct request *request);     /* post.c */
 void route_ban(struct request *request);      /* ban.c */
+void route_unban(struct request *request);    /* unban.c */
+void route_bans(struct request *request);     /* bans.c: their list */
+void route_kick(struct request *request);     /* kick.c */
+void route_remove(struct request *request);   /* remove.c */
 void route_plugin(struct request *request);   /* plugin.c: /plugin/<name>/… */
 void route_live(struct request *request);     /* health.c */
 void route_ready(struct request *request);    /* health.c */

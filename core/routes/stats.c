@@ -8,40 +8,13 @@
 
 enum { LIMIT_PRESET = 50, LIMIT_MAX = 1000, SKIP_MAX = 1000 * 1000 * 1000 };
 
-/* A number argument: preset if absent, max if it is larger.
- *   returns  false if it is there and not a number */
-static bool argument_number(const struct request *request, const char *name, uint64_t preset,
-                            uint64_t max, uint64_t *number_out)
-{
-    struct text text = request_argument(request, name);
-    uint64_t number = 0;
-    if (!text.at) {
-        *number_out = preset;
-        return true;
-    }
-    for (size_t i = 0; i < text.length; i++) {
-        if (text.at[i] < '0' || text.at[i] > '9')
-            return false;
-        number = number * 10 + (uint64_t)(text.at[i] - '0');
-        if (number > max)
-            number = max; /* and does not overflow */
-    }
-    *number_out = number;
-    return text.length > 0;
-}
-
 /* returns  false after answering */
 static bool get_page(struct request *request, uint64_t *skip_out, uint64_t *limit_out)
 {
-    if (!argument_number(request, "limit", LIMIT_PRESET, LIMIT_MAX, limit_out)) {
-        request_reply_error(request, 400, "Wrong limit: not a number");
-        return false;
-    }
-    if (!argument_number(request, "skip", 0, SKIP_MAX, skip_out)) {
-        request_reply_error(request, 400, "Wrong skip: not a number");
-        return false;
-    }
-    return true;
+    *limit_out = LIMIT_PRESET;
+    *skip_out = 0;
+    return request_number(request, "limit", LIMIT_MAX, limit_out) &&
+           request_number(request, "skip", SKIP_MAX, skip_out);
 }
 
 static void write_count(struct buffer *out, const char *key, uint64_t count)
@@ -75,5 +48,5 @@ void route_stats(struct request *request)
         return;
     struct name *room = request_channel_with(request, RIGHT_USERS);
     if (room)
-        ask_look(request, room, skip, limit, answer);
+        ask_look(request, room, &(struct room_asked){.skip = skip, .limit = limit}, answer);
 }

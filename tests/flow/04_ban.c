@@ -232,8 +232,9 @@ START_TEST(wrong_bans_are_refused_and_do_no_harm)
         ck_assert_msg(answer->status == bad[i].status, "%zu, %.80s: %d, not %d", i, bad[i].body,
                       answer->status, bad[i].status);
         ck_assert_str_eq(get_string(answer->json, "status"), "error");
-        if (bad[i].err)
-            ck_assert_str_eq(get_string(answer->json, "err"), bad[i].err);
+        if (bad[i].err) /* perhaps with more behind it */
+            ck_assert_int_eq(
+                strncmp(get_string(answer->json, "err"), bad[i].err, strlen(bad[i].err)), 0);
     }
     publisher_say_ok(ann, "still here");
     ck_assert(server_is_alive(server));

@@ -2,13 +2,16 @@
 #include "flow.h"
 #include "token.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -112,23 +115,21 @@ static void server_live(struct server *server)
 {
     int out[2];
     char *port = textf("listen.port=%d", server->port);
-    /* Where all is slow, a slow disk is none that has stopped. */
-    bool patient = flow_slow() > 1 && !server->disk;
-    const char *argv[] = {environment("CHATUP_BIN"),
-                          "serve",
-                          "-c",
-                          server->config,
-                          "--set",
-                          port,
-                          "--set",
-                          patient ? "limits.store_wait=60s" : port,
-                          server->rates ? NULL : "--set",
-                          "limits.says_per_connection=0",
-                          "--set",
-                          "limits.says_per_user=0",
-                          "--set",
-                          "limits.frames_per_connection=0",
-                          NULL};
+    const char *argv[20] = {
+        environment("CHATUP_BIN"), "serve", "-c", server->config, "--set", port};
+    size_t count = 6;
+    if (!server->supervised)
+        argv[count++] = "--no-supervisor";
+    if (flow_slow() > 1 && !server->disk) { /* where all is slow, a slow disk has not stopped */
+        argv[count++] = "--set";
+        argv[count++] = "limits.store_wait=60s";
+    }
+    static const char *const no_rates[] = {"limits.says_per_connection=0", "limits.says_per_user=0",
+                                           "limits.frames_per_connection=0"};
+    for (size_t i = 0; i < COUNT_OF(no_rates) && !server->rates; i++) {
+        argv[count++] = "--set";
+        argv[count++] = no_rates[i];
+    }
     ck_assert_int_eq(server->pid, 0);
     ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
     server->pid = fork();
@@ -152,6 +153,7 @@ struct server *server_start_with(const struct server_options *options)
     ck_assert_uint_lt(server_count, SERVERS_MAX);
     server->dir = textf("%s/%zu", flow_dir(), server_count);
     server->config = textf("%s/chatup.yaml", server->dir);
+    server->supervised = options->supervised;
     server->log = textf("%s/server-%zu.log", flow_dir(), server_count);
     if (options->own_disk)
         server->disk = textf("%s/disk", server->dir);
@@ -209,6 +211,45 @@ void server_stop_all(void)
     for (size_t i = 0; i < server_count; i++)
         if (servers[i]->pid)
             server_stop(servers[i]);
+}
+
+/* ---- its control socket ---- */
+
+int control_open(const struct server *server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = (time_t)(RUN_SECONDS * flow_slow())};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/data/chatup.sock", server->dir);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+char *control_read(int fd)
+{
+    char *text = calloc(1, 65536);
+    size_t length = 0;
+    ssize_t got;
+    while ((got = recv(fd, text + length, 65535 - length, 0)) > 0)
+        length += (size_t)got;
+    ck_assert_msg(got == 0 || errno == ECONNRESET, "no answer on the control socket");
+    close(fd);
+    return text;
+}
+
+json_t *server_ask(const struct server *server, const char *line)
+{
+    int fd = control_open(server);
+    if (fd < 0)
+        return NULL;
+    send(fd, line, strlen(line), MSG_NOSIGNAL);
+    char *text = control_read(fd);
+    json_t *answer = *text ? json_of(text) : NULL; /* it may die meanwhile */
+    free(text);
+    return answer;
 }
 
 /* ---- what it does ---- */

@@ -3,6 +3,7 @@
  *   CHATUP_CLIENT   directory of the page at /
  *   CHATUP_DISK_SO  what makes its disk fail on order (tests/disk/disk.c) */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -12,6 +13,7 @@ struct server_options {
     const char *yaml; /* further configuration, whole sections */
     const char *keys; /* further items of jwt.keys, indented by four */
     bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
+    bool supervised;  /* with the process that starts a dead worker again: then pid is its own */
     bool own_disk;    /* for server_disk */
 };
 
@@ -24,6 +26,7 @@ struct server {
     bool rates;
     int port; /* the same in all its lives */
     int out;
+    bool supervised;
     pid_t pid; /* 0 while it does not run */
 };
 
@@ -38,6 +41,12 @@ void server_stop(struct server *server);    /* SIGTERM */
 void server_kill(struct server *server);    /* SIGKILL */
 void server_restart(struct server *server); /* after one of these: same data, same port */
 void server_stop_all(void);
+
+/* One line to its control socket, the answer as JSON; NULL if nobody answers. Unlike a command of
+ * the binary it may be used while other threads run. */
+json_t *server_ask(const struct server *server, const char *line);
+int control_open(const struct server *server); /* connected; -1 if nobody listens */
+char *control_read(int fd);                    /* what comes until the end; closes fd */
 
 /* From now on no file of the server can grow, or they can again. */
 void server_disk_full(struct server *server, bool full);

@@ -1,6 +1,7 @@
 #include "config.h"
 #include "alloc.h"
 #include "config_yaml.h"
+#include "log.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -94,7 +95,10 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_TEXT(client_dir);
     SAME_NUMBER(durability);
     SAME_NUMBER(demo);
-    SAME_TEXT(log_level);
+    SAME_NUMBER(supervise);
+    SAME_TEXT(control);
+    SAME_NUMBER(log_level);
+    SAME_NUMBER(log_format);
     SAME_NUMBER(jwt.keys.count);
     SAME_TEXT(jwt.jwks);
     SAME_TEXT(jwt.audience);
@@ -177,29 +181,19 @@ static const struct limit {
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
 };
 
-static const char *const texts[] = {"listen.address",
-                                    "announce",
-                                    "origins",
-                                    "data_dir",
-                                    "durability",
-                                    "demo",
-                                    "log_level",
-                                    "jwt.keys",
-                                    "plugins",
-                                    "redis.host",
-                                    "client_dir",
-                                    "plugins_dir",
-                                    "listen.proxy_protocol",
-                                    "trusted_proxies",
-                                    "tls.certificate",
-                                    "tls.key",
-                                    "limits.exempt",
-                                    "channels",
-                                    "jwt.jwks",
-                                    "jwt.audience",
-                                    "jwt.issuer",
-                                    "admin.keys",
-                                    "admin.audience",
+static const char *const texts[] = {"listen.address",  "announce",
+                                    "origins",         "data_dir",
+                                    "durability",      "demo",
+                                    "log_level",       "log_format",
+                                    "supervise",       "control",
+                                    "jwt.keys",        "plugins",
+                                    "redis.host",      "client_dir",
+                                    "plugins_dir",     "listen.proxy_protocol",
+                                    "trusted_proxies", "tls.certificate",
+                                    "tls.key",         "limits.exempt",
+                                    "channels",        "jwt.jwks",
+                                    "jwt.audience",    "jwt.issuer",
+                                    "admin.keys",      "admin.audience",
                                     "legacy_tokens"};
 
 static char *slurp(const char *path)
@@ -290,7 +284,8 @@ START_TEST(an_empty_file_gives_the_defaults)
         ck_assert_int_eq(conf->plugins_dir[0], '/');
         ck_assert_int_eq(conf->durability, DURABILITY_COMMIT);
         ck_assert(!conf->demo);
-        ck_assert_str_eq(conf->log_level, "info");
+        ck_assert_int_eq(conf->log_level, LOG_INFO);
+        ck_assert_int_eq(conf->log_format, LOG_TEXT);
         ck_assert_int_eq(conf->history.size, 100);
         ck_assert_int_eq(conf->history.bytes, 4 << 20);
         ck_assert_int_eq(conf->history.expire_ms, INT64_C(30) * 86400 * 1000);
@@ -314,8 +309,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
     struct config *conf = load(
         "listen: {address: '::', port: 1}\nthreads: 2\nannounce: https://chat.example.org\n"
         "origins: https://example.org\ndata_dir: /d\nclient_dir: ''\nplugins_dir: /p\n"
-        "durability: memory\ndemo: yes\nlog_level: debug\nhistory: {size: 3, bytes: 3KiB, expire: "
-        "4s}\n"
+        "durability: memory\ndemo: yes\nlog_level: debug\nlog_format: json\nsupervise: "
+        "no\ncontrol: /c\nhistory: {size: 3, bytes: 3KiB, expire: 4s}\n"
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
         "  stall: 13s\n  pending_says: 14\n  header: 15s\n  idle: 16s\n  dedupe: 17s\n"
@@ -334,7 +329,10 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         .plugins_dir = (char *)"/p",
         .durability = DURABILITY_MEMORY,
         .demo = true,
-        .log_level = (char *)"debug",
+        .supervise = false,
+        .control = (char *)"/c",
+        .log_level = LOG_DEBUG,
+        .log_format = LOG_JSON,
         .history = {.size = 3, .bytes = 3072, .expire_ms = 4000},
         .rooms = {5},
         .limits = {.message_bytes = 1024,
@@ -444,6 +442,7 @@ START_TEST(a_wrong_value_is_refused_with_its_place)
         {"durability: none", "chatup.yaml:1:1: durability: must be commit or memory"},
         {"durability: [commit]", "chatup.yaml:1:1: durability: must be commit or memory"},
         {"log_level: trace", "chatup.yaml:1:1: log_level: must be error, warn, info or debug"},
+        {"log_format: xml", "chatup.yaml:1:1: log_format: must be text or json"},
         {"demo: True", "chatup.yaml:1:1: demo: must be true or false"},
         {"demo: 1", "chatup.yaml:1:1: demo: must be true or false"},
     };

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "config.h"
 #include "embedded.h"
+#include "embedded_parts.h"
 #include "loop.h"
 #include "message.h"
 #include "uuid.h"
@@ -26,6 +27,7 @@ struct ear { /* what one loop was told, in order; holds references */
     struct home *home;
     struct message **heard;
     size_t count;
+    char kicks[256]; /* one line each */
 };
 
 struct home {
@@ -53,7 +55,12 @@ struct call {
     bool check_ban;
     struct position since;
     struct ban *ban;
-    uint64_t skip, limit;
+    struct address address;
+    struct removal removal;
+    bool everywhere;
+    struct kick kick;
+    struct bans_asked listed;
+    struct room_asked asked;
     uint32_t readers_here;
     bool done;
     /* the result */
@@ -64,6 +71,9 @@ struct call {
     struct message **messages;
     size_t count;
     int64_t ban_ttl;
+    char ban_reason[64];
+    uint64_t moderated; /* the number that came with it */
+    char list[512];
     uint64_t readers, publishers, users;
     char clients[512];
 };
@@ -91,6 +101,18 @@ static void ear_hears(void *arg, struct message *message)
     pthread_mutex_unlock(&ear->home->lock);
 }
 
+static void ear_is_kicked(void *arg, const struct kick *kick)
+{
+    static const char *const kinds[] = {"name", "sub", "address"};
+    struct ear *ear = arg;
+    pthread_mutex_lock(&ear->home->lock);
+    size_t length = strlen(ear->kicks);
+    snprintf(ear->kicks + length, sizeof ear->kicks - length, "%s %s=%.*s in %s\n",
+             kick->ban ? "ban" : "kick", kinds[kick->kind], (int)kick->who.length, kick->who.at,
+             kick->room ? kick->room->at : "all");
+    pthread_mutex_unlock(&ear->home->lock);
+}
+
 static void home_run(struct home *home)
 {
     struct error err;
@@ -102,6 +124,7 @@ static void home_run(struct home *home)
         struct broker *broker = embedded_broker(home->embedded, i);
         home->ears[i] = (struct ear){.home = home};
         broker->on_event = home->on_event;
+        broker->on_kick = ear_is_kicked;
         broker->up = &home->ears[i];
     }
     embedded_start(home->embedded);
@@ -144,6 +167,9 @@ static struct home *home_create(enum config_durability durability)
     home->conf.limits.dedupe_ms = 3600000;
     home->conf.limits.dedupe_entries = 10000;
     home->conf.limits.replays = 1000;
+    home->conf.limits.bans = 1000;
+    home->conf.rooms.presence_events = 100;
+    home->conf.rooms.presence_gap_ms = 50;
     home->conf.limits.store_wait_ms = 60000;
     home->conf.limits.store_bytes = 64 << 20;
     home->on_event = ear_hears;
@@ -237,12 +263,17 @@ static void publish_done(void *arg, const struct published *result)
 {
     struct call *call = arg;
     call->published = *result;
+    snprintf(call->ban_reason, sizeof call->ban_reason, "%.*s", (int)result->ban_reason.length,
+             result->ban_reason.length ? result->ban_reason.at : "");
     call_done(call);
 }
 
 static void publish_make(struct call *call)
 {
-    const struct publication what = {call->message, call->client_id, call->check_ban};
+    const struct publication what = {.message = call->message,
+                                     .client_id = call->client_id,
+                                     .address = call->address,
+                                     .check_ban = call->check_ban};
     broker_publish(call->broker, &what, publish_done, call);
 }
 
@@ -348,18 +379,20 @@ static void listen_on_all_loops(struct home *home, const char *room)
     }
 }
 
-static void joined(void *arg, enum broker_status status, int64_t ban_ttl)
+static void joined(void *arg, enum broker_status status, int64_t ttl, struct text reason)
 {
     struct call *call = arg;
     call->status = status;
-    call->ban_ttl = ban_ttl;
+    call->ban_ttl = ttl;
+    snprintf(call->ban_reason, sizeof call->ban_reason, "%.*s", (int)reason.length,
+             reason.length ? reason.at : "");
     call_done(call);
 }
 
 static void join_make(struct call *call)
 {
-    broker_join(call->broker, call->room, call->member, text_of(call->user), call->sub, call->name,
-                joined, call);
+    broker_join(call->broker, call->room, call->member, text_of(call->user),
+                &(struct identity){call->sub, call->name, call->address}, joined, call);
 }
 
 static struct call *join_create(struct home *home, size_t loop, const char *room,
@@ -412,62 +445,155 @@ static void looked(void *arg, const struct room_view *view)
 
 static void look_make(struct call *call)
 {
-    broker_look(call->broker, call->room, call->skip, call->limit, looked, call);
+    broker_look(call->broker, call->room, &call->asked, looked, call);
 }
 
 static struct call *look(struct home *home, size_t loop, const char *room, uint64_t skip,
                          uint64_t limit)
 {
     struct call *call = call_create(home, loop, room, look_make);
-    call->skip = skip;
-    call->limit = limit;
+    call->asked = (struct room_asked){skip, limit, HISTORY_WHOLE};
     call_start(call);
     call_wait(call);
     ck_assert_int_eq(call->status, BROKER_OK);
     return call;
 }
 
-static void banned(void *arg, enum broker_status status)
+static void moderated(void *arg, enum broker_status status, uint64_t count)
 {
     struct call *call = arg;
     call->status = status;
+    call->moderated = count;
     call_done(call);
+}
+
+/* returns  the status; *count_out, or NULL */
+static enum broker_status moderated_by(struct call *call, uint64_t *count_out)
+{
+    call_start(call);
+    call_wait(call);
+    enum broker_status status = call->status;
+    if (count_out)
+        *count_out = call->moderated;
+    call_free(call);
+    return status;
 }
 
 static void ban_make(struct call *call)
 {
-    broker_ban(call->broker, call->ban, call->message, banned, call);
+    broker_ban(call->broker, call->ban, moderated, call);
+}
+
+/*   room  NULL: everywhere */
+static struct call *ban_call(struct home *home, size_t loop, const char *room, enum ban_kind kind,
+                             const char *who, int64_t seconds)
+{
+    struct call *call = call_create(home, loop, room ? room : "none", ban_make);
+    int64_t now_ms = clock_wall_ms();
+    call->ban = ban_create(&(struct ban_fields){
+        .room = room ? call->room : NULL,
+        .kind = kind,
+        .who = text_of(who),
+        .expires_ms = seconds == BAN_FOR_EVER ? BAN_FOR_EVER : now_ms + seconds * 1000,
+        .created_ms = now_ms,
+        .reason = text_of("spam"),
+    });
+    return call;
 }
 
 static enum broker_status ban(struct home *home, size_t loop, const char *room, enum ban_kind kind,
                               const char *who, int64_t seconds)
 {
-    struct call *call = call_create(home, loop, room, ban_make);
-    int64_t expires_ms = seconds == BAN_FOR_EVER ? BAN_FOR_EVER : clock_wall_ms() + seconds * 1000;
-    call->ban = ban_create(call->room, kind, text_of(who), expires_ms);
-    call->message = message_by(call->room, "judge", NULL, "rmUserMsg");
-    call_start(call);
-    call_wait(call);
-    enum broker_status status = call->status;
-    call_free(call);
-    return status;
+    return moderated_by(ban_call(home, loop, room, kind, who, seconds), NULL);
+}
+
+static void unban_make(struct call *call)
+{
+    broker_unban(call->broker, call->ban, moderated, call);
+}
+
+static uint64_t unban(struct home *home, size_t loop, const char *room, enum ban_kind kind,
+                      const char *who)
+{
+    struct call *call = ban_call(home, loop, room, kind, who, 0);
+    uint64_t count;
+    call->make = unban_make;
+    ck_assert_int_eq(moderated_by(call, &count), BROKER_OK);
+    return count;
+}
+
+static struct address address_of_text(const char *text)
+{
+    struct address address = {{0}};
+    if (text)
+        address_parse(text_of(text), &address);
+    return address;
 }
 
 static void ban_ttl_make(struct call *call)
 {
-    call->ban_ttl = broker_ban_ttl(call->broker, call->room, call->sub, call->name);
+    struct text reason = {0};
+    const struct identity who = {call->sub, call->name, call->address};
+    call->ban_ttl = broker_ban_ttl(call->broker, call->room, &who, &reason);
     call_done(call);
 }
 
-static int64_t ban_ttl(struct home *home, size_t loop, const char *room, const char *who)
+static int64_t ttl_of(struct home *home, size_t loop, const char *room, const char *who,
+                      const char *address)
 {
     struct call *call = call_create(home, loop, room, ban_ttl_make);
     call->sub = call->name = text_of(who);
+    call->address = address_of_text(address);
     call_start(call);
     call_wait(call);
     int64_t ttl = call->ban_ttl;
     call_free(call);
     return ttl;
+}
+
+static int64_t banned_for(struct home *home, size_t loop, const char *room, const char *who)
+{
+    return ttl_of(home, loop, room, who, NULL);
+}
+
+static void remove_make(struct call *call)
+{
+    call->removal.room = call->everywhere ? NULL : call->room;
+    broker_remove(call->broker, &call->removal, moderated, call);
+}
+
+/*   room  NULL: everywhere */
+static uint64_t removes(struct home *home, size_t loop, const char *room, struct removal removal)
+{
+    struct call *call = call_create(home, loop, room ? room : "none", remove_make);
+    call->everywhere = !room;
+    uint64_t count;
+    call->removal = removal;
+    ck_assert_int_eq(moderated_by(call, &count), BROKER_OK);
+    return count;
+}
+
+static void kick_make(struct call *call)
+{
+    broker_kick(call->broker, &call->kick, moderated, call);
+}
+
+static void listed(void *arg, struct ban *const *bans, size_t count, uint64_t total)
+{
+    struct call *call = arg;
+    call->moderated = total;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(call->list);
+        snprintf(call->list + length, sizeof call->list - length, "%.*s in %s\n",
+                 (int)bans[i]->who.length, bans[i]->who.at,
+                 bans[i]->room ? bans[i]->room->at : "all");
+    }
+    call_done(call);
+}
+
+static void list_make(struct call *call)
+{
+    broker_list_bans(call->broker, &call->listed, listed, call);
 }
 
 /* Events number 1, 2, … count were heard on that loop, and nothing else. */
@@ -496,6 +622,26 @@ static void messages_are(const struct call *call, uint64_t first, uint64_t last)
     ck_assert_uint_eq(call->count, last + 1 - first);
     for (size_t i = 0; i < call->count; i++)
         ck_assert_uint_eq(call->messages[i]->offset, first + i);
+}
+
+static struct rlimit sizes;
+
+/* No file may grow beyond what the log of the database has: each commit fails. */
+static void disk_full(struct home *home)
+{
+    char path[128];
+    struct stat log;
+    snprintf(path, sizeof path, "%s/chatup.db-wal", home->dir);
+    ck_assert_int_eq(stat(path, &log), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &sizes);
+    struct rlimit less = {(rlim_t)log.st_size, sizes.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &less), 0);
+}
+
+static void disk_mended(void)
+{
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &sizes), 0);
 }
 
 /* ---- numbers and order ---- */
@@ -580,8 +726,8 @@ static void flood_said(void *arg, const struct published *result);
 static void flood_go(struct flood *flood)
 {
     while (flood->begun < FLOOD && flood->begun - flood->ended < IN_FLIGHT) {
-        const struct publication what = {
-            message_by(flood->room, "alice", "hi", NULL), {NULL, 0}, true};
+        const struct publication what = {.message = message_by(flood->room, "alice", "hi", NULL),
+                                         .check_ban = true};
         flood->begun++;
         broker_publish(embedded_broker(flood->home->embedded, flood->loop), &what, flood_said,
                        flood);
@@ -882,11 +1028,11 @@ static void alice_is_banned(struct home *home)
     ck_assert(text_is(call->messages[2]->fields.ev, "rmUserMsg"));
     call_free(call);
     for (size_t i = 0; i < LOOPS; i++) {
-        int64_t ttl = ban_ttl(home, i, "room", "alice");
+        int64_t ttl = banned_for(home, i, "room", "alice");
         ck_assert_int_gt(ttl, 0);
         ck_assert_int_le(ttl, 1000);
-        ck_assert_int_eq(ban_ttl(home, i, "room", "bob"), 0);
-        ck_assert_int_eq(ban_ttl(home, i, "other", "alice"), 0);
+        ck_assert_int_eq(banned_for(home, i, "room", "bob"), 0);
+        ck_assert_int_eq(banned_for(home, i, "other", "alice"), 0);
         struct published refused = say(home, i, "room", "alice", "bad", NULL);
         ck_assert_int_eq(refused.status, BROKER_BANNED);
         ck_assert_int_gt(refused.ban_ttl, 0);
@@ -927,7 +1073,7 @@ START_TEST(a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same)
     {
         struct home *home = home_open(durability);
         ck_assert_int_eq(ban(home, 1, "room", BAN_SUB, "alice", BAN_FOR_EVER), BROKER_OK);
-        ck_assert_int_eq(ban_ttl(home, 2, "room", "alice"), BAN_FOR_EVER);
+        ck_assert_int_eq(banned_for(home, 2, "room", "alice"), BAN_FOR_EVER);
         ck_assert_int_eq(say(home, 0, "room", "alice", "hi", NULL).ban_ttl, BAN_FOR_EVER);
         struct call *call = call_create(home, 0, "room", publish_make);
         call->message = message_by(call->room, "alice", "from the server", NULL);
@@ -939,12 +1085,14 @@ START_TEST(a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same)
 }
 END_TEST
 
-START_TEST(who_banned_somebody_stays_on_record_when_banned)
+START_TEST(what_tells_of_a_removal_is_not_removed)
 {
     EACH_DURABILITY(durability)
     {
         struct home *home = home_open(durability);
-        ck_assert_int_eq(ban(home, 1, "room", BAN_SUB, "alice", 1000), BROKER_OK);
+        struct call *event = call_create(home, 0, "room", publish_make);
+        event->message = message_by(event->room, "judge", NULL, "rmUserMsg");
+        ck_assert_int_eq(said(call_start(event)).status, BROKER_OK);
         ck_assert_int_eq(ban(home, 1, "room", BAN_SUB, "judge", 1000), BROKER_OK);
         for (int again = 0; again <= (durability == DURABILITY_COMMIT); again++) {
             struct call *call = subscribe(home, 0, "room", (struct position){0});
@@ -957,6 +1105,414 @@ START_TEST(who_banned_somebody_stays_on_record_when_banned)
         }
         home_close(home);
     }
+}
+END_TEST
+
+/* Its history, oldest first: x for a tombstone, the text, or the event and its data; also by
+ * resuming after the first message, which must be possible. */
+static void history_is(struct home *home, size_t loop, const char *room, const char *expected)
+{
+    struct call *call = subscribe(home, loop, room, (struct position){0});
+    char is[512] = "";
+    for (size_t i = 0; i < call->count; i++) {
+        const struct message_fields *fields = &call->messages[i]->fields;
+        size_t length = strlen(is);
+        ck_assert_uint_eq(call->messages[i]->offset, i + 1);
+        if (call->messages[i]->removed)
+            snprintf(is + length, sizeof is - length, "x\n");
+        else
+            snprintf(is + length, sizeof is - length, "%.*s%.*s %.*s\n", (int)fields->msg.length,
+                     fields->msg.length ? fields->msg.at : "", (int)fields->ev.length,
+                     fields->ev.length ? fields->ev.at : "", (int)fields->data.length,
+                     fields->data.length ? fields->data.at : "");
+    }
+    ck_assert_str_eq(is, expected);
+    struct position since = call->at;
+    since.offset = 1;
+    struct call *resumed = subscribe(home, loop, room, since);
+    ck_assert(resumed->recovered);
+    ck_assert_uint_eq(resumed->count, call->count - 1);
+    for (size_t i = 0; i < resumed->count; i++)
+        ck_assert_int_eq(resumed->messages[i]->removed, call->messages[i + 1]->removed);
+    call_free(resumed);
+    call_free(call);
+}
+
+START_TEST(a_ban_everywhere_holds_in_every_room_and_removes_in_those_that_have_something)
+{
+    enum { ROOMS = 250, QUIET = 20 }; /* more than are looked at in one go */
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        char room[24];
+        uint64_t removed;
+        for (int i = 0; i < ROOMS; i++) {
+            snprintf(room, sizeof room, "room %d", i);
+            say(home, i % LOOPS, room, "alice", "bad", NULL);
+            say(home, i % LOOPS, room, "bob", "good", NULL);
+        }
+        for (int i = 0; i < QUIET; i++) {
+            snprintf(room, sizeof room, "quiet %d", i);
+            say(home, i % LOOPS, room, "bob", "good", NULL);
+        }
+        if (durability == DURABILITY_COMMIT) { /* none of them is in memory, nor would they fit */
+            home->conf.limits.rooms = LOOPS;
+            home_reopen(home);
+        }
+        struct call *call = ban_call(home, 1, NULL, BAN_SUB, "alice", 1000);
+        ck_assert_int_eq(moderated_by(call, &removed), BROKER_OK);
+        ck_assert_uint_eq(removed, ROOMS);
+        for (size_t i = 0; i < LOOPS; i++) {
+            ck_assert_int_gt(banned_for(home, i, "room 7", "alice"), 0);
+            ck_assert_int_gt(banned_for(home, i, "never heard of", "alice"), 0);
+            ck_assert_int_eq(banned_for(home, i, "room 7", "bob"), 0);
+        }
+        if (durability == DURABILITY_COMMIT) {
+            home->conf.limits.rooms = 1000;
+            home_reopen(home);
+        }
+        for (int i = 0; i < ROOMS; i += 10) {
+            snprintf(room, sizeof room, "room %d", i);
+            history_is(home, 0, room, "x\ngood \nrmUserMsg \"alice\"\n");
+        }
+        history_is(home, 0, "quiet 3", "good \n");
+        ck_assert_int_eq(say(home, 2, "quiet 3", "alice", "hi", NULL).status, BROKER_BANNED);
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(what_is_said_while_a_ban_everywhere_comes_does_not_stay)
+{
+    enum { SAYS = 300 };
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        struct call *calls[SAYS];
+        char room[24];
+        for (int i = 0; i < SAYS; i++) {
+            snprintf(room, sizeof room, "room %d", i % 5);
+            calls[i] = say_start(home, i % LOOPS, room, "alice", "bad", NULL);
+        }
+        ck_assert_int_eq(ban(home, 2, NULL, BAN_NAME, "alice", 1000), BROKER_OK);
+        for (int i = 0; i < SAYS; i++)
+            said(calls[i]);
+        for (int i = 0; i < 5; i++) {
+            snprintf(room, sizeof room, "room %d", i);
+            struct call *call = look(home, 0, room, 0, 0);
+            for (size_t k = 0; k < call->count; k++)
+                ck_assert(text_is(call->messages[k]->fields.ev, "rmUserMsg"));
+            call_free(call);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(who_is_unbanned_speaks_again_and_what_was_removed_stays_removed)
+{
+    EACH_DURABILITY(durability)
+    {
+        for (int everywhere = 0; everywhere < 2; everywhere++) {
+            struct home *home = home_open(durability);
+            const char *where = everywhere ? NULL : "room";
+            say(home, 0, "room", "alice", "bad", NULL);
+            ck_assert_uint_eq(unban(home, 0, where, BAN_SUB, "alice"), 0);
+            ck_assert_int_eq(ban(home, 0, where, BAN_SUB, "alice", 1000), BROKER_OK);
+            ck_assert_uint_eq(unban(home, 1, where, BAN_NAME, "alice"), 0); /* another kind */
+            ck_assert_uint_eq(unban(home, 1, everywhere ? "room" : NULL, BAN_SUB, "alice"), 0);
+            ck_assert_int_eq(say(home, 2, "room", "alice", "bad", NULL).status, BROKER_BANNED);
+            ck_assert_uint_eq(unban(home, 1, where, BAN_SUB, "alice"), 1);
+            ck_assert_uint_eq(unban(home, 2, where, BAN_SUB, "alice"), 0);
+            if (durability == DURABILITY_COMMIT)
+                home_reopen(home);
+            for (size_t i = 0; i < LOOPS; i++)
+                ck_assert_int_eq(banned_for(home, i, "room", "alice"), 0);
+            ck_assert_int_eq(say(home, 2, "room", "alice", "back", NULL).status, BROKER_OK);
+            history_is(home, 0, "room", "x\nrmUserMsg \"alice\"\nback \n");
+            home_close(home);
+        }
+    }
+}
+END_TEST
+
+static struct call *say_from(struct home *home, const char *address)
+{
+    struct call *call = call_create(home, 1, "room", publish_make);
+    call->message = message_by(call->room, "alice", "hi", NULL);
+    call->address = address_of_text(address);
+    call->check_ban = true;
+    call_start(call);
+    call_wait(call);
+    return call;
+}
+
+START_TEST(a_ban_by_address_is_of_all_who_come_from_there)
+{
+    static const struct {
+        const char *address;
+        bool banned;
+    } cases[] = {
+        {"192.0.2.7", true},
+        {"::ffff:192.0.2.7", true},
+        {"192.0.2.8", false},
+        {"2001:db8::1", true},
+        {"2001:db8::2:3:4:5", true},
+        {"2001:db8:0:1::1", false},
+        {"2001:DB8:0::99", true},
+        {NULL, false},
+        {"", false},
+        {"nonsense", false},
+    };
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        char id[37];
+        ck_assert_int_eq(ban(home, 0, "room", BAN_ADDRESS, "192.0.2.7", 1000), BROKER_OK);
+        ck_assert_int_eq(ban(home, 0, NULL, BAN_ADDRESS, "2001:db8::/64", 2000), BROKER_OK);
+        if (durability == DURABILITY_COMMIT)
+            home_reopen(home);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            struct call *call = say_from(home, cases[i].address);
+            ck_assert_int_eq(call->published.status, cases[i].banned ? BROKER_BANNED : BROKER_OK);
+            ck_assert_str_eq(call->ban_reason, cases[i].banned ? "spam" : "");
+            call_free(call);
+            ck_assert_int_eq(ttl_of(home, 0, "room", "bob", cases[i].address) > 0, cases[i].banned);
+            snprintf(id, sizeof id, "00000000-0000-4000-8000-%012zu", i);
+            call = call_create(home, 2, "room", join_make);
+            call->member = id;
+            call->user = "{}";
+            call->address = address_of_text(cases[i].address);
+            call_start(call);
+            call_wait(call);
+            ck_assert_int_eq(call->ban_ttl > 0, cases[i].banned);
+            ck_assert_str_eq(call->ban_reason, cases[i].banned ? "spam" : "");
+            call_free(call);
+        }
+        ck_assert_int_gt(ttl_of(home, 0, "other", "bob", "2001:db8::1"), 1000);
+        ck_assert_int_eq(ttl_of(home, 0, "other", "bob", "192.0.2.7"), 0);
+        struct call *call = look(home, 0, "room", 0, 0);
+        ck_assert_uint_eq(call->count, 5); /* messages; no event tells of an address */
+        call_free(call);
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(of_several_bans_the_longest_counts)
+{
+    struct home *home = home_open(DURABILITY_MEMORY);
+    ck_assert_int_eq(ban(home, 0, "room", BAN_SUB, "alice", 1000), BROKER_OK);
+    ck_assert_int_eq(ban(home, 0, "room", BAN_NAME, "alice", 3000), BROKER_OK);
+    ck_assert_int_eq(ban(home, 0, NULL, BAN_SUB, "alice", 2000), BROKER_OK);
+    ck_assert_int_gt(banned_for(home, 1, "room", "alice"), 2000);
+    ck_assert_uint_eq(unban(home, 1, "room", BAN_NAME, "alice"), 1);
+    ck_assert_int_gt(banned_for(home, 1, "room", "alice"), 1000);
+    ck_assert_int_eq(ban(home, 0, "room", BAN_SUB, "alice", BAN_FOR_EVER), BROKER_OK);
+    ck_assert_int_eq(banned_for(home, 1, "room", "alice"), BAN_FOR_EVER);
+    ck_assert_int_gt(banned_for(home, 1, "other", "alice"), 1000);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(there_are_no_more_bans_than_the_limit_says)
+{
+    enum { LIMIT = 5, AT_ONCE = 20 };
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_create(durability);
+        struct call *calls[AT_ONCE];
+        char who[AT_ONCE][16];
+        int ok = 0;
+        home->conf.limits.bans = LIMIT;
+        home_run(home);
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            snprintf(who[i], sizeof who[i], "user %zu", i);
+            calls[i] =
+                call_start(ban_call(home, i % LOOPS, i % 2 ? NULL : "room", BAN_SUB, who[i], 1000));
+        }
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            call_wait(calls[i]);
+            ck_assert(calls[i]->status == BROKER_OK || calls[i]->status == BROKER_FULL_BANS);
+            ok += calls[i]->status == BROKER_OK;
+            call_free(calls[i]);
+        }
+        ck_assert_int_eq(ok, LIMIT);
+        for (size_t i = 0; i < AT_ONCE; i++)
+            unban(home, 0, i % 2 ? NULL : "room", BAN_SUB, who[i]);
+        ck_assert_int_eq(ban(home, 0, "room", BAN_SUB, "short", 0), BROKER_OK); /* has ended */
+        for (size_t i = 0; i < LIMIT; i++)
+            ck_assert_int_eq(ban(home, i % LOOPS, "room", BAN_SUB, who[i], 1000), BROKER_OK);
+        ck_assert_int_eq(ban(home, 0, "room", BAN_SUB, "one more", 1000), BROKER_FULL_BANS);
+        ck_assert_int_eq(ban(home, 1, "room", BAN_SUB, who[2], 9999), BROKER_OK); /* the same */
+        ck_assert_int_gt(banned_for(home, 2, "room", who[2]), 1000);
+        home_close(home);
+    }
+}
+END_TEST
+
+static void list_is(struct home *home, size_t loop, const char *room, bool everywhere,
+                    uint64_t skip, uint64_t limit, uint64_t total, const char *expected)
+{
+    struct call *call = call_create(home, loop, room ? room : "none", list_make);
+    call->listed = (struct bans_asked){room ? call->room : NULL, everywhere, skip, limit};
+    call_start(call);
+    call_wait(call);
+    ck_assert_str_eq(call->list, expected);
+    ck_assert_uint_eq(call->moderated, total);
+    call_free(call);
+}
+
+START_TEST(bans_are_listed_oldest_first_on_every_loop)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        ban(home, 0, "a", BAN_SUB, "one", 1000);
+        ban(home, 1, "b", BAN_NAME, "two", 1000);
+        ban(home, 2, NULL, BAN_SUB, "three", BAN_FOR_EVER);
+        ban(home, 2, "a", BAN_ADDRESS, "192.0.2.7", 1000);
+        ban(home, 2, "a", BAN_SUB, "over", 0);
+        if (durability == DURABILITY_COMMIT)
+            home_reopen(home);
+        for (size_t i = 0; i < LOOPS; i++) {
+            list_is(home, i, NULL, false, 0, 50, 4,
+                    "one in a\ntwo in b\nthree in all\n192.0.2.7 in a\n");
+            list_is(home, i, NULL, false, 1, 2, 4, "two in b\nthree in all\n");
+            list_is(home, i, NULL, false, 9, 2, 4, "");
+            list_is(home, i, NULL, false, 0, 0, 4, "");
+            list_is(home, i, "a", false, 0, 50, 2, "one in a\n192.0.2.7 in a\n");
+            list_is(home, i, "a", false, 1, UINT64_MAX, 2, "192.0.2.7 in a\n");
+            list_is(home, i, NULL, true, 0, 50, 1, "three in all\n");
+            list_is(home, i, "c", false, 0, 50, 0, "");
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(every_loop_is_told_of_a_kick_and_of_a_ban)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        for (int everywhere = 0; everywhere < 2; everywhere++) {
+            struct call *call = call_create(home, 1, "room", kick_make);
+            call->kick = (struct kick){
+                .room = everywhere ? NULL : call->room, .kind = BAN_SUB, .who = text_of("alice")};
+            ck_assert_int_eq(moderated_by(call, NULL), BROKER_OK);
+        }
+        ban(home, 2, "room", BAN_NAME, "bob", 1000);
+        ban(home, 2, NULL, BAN_ADDRESS, "::/64", 1000);
+        unban(home, 2, NULL, BAN_ADDRESS, "::/64");
+        for (size_t i = 0; i < LOOPS; i++)
+            ck_assert_str_eq(home->ears[i].kicks,
+                             "kick sub=alice in room\nkick sub=alice in all\n"
+                             "ban name=bob in room\nban address=::/64 in all\n");
+        home_close(home);
+    }
+}
+END_TEST
+
+/* ---- removal ---- */
+
+START_TEST(a_removed_message_is_gone_for_who_comes_and_who_resumes)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        char told[256];
+        listen_on_all_loops(home, "room");
+        struct published one = say(home, 0, "room", "alice", "one", "alice:1");
+        struct published two = say(home, 1, "room", "alice", "two", NULL);
+        say(home, 1, "room", "bob", "three", NULL);
+        ck_assert_uint_eq(removes(home, 2, "room", (struct removal){.id = text_of(one.id)}), 1);
+        ck_assert_uint_eq(removes(home, 2, "room", (struct removal){.offset = 2}), 1);
+        ck_assert_uint_eq(removes(home, 2, "room", (struct removal){.offset = 2}), 0);
+        ck_assert_uint_eq(removes(home, 0, "room", (struct removal){.id = text_of(one.id)}), 0);
+        ck_assert_uint_eq(removes(home, 0, "room", (struct removal){.offset = 4}), 0); /* rmMsg */
+        ck_assert_uint_eq(removes(home, 0, "room", (struct removal){.offset = 99}), 0);
+        snprintf(told, sizeof told,
+                 "x\nx\nthree \nrmMsg {\"i\":\"%s\",\"o\":1}\nrmMsg {\"i\":\"%s\",\"o\":2}\n",
+                 one.id, two.id);
+        history_is(home, 0, "room", told);
+        for (size_t i = 0; i < LOOPS; i++)
+            heard_exactly(home, i, 5);
+        if (durability == DURABILITY_COMMIT) {
+            home_reopen(home);
+            history_is(home, 1, "room", told);
+        }
+        struct published again = say(home, 2, "room", "alice", "one", "alice:1");
+        ck_assert_int_eq(again.status, BROKER_OK);
+        ck_assert_uint_eq(again.at.offset, 1);
+        ck_assert_str_eq(again.id, one.id);
+        history_is(home, 1, "room", told);
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(what_a_person_said_is_removed_but_they_may_go_on)
+{
+    EACH_DURABILITY(durability)
+    {
+        for (enum ban_kind kind = BAN_NAME; kind <= BAN_SUB; kind++) {
+            struct home *home = home_open(durability);
+            const struct removal alice = {.kind = kind, .who = text_of("alice")};
+            say(home, 0, "room", "alice", "one", NULL);
+            say(home, 1, "room", "bob", "two", NULL);
+            say(home, 1, "room", "alice", "three", NULL);
+            say(home, 2, "other", "alice", "four", NULL);
+            ck_assert_uint_eq(removes(home, 2, "room", alice), 2);
+            say(home, 0, "room", "alice", "five", NULL);
+            history_is(home, 1, "room", "x\ntwo \nx\nrmUserMsg \"alice\"\nfive \n");
+            history_is(home, 1, "other", "four \n");
+            ck_assert_uint_eq(removes(home, 2, NULL, alice), 2);
+            if (durability == DURABILITY_COMMIT)
+                home_reopen(home);
+            history_is(home, 1, "room",
+                       "x\ntwo \nx\nrmUserMsg \"alice\"\nx\nrmUserMsg \"alice\"\n");
+            history_is(home, 1, "other", "x\nrmUserMsg \"alice\"\n");
+            ck_assert_uint_eq(removes(home, 2, NULL, alice), 0);
+            history_is(home, 1, "other", "x\nrmUserMsg \"alice\"\n");
+            home_close(home);
+        }
+    }
+}
+END_TEST
+
+START_TEST(what_the_history_has_no_more_is_told_as_far_as_it_is_known)
+{
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.history.size = 3;
+    home_run(home);
+    listen_on_all_loops(home, "room");
+    struct published one = say(home, 0, "room", "alice", "one", NULL);
+    say_many(home, "room", 4);
+    ck_assert_uint_eq(removes(home, 0, "room", (struct removal){.id = text_of(one.id)}), 0);
+    ck_assert_uint_eq(removes(home, 0, "room", (struct removal){.offset = 2}), 0);
+    char told[64];
+    snprintf(told, sizeof told, "{\"i\":\"%s\"}", one.id);
+    ck_assert(text_is(heard(home, 1, 5)->fields.data, told));
+    ck_assert(text_is(heard(home, 1, 6)->fields.data, "{\"o\":2}"));
+    home_close(home);
+}
+END_TEST
+
+START_TEST(what_cannot_be_removed_from_the_disk_stays)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    say(home, 0, "room", "alice", "one", NULL);
+    disk_full(home);
+    struct call *call = call_create(home, 1, "room", remove_make);
+    call->removal = (struct removal){.offset = 1};
+    ck_assert_int_eq(moderated_by(call, NULL), BROKER_UNAVAILABLE);
+    ck_assert_int_eq(ban(home, 1, NULL, BAN_SUB, "alice", 1000), BROKER_UNAVAILABLE);
+    disk_mended();
+    history_is(home, 0, "room", "one \n");
+    ck_assert_int_eq(say(home, 0, "room", "alice", "two", NULL).status, BROKER_OK);
+    ck_assert_uint_eq(removes(home, 1, "room", (struct removal){.offset = 1}), 1);
+    home_close(home);
 }
 END_TEST
 
@@ -1017,6 +1573,199 @@ START_TEST(joining_and_leaving_are_announced_and_counted)
         }
         home_close(home);
     }
+}
+END_TEST
+
+static void member_id(char id[37], unsigned i)
+{
+    snprintf(id, 37, "00000000-0000-4000-8000-%012u", i % 1000000);
+}
+
+static void join_many(struct home *home, const char *room, int first, int last)
+{
+    for (int i = first; i <= last; i++) {
+        char id[37], who[24];
+        member_id(id, (unsigned)i);
+        snprintf(who, sizeof who, "user %d", i / 2); /* each comes twice */
+        join(home, (size_t)i % LOOPS, room, id, who, "{}");
+    }
+}
+
+static void leave_many(struct home *home, const char *room, int first, int last)
+{
+    for (int i = first; i <= last; i++) {
+        char id[37];
+        member_id(id, (unsigned)i);
+        leave(home, (size_t)i % LOOPS, room, id);
+    }
+}
+
+/* What a loop has heard by now, since that many: "join", "leave", or the data of the rest. */
+static void heard_is(struct home *home, size_t from, const char *expected)
+{
+    char is[512] = "";
+    struct call *call = look(home, 0, "room", 0, 0); /* it is behind all that was announced */
+    call_free(call);
+    struct ear *ear = &home->ears[0];
+    pthread_mutex_lock(&home->lock);
+    for (size_t i = from; i < ear->count; i++) {
+        const struct message_fields *fields = &ear->heard[i]->fields;
+        bool is_number = text_is(fields->ev, "presence");
+        struct text what = is_number ? fields->data : fields->ev;
+        size_t length = strlen(is);
+        ck_assert_uint_eq(ear->heard[i]->offset, 0);
+        snprintf(is + length, sizeof is - length, "%.*s\n", (int)what.length, what.at);
+    }
+    pthread_mutex_unlock(&home->lock);
+    ck_assert_str_eq(is, expected);
+}
+
+START_TEST(a_crowded_room_tells_its_number_and_not_who_comes_and_goes)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_create(durability);
+        home->conf.rooms.presence_events = 8;
+        home->conf.rooms.presence_gap_ms = 3600000; /* never over, here */
+        home_run(home);
+        call_free(subscribe(home, 0, "room", (struct position){0}));
+        readers(home, 0, "room", 1);
+        join_many(home, "room", 0, 7);
+        heard_is(home, 0, "join\njoin\njoin\njoin\njoin\njoin\njoin\njoin\n");
+        join_many(home, "room", 8, 199); /* 192 more: one event for now */
+        heard_is(home, 8, "{\"pubCount\":9,\"users\":5}\n");
+        leave_many(home, "room", 7, 199);
+        heard_is(home, 9, "");          /* 7 are left: still crowded, it must not flap */
+        leave_many(home, "room", 6, 6); /* 6: not any more */
+        join_many(home, "room", 6, 7);
+        heard_is(home, 9, "join\njoin\n");
+        leave_many(home, "room", 5, 7);
+        heard_is(home, 11, "leave\nleave\nleave\n");
+        struct call *call = look(home, 1, "room", 0, FAR);
+        ck_assert_uint_eq(call->publishers, 5);
+        ck_assert_uint_eq(call->users, 3);
+        call_free(call);
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(a_crowded_room_tells_the_last_number_once_the_gap_is_over)
+{
+    enum { MANY = 500 };
+    struct home *home = home_create(DURABILITY_MEMORY);
+    home->conf.rooms.presence_events = 2;
+    home->conf.rooms.presence_gap_ms = 20;
+    home_run(home);
+    call_free(subscribe(home, 0, "room", (struct position){0}));
+    readers(home, 0, "room", 1);
+    join_many(home, "room", 0, MANY - 1);
+    for (size_t i = 2;; i++) { /* waits for each */
+        const struct message_fields *fields = &heard(home, 0, i)->fields;
+        ck_assert(text_is(fields->ev, "presence"));
+        ck_assert_uint_lt(i, MANY); /* far fewer, if the machine does not sleep for seconds */
+        if (text_is(fields->data, "{\"pubCount\":500,\"users\":250}"))
+            break;
+    }
+    home_close(home);
+}
+END_TEST
+
+START_TEST(a_room_whose_presence_is_nobodys_business_tells_nothing)
+{
+    struct home *home = home_create(DURABILITY_MEMORY);
+    home->conf.rooms.presence_events = 0;
+    home_run(home);
+    call_free(subscribe(home, 0, "room", (struct position){0}));
+    readers(home, 0, "room", 1);
+    join_many(home, "room", 0, 20);
+    leave_many(home, "room", 3, 20);
+    heard_is(home, 0, "");
+    struct call *call = look(home, 1, "room", 0, FAR);
+    ck_assert_uint_eq(call->publishers, 3);
+    ck_assert_uint_eq(call->users, 2);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
+static void later_make(struct call *call)
+{
+    struct embedded *owner = embedded_of(call->broker);
+    embedded_sweep(owner, clock_mono_ms() + 3600000, clock_wall_ms() + 2 * 3600000);
+    call->count = 0;
+    call->moderated = owner->rooms.count + owner->bans.table.count + !list_empty(&owner->cooling);
+    call_done(call);
+}
+
+START_TEST(rooms_users_and_bans_that_are_gone_cost_nothing)
+{
+    enum { ROOMS = 200 };
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.rooms.presence_events = 2;
+    home_run(home);
+    for (int i = 0; i < ROOMS; i++) {
+        char room[24], id[37];
+        snprintf(room, sizeof room, "room %d", i);
+        join_many(home, room, 0, 5);
+        say(home, 1, room, "alice", "hi", NULL);
+        call_free(subscribe(home, i % LOOPS, room, (struct position){0}));
+        readers(home, i % LOOPS, room, 2);
+        readers(home, i % LOOPS, room, 0);
+        member_id(id, 0);
+        ban(home, 0, room, BAN_SUB, "alice", 1000);
+        leave_many(home, room, 0, 5);
+    }
+    for (size_t i = 0; i < LOOPS; i++) {
+        struct call *call = call_create(home, i, "none", later_make);
+        uint64_t left;
+        moderated_by(call, &left);
+        ck_assert_uint_eq(left, 0);
+    }
+    struct call *call = look(home, 0, "room 7", 0, 0); /* and the store knows them all the same */
+    ck_assert_uint_eq(call->at.offset, 2);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(a_page_of_the_history_has_no_tombstones)
+{
+    static const struct {
+        struct history_part part;
+        uint64_t offsets[8];
+    } cases[] = {
+        {{.before = UINT64_MAX, .max = UINT64_MAX}, {1, 2, 4, 6, 7, 8}},
+        {{.before = UINT64_MAX, .max = 3}, {6, 7, 8}},
+        {{.before = 6, .max = 2}, {2, 4}},
+        {{.before = 2, .max = 2}, {1}},
+        {{.before = 1, .max = 2}, {0}},
+        {{.before = 0, .max = 2}, {0}},
+        {{.before = UINT64_MAX, .max = 2, .oldest = true}, {1, 2}},
+        {{.after = 2, .before = UINT64_MAX, .max = 2, .oldest = true}, {4, 6}},
+        {{.after = 7, .before = UINT64_MAX, .max = 2, .oldest = true}, {8}},
+        {{.after = 8, .before = UINT64_MAX, .max = 2, .oldest = true}, {0}},
+        {{.after = 99, .before = UINT64_MAX, .max = 2, .oldest = true}, {0}},
+        {{.before = UINT64_MAX}, {0}},
+    };
+    struct home *home = home_open(DURABILITY_MEMORY);
+    say_many(home, "room", 6);
+    removes(home, 0, "room", (struct removal){.offset = 3}); /* rmMsg is 7 */
+    removes(home, 0, "room", (struct removal){.offset = 5}); /* rmMsg is 8 */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct call *call = call_create(home, 1, "room", look_make);
+        call->asked.history = cases[i].part;
+        call_start(call);
+        call_wait(call);
+        size_t count = 0;
+        for (; cases[i].offsets[count]; count++) {
+            ck_assert_uint_lt(count, call->count);
+            ck_assert_uint_eq(call->messages[count]->offset, cases[i].offsets[count]);
+        }
+        ck_assert_uint_eq(call->count, count);
+        call_free(call);
+    }
+    home_close(home);
 }
 END_TEST
 
@@ -1102,6 +1851,7 @@ START_TEST(beyond_the_limit_of_rooms_there_is_no_room)
         }
         ck_assert_int_ge(ok, LIMIT);
         ck_assert_int_le(ok, LIMIT + LOOPS); /* each loop has its share, rounded up */
+        ck_assert_int_eq(ban(home, 0, "one more", BAN_SUB, "alice", 1000), BROKER_OK);
         home_close(home);
     }
 }
@@ -1267,12 +2017,67 @@ START_TEST(beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known)
 }
 END_TEST
 
+/* ---- a reload ---- */
+
+static struct config next_conf;
+
+static void use_make(struct call *call)
+{
+    broker_use(call->broker, &next_conf);
+    call_done(call);
+}
+
+static void use(struct home *home)
+{
+    next_conf = home->conf;
+    next_conf.history.size = 3;
+    next_conf.limits.rooms = 2 * LOOPS;
+    for (size_t i = 0; i < LOOPS; i++) {
+        struct call *call = call_start(call_create(home, i, "room", use_make));
+        call_wait(call);
+        call_free(call);
+    }
+}
+
+START_TEST(another_configuration_holds_from_then_on)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        say_many(home, "room", 9);
+        use(home);
+        memset(&home->conf, 0, sizeof home->conf); /* nobody looks there any more */
+        ck_assert_int_eq(say(home, 0, "room", "alice", "hi", NULL).status, BROKER_OK);
+        struct call *call = subscribe(home, 1, "room", (struct position){0});
+        ck_assert_uint_eq(call->count, 3);
+        ck_assert_uint_eq(call->messages[0]->offset, 8);
+        call_free(call);
+        int full = 0;
+        for (int i = 0; i < 20; i++) {
+            char room[24];
+            snprintf(room, sizeof room, "room %d", i);
+            full += say(home, 0, room, "alice", "hi", NULL).status == BROKER_FULL;
+        }
+        ck_assert_int_ge(full, 20 - 3 * LOOPS);
+        if (durability == DURABILITY_COMMIT) { /* the store keeps no more than that */
+            home->conf = next_conf;
+            home->conf.history.size = 100;
+            home_reopen(home);
+            call = subscribe(home, 1, "room", (struct position){0});
+            ck_assert_uint_eq(call->count, 3);
+            call_free(call);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
 /* ---- size, age, and what is forgotten ---- */
 
 static void sweep_make(struct call *call)
 {
-    embedded_sweep(call->broker, clock_mono_ms() + (int64_t)call->skip,
-                   clock_wall_ms() + (int64_t)call->limit);
+    embedded_sweep(embedded_of(call->broker), clock_mono_ms() + (int64_t)call->asked.skip,
+                   clock_wall_ms() + (int64_t)call->asked.limit);
     call_done(call);
 }
 
@@ -1281,8 +2086,8 @@ static void sweep_all(struct home *home, int64_t mono_ms, int64_t wall_ms)
 {
     for (size_t i = 0; i < LOOPS; i++) {
         struct call *call = call_create(home, i, "any", sweep_make);
-        call->skip = (uint64_t)mono_ms;
-        call->limit = (uint64_t)wall_ms;
+        call->asked.skip = (uint64_t)mono_ms;
+        call->asked.limit = (uint64_t)wall_ms;
         call_start(call);
         call_wait(call);
         call_free(call);
@@ -1517,26 +2322,6 @@ END_TEST
 
 /* ---- a store that fails ---- */
 
-static struct rlimit sizes;
-
-/* No file may grow beyond what the log of the database has: each commit fails. */
-static void disk_full(struct home *home)
-{
-    char path[128];
-    struct stat log;
-    snprintf(path, sizeof path, "%s/chatup.db-wal", home->dir);
-    ck_assert_int_eq(stat(path, &log), 0);
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &sizes);
-    struct rlimit less = {(rlim_t)log.st_size, sizes.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &less), 0);
-}
-
-static void disk_mended(void)
-{
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &sizes), 0);
-}
-
 START_TEST(what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap)
 {
     struct home *home = home_open(DURABILITY_COMMIT);
@@ -1549,7 +2334,7 @@ START_TEST(what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap)
     ck_assert_int_eq(say(home, 0, "new room", "bob", "lost", NULL).status, BROKER_UNAVAILABLE);
     ck_assert_int_eq(ban(home, 1, "room", BAN_SUB, "alice", 1000), BROKER_UNAVAILABLE);
     for (size_t i = 0; i < LOOPS; i++)
-        ck_assert_int_eq(ban_ttl(home, i, "room", "alice"), 0);
+        ck_assert_int_eq(banned_for(home, i, "room", "alice"), 0);
     disk_mended();
     struct published result = say(home, 0, "room", "bob", "kept", "bob:1");
     ck_assert_int_eq(result.status, BROKER_OK);
@@ -1633,29 +2418,46 @@ START_TEST(who_could_not_be_noted_as_the_first_was_not)
 }
 END_TEST
 
-UNIT_MAIN(
-    "embedded", without_a_store_a_forgotten_room_leaves_a_floor_for_the_next,
-    a_room_in_use_forgets_what_is_too_old, a_history_stays_within_its_bytes_in_memory_and_on_disk,
-    a_probe_goes_well_however_many_ask, a_probe_names_the_loop_that_does_not_answer,
-    a_backup_is_made_while_publishing_goes_on_and_can_be_started_from,
-    a_backup_that_is_not_done_at_the_end_leaves_nothing,
-    offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
-    what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
-    every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
-    a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
-    resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered, resume_goes_on_after_a_restart,
-    memory_begins_a_new_epoch_at_each_start, a_repeated_client_id_is_answered_as_the_first,
-    a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
-    a_client_id_is_known_after_a_restart, a_ban_is_in_force_everywhere_and_removes_what_was_said,
-    a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
-    who_banned_somebody_stays_on_record_when_banned, joining_and_leaving_are_announced_and_counted,
-    the_banned_are_told_when_they_join_and_not_counted,
-    who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
-    beyond_the_limit_of_rooms_there_is_no_room,
-    of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
-    what_is_forgotten_may_be_asked_again_on_any_loop,
-    what_is_forgotten_on_its_way_to_the_store_was_never_first,
-    beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
-    who_could_not_be_noted_as_the_first_was_not,
-    what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
-    what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap)
+UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
+          what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
+          every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
+          a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
+          resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered,
+          resume_goes_on_after_a_restart, memory_begins_a_new_epoch_at_each_start,
+          a_repeated_client_id_is_answered_as_the_first,
+          a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
+          a_client_id_is_known_after_a_restart,
+          a_ban_is_in_force_everywhere_and_removes_what_was_said,
+          a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
+          what_tells_of_a_removal_is_not_removed,
+          a_ban_everywhere_holds_in_every_room_and_removes_in_those_that_have_something,
+          what_is_said_while_a_ban_everywhere_comes_does_not_stay,
+          who_is_unbanned_speaks_again_and_what_was_removed_stays_removed,
+          a_ban_by_address_is_of_all_who_come_from_there, of_several_bans_the_longest_counts,
+          there_are_no_more_bans_than_the_limit_says, bans_are_listed_oldest_first_on_every_loop,
+          every_loop_is_told_of_a_kick_and_of_a_ban,
+          a_removed_message_is_gone_for_who_comes_and_who_resumes,
+          what_a_person_said_is_removed_but_they_may_go_on,
+          what_the_history_has_no_more_is_told_as_far_as_it_is_known,
+          what_cannot_be_removed_from_the_disk_stays, joining_and_leaving_are_announced_and_counted,
+          a_crowded_room_tells_its_number_and_not_who_comes_and_goes,
+          a_crowded_room_tells_the_last_number_once_the_gap_is_over,
+          a_room_whose_presence_is_nobodys_business_tells_nothing,
+          rooms_users_and_bans_that_are_gone_cost_nothing, a_page_of_the_history_has_no_tombstones,
+          the_banned_are_told_when_they_join_and_not_counted,
+          who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
+          beyond_the_limit_of_rooms_there_is_no_room,
+          of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
+          what_is_forgotten_may_be_asked_again_on_any_loop,
+          what_is_forgotten_on_its_way_to_the_store_was_never_first,
+          beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
+          another_configuration_holds_from_then_on,
+          without_a_store_a_forgotten_room_leaves_a_floor_for_the_next,
+          a_room_in_use_forgets_what_is_too_old,
+          a_history_stays_within_its_bytes_in_memory_and_on_disk,
+          a_probe_goes_well_however_many_ask, a_probe_names_the_loop_that_does_not_answer,
+          a_backup_is_made_while_publishing_goes_on_and_can_be_started_from,
+          a_backup_that_is_not_done_at_the_end_leaves_nothing,
+          what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
+          what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap,
+          who_could_not_be_noted_as_the_first_was_not)

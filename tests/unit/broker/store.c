@@ -4,6 +4,7 @@
 #include "message.h"
 #include "store.h"
 
+#include <sqlite3.h>
 #include <unistd.h>
 
 /* What time it is, the tests say. */
@@ -240,19 +241,23 @@ END_TEST
 
 static void ban_by(enum ban_kind kind, const char *who, int64_t expires_ms)
 {
-    struct ban *ban = ban_create(room, kind, text_of(who), expires_ms);
+    struct ban *ban = ban_create(&(struct ban_fields){.room = room,
+                                                      .kind = kind,
+                                                      .who = text_of(who),
+                                                      .expires_ms = expires_ms,
+                                                      .created_ms = NOW_MS});
     ck_assert_msg(store_ban(store, ban, &err), "%s", err.text);
     ban_unref(ban);
 }
 
-START_TEST(a_ban_empties_what_was_said_but_not_who_banned_whom)
+START_TEST(removal_empties_what_was_said_but_not_what_tells_of_removal)
 {
     for (enum ban_kind kind = BAN_NAME; kind <= BAN_SUB; kind++) {
         begin();
         append(1, NOW_MS, "alice", NULL, NULL);
         append(2, NOW_MS, "bob", NULL, NULL);
         append(3, NOW_MS, "alice", "rmUserMsg", NULL);
-        ban_by(kind, "alice", BAN_FOR_EVER);
+        ck_assert(store_remove_said(store, room, kind, text_of("alice"), &err));
         open_again();
         struct store_room found = load(NOW_MS);
         ck_assert_uint_eq(found.message_count, 3);
@@ -278,7 +283,7 @@ static void ban_counted(void *arg, const struct ban *ban)
     int *count = arg;
     ++*count;
     ck_assert(name_equal(ban->room, room));
-    ck_assert(text_is(ban_who(ban), ban->expires_ms == BAN_FOR_EVER ? "alice" : "bob"));
+    ck_assert(text_is(ban->who, ban->expires_ms == BAN_FOR_EVER ? "alice" : "bob"));
     ck_assert_int_eq(ban->kind, ban->expires_ms == BAN_FOR_EVER ? BAN_SUB : BAN_NAME);
 }
 
@@ -343,6 +348,79 @@ START_TEST(what_may_happen_once_is_known_until_it_expires)
     onces_are("", 0);
     name_unref(a);
     name_unref(b);
+
+    end();
+}
+END_TEST
+
+static void ban_is_whole(void *arg, const struct ban *ban)
+{
+    int *count = arg;
+    ++*count;
+    ck_assert(!ban->room);
+    ck_assert_int_eq(ban->kind, BAN_ADDRESS);
+    ck_assert(text_is(ban->who, "192.0.2.7"));
+    ck_assert(text_is(ban->reason, "spam"));
+    ck_assert_int_eq(ban->created_ms, NOW_MS);
+}
+
+START_TEST(a_ban_everywhere_keeps_its_reason_and_ends)
+{
+    begin();
+    struct ban *ban = ban_create(&(struct ban_fields){.kind = BAN_ADDRESS,
+                                                      .who = text_of("192.0.2.7"),
+                                                      .expires_ms = BAN_FOR_EVER,
+                                                      .created_ms = NOW_MS,
+                                                      .reason = text_of("spam")});
+    int count = 0;
+    ck_assert(store_ban(store, ban, &err));
+    open_again();
+    ck_assert(store_each_ban(store, NOW_MS, ban_is_whole, &count, &err));
+    ck_assert_int_eq(count, 1);
+    ck_assert(store_unban(store, ban, &err));
+    open_again();
+    ck_assert(store_each_ban(store, NOW_MS, ban_is_whole, &count, &err));
+    ck_assert_int_eq(count, 1);
+    ban_unref(ban);
+    end();
+}
+END_TEST
+
+static void ban_of_version_2(void *arg, const struct ban *ban)
+{
+    int *count = arg;
+    ++*count;
+    ck_assert(name_equal(ban->room, room));
+    ck_assert_int_eq(ban->kind, BAN_SUB);
+    ck_assert(text_is(ban->who, "alice"));
+    ck_assert_int_eq(ban->expires_ms, BAN_FOR_EVER);
+    ck_assert_uint_eq(ban->reason.length, 0);
+}
+
+START_TEST(bans_of_an_older_version_hold)
+{
+    static const char version_2[] =
+        "PRAGMA locking_mode = EXCLUSIVE; DROP TABLE ban; UPDATE meta SET value = '2'"
+        " WHERE key = 'schema'; CREATE TABLE ban(room BLOB, kind INTEGER, who TEXT,"
+        " expires INTEGER, PRIMARY KEY(room, kind, who)) WITHOUT ROWID;"
+        "INSERT INTO ban VALUES(CAST('room' AS BLOB), 1, 'alice', -1);";
+    char path[128];
+    sqlite3 *db;
+    int count = 0;
+    begin();
+    store_close(store);
+    snprintf(path, sizeof path, "%s/chatup.db", dir);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, version_2, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    store = NULL;
+    open_again();
+    ck_assert(store_each_ban(store, NOW_MS, ban_of_version_2, &count, &err));
+    ck_assert_int_eq(count, 1);
+    ban_by(BAN_SUB, "alice", BAN_FOR_EVER); /* in its place */
+    count = 0;
+    ck_assert(store_each_ban(store, NOW_MS, ban_of_version_2, &count, &err));
+    ck_assert_int_eq(count, 1);
     end();
 }
 END_TEST
@@ -389,6 +467,8 @@ UNIT_MAIN("store", what_was_appended_is_loaded_as_it_was, a_room_never_heard_of_
           what_was_rolled_back_never_was, only_the_last_messages_are_kept,
           what_is_too_old_is_forgotten_but_not_the_number,
           what_is_too_old_goes_slice_by_slice_also_in_rooms_that_are_used,
-          answers_survive_up_to_their_limits, a_ban_empties_what_was_said_but_not_who_banned_whom,
+          answers_survive_up_to_their_limits,
+          removal_empties_what_was_said_but_not_what_tells_of_removal,
           bans_survive_while_they_are_in_force, what_may_happen_once_is_known_until_it_expires,
+          a_ban_everywhere_keeps_its_reason_and_ends, bans_of_an_older_version_hold,
           a_directory_in_use_is_refused, a_directory_that_cannot_be_made_is_named, the_epoch_stays)

@@ -241,6 +241,36 @@ START_TEST(a_room_that_was_busy_is_quiet_again_after_the_gap)
 }
 END_TEST
 
+START_TEST(a_shorter_gap_ends_the_long_one_that_a_room_is_in)
+{
+    begin(LONG_MS, 1000);
+    all_enter();
+    add(1, "a");
+    turn_ends();
+    add(2, "b");
+    turn_ends();
+    ck_assert_str_eq(readers[0].got, "first|a|");
+    rooms_set_flush_gap(rooms, 5);
+    while (!strcmp(readers[0].got, "first|a|")) {
+        ev_run(loop_ev(loop), EVRUN_ONCE);
+        turn_ends();
+    }
+    rooms_set_flush_gap(rooms, 0);
+    add(3, "c");
+    turn_ends();
+    while (!strcmp(readers[0].got, "first|a|b|")) {
+        ev_run(loop_ev(loop), EVRUN_ONCE);
+        turn_ends();
+    }
+    add(4, "d");
+    turn_ends();
+    add(5, "e");
+    turn_ends();
+    ck_assert_str_eq(readers[0].got, "first|a|b|c|d|e|");
+    end();
+}
+END_TEST
+
 START_TEST(who_is_admitted_starts_where_everybody_is)
 {
     begin(LONG_MS, 1000);
@@ -346,5 +376,6 @@ UNIT_MAIN("rooms", nobody_is_told_that_nobody_listens_while_the_broker_is_asked,
           the_queue_is_sent_in_order_when_the_socket_takes_again,
           a_quiet_room_is_flushed_at_the_end_of_the_turn, a_busy_room_waits_for_the_gap,
           a_room_that_was_busy_is_quiet_again_after_the_gap,
+          a_shorter_gap_ends_the_long_one_that_a_room_is_in,
           who_is_admitted_starts_where_everybody_is, a_frame_that_nothing_is_left_of_is_not_sent,
           the_count_is_told_once_a_turn, who_leaves_while_the_broker_is_asked_is_not_admitted)

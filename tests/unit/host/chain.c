@@ -276,10 +276,10 @@ START_TEST(failures_are_logged_once_a_second_with_their_count)
     plugins[0]->fault_logged_ms -= 1000;
     say("secret", CHAIN_ACCEPT, "secret", NULL);
     char *log = log_end(saved);
-    char *first = strstr(log, "error plugin a: message_in failed, it answered 42 (faults since "
-                              "the last such line: 1)\n");
+    char *first = strstr(log, "error message_in failed, it answered 42 (faults since "
+                              "the last such line: 1) plugin=a\n");
     ck_assert_ptr_nonnull(first);
-    char *second = strstr(first, "(faults since the last such line: 5)\n");
+    char *second = strstr(first, "(faults since the last such line: 5) plugin=a\n");
     ck_assert_ptr_nonnull(second);
     ck_assert_ptr_eq(strchr(strchr(first, '\n') + 1, '\n'), strchr(second, '\n'));
     ck_assert_str_eq(strchr(second, '\n'), "\n");

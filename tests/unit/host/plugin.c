@@ -274,9 +274,9 @@ START_TEST(what_a_plugin_logs_has_its_name)
     plugin_unload(load(conf, 0));
     plugin_unload(load(conf, 1));
     char *log = log_end(saved);
-    ck_assert_ptr_nonnull(strstr(log, "warn  plugin talker: hello log\n"));
+    ck_assert_ptr_nonnull(strstr(log, "warn  hello log plugin=talker\n"));
     ck_assert_ptr_nonnull(
-        strstr(log, "error plugin asker: asked for its option 99, but has only 6\n"));
+        strstr(log, "error it asked for its option 99, but has only 6 plugin=asker\n"));
     free(log);
     config_destroy(conf);
 }

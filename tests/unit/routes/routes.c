@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "config.h"
 #include "keyring.h"
+#include "message.h"
 #include "name.h"
 #include "plugin.h"
 #include "route.h"
@@ -25,7 +26,6 @@ static struct {
     char text[4096]; /* one line per thing asked */
     size_t count;
     pipeline_posted *posted[8];
-    broker_banned *banned;
     void *arg[8];
 } asked;
 
@@ -51,34 +51,106 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
     asked.arg[asked.count++] = arg;
 }
 
-void pipeline_ban(struct pipeline *pipeline, struct name *room, enum ban_kind kind, struct text who,
-                  int64_t expires_ms, broker_banned *done, void *arg)
-{
-    note("", name_text(room));
-    note(kind == BAN_NAME ? " name=" : " sub=", who);
-    note(expires_ms == BAN_FOR_EVER ? " for ever\n" : " for a while\n", (struct text){0});
-    done(arg, BROKER_OK); /* at once is allowed, too */
-}
+static size_t hidden_pages; /* so many a plugin hides wholly */
+static int histories;       /* written */
 
-static int histories; /* written */
-
-void pipeline_write_history(struct pipeline *pipeline, const struct name *room,
-                            const struct snapshot *history, struct buffer *out)
+size_t pipeline_write_history(struct pipeline *of, const struct name *room,
+                              const struct snapshot *history, bool newest_first, struct buffer *out)
 {
     histories++;
-    buffer_text(out, "[]");
+    buffer_text(out, newest_first ? "[]" : "[ ]");
+    if (!hidden_pages)
+        return history->count;
+    hidden_pages--;
+    return 0;
+}
+
+/* ---- the broker, the same ---- */
+
+static void note_person(const struct name *room, enum ban_kind kind, struct text who)
+{
+    static const char *const kinds[] = {" name=", " sub=", " address="};
+    note("", room ? name_text(room) : text_of("(everywhere)"));
+    if (who.length)
+        note(kinds[kind], who);
+}
+
+static struct ban *listed_ban;
+static enum broker_status moderated_status;
+
+static void fake_ban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg)
+{
+    note_person(ban->room, ban->kind, ban->who);
+    note(ban->expires_ms == BAN_FOR_EVER ? " for ever" : " for a while", (struct text){0});
+    if (ban->reason.length)
+        note(": ", ban->reason);
+    note("\n", (struct text){0});
+    ban_unref(ban);
+    done(arg, moderated_status, 7); /* at once is allowed, too */
+}
+
+static void fake_unban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg)
+{
+    note_person(ban->room, ban->kind, ban->who);
+    note(" unban\n", (struct text){0});
+    ban_unref(ban);
+    done(arg, moderated_status, 1);
+}
+
+static void fake_kick(struct broker *broker, const struct kick *kick, broker_moderated *done,
+                      void *arg)
+{
+    note_person(kick->room, kick->kind, kick->who);
+    note(kick->ban ? " ban\n" : " kick\n", (struct text){0});
+    done(arg, moderated_status, 0);
+}
+
+static void fake_remove(struct broker *broker, const struct removal *removal,
+                        broker_moderated *done, void *arg)
+{
+    char offset[32];
+    snprintf(offset, sizeof offset, " offset=%d", (int)removal->offset);
+    note_person(removal->room, removal->kind, removal->who);
+    if (removal->id.length)
+        note(" i=", removal->id);
+    if (removal->offset)
+        note(offset, (struct text){0});
+    note("\n", (struct text){0});
+    done(arg, moderated_status, 2);
+}
+
+static void fake_list(struct broker *broker, const struct bans_asked *what, broker_listed *done,
+                      void *arg)
+{
+    char page[64];
+    snprintf(page, sizeof page, " %d %d\n", (int)what->skip, (int)what->limit);
+    note("", what->room         ? name_text(what->room)
+             : what->everywhere ? text_of("(everywhere)")
+                                : text_of("(all)"));
+    note(page, (struct text){0});
+    done(arg, &listed_ban, listed_ban ? 1 : 0, 12);
 }
 
 static enum broker_status look_status;
 
-static void fake_look(struct broker *broker, struct name *room, uint64_t skip, uint64_t limit,
+static void fake_look(struct broker *broker, struct name *room, const struct room_asked *what,
                       broker_looked *done, void *arg)
 {
+    char part[128];
+    const struct history_part *history = &what->history;
+    snprintf(part, sizeof part, "after %lld before %lld max %lld%s\n", (long long)history->after,
+             (long long)history->before, (long long)history->max, history->oldest ? " oldest" : "");
+    note(part, (struct text){0});
     struct room_view view = {.history = {.status = look_status, .at = {"5f1c", 14}},
                              .readers = 2,
                              .publishers = 1,
                              .users = 1,
                              .clients = text_of("[{\"name\":\"Ann\"}]")};
+    struct message first = {.offset = 5}, last = {.offset = 9}, *both[] = {&first, &last};
+    if (history->max == 2) {
+        view.history.messages = both;
+        view.history.count = 2;
+    }
     done(arg, &view);
 }
 
@@ -141,8 +213,7 @@ static const struct chatup_route plugin_routes[] = {
 
 static char key_file[] = "/tmp/chatup-routes-XXXXXX";
 static char no_dir[] = "", here[] = "127.0.0.1";
-static struct config conf = {
-    .address = here, .port = 8080, .announce = no_dir, .client_dir = no_dir};
+static struct config conf = {.address = here, .announce = no_dir, .client_dir = no_dir};
 static struct config_key key = {.file = key_file};
 static struct pipeline pipeline;
 
@@ -176,8 +247,14 @@ static struct request *request_to(const char *path, const char *rest)
 
 static void setup(void)
 {
-    static const struct broker_home home = {
-        .look = fake_look, .once = fake_once, .once_forget = fake_once_forget};
+    static const struct broker_home home = {.look = fake_look,
+                                            .ban = fake_ban,
+                                            .unban = fake_unban,
+                                            .kick = fake_kick,
+                                            .remove = fake_remove,
+                                            .list_bans = fake_list,
+                                            .once = fake_once,
+                                            .once_forget = fake_once_forget};
     static struct broker broker = {.home = &home};
     static struct plugin plugin = {.name = "demo", .conf = &conf, .self = (void *)"shard"};
     static struct plugin *plugins[] = {&plugin};
@@ -195,6 +272,7 @@ static void setup(void)
     plugin.api.routes = plugin_routes;
     plugin.api.route_count = 4;
     pipeline = (struct pipeline){.conf = &conf,
+                                 .port = 8080,
                                  .plugins = plugins,
                                  .plugin_count = 1,
                                  .worker_id = "chatUp:chatServer:1",
@@ -478,27 +556,14 @@ START_TEST(post_says_what_failed)
 }
 END_TEST
 
-START_TEST(a_wrong_item_publishes_and_bans_nothing)
+START_TEST(a_wrong_item_publishes_nothing)
 {
     static const char *const posts[] = {
         "[1]", "[{\"channel\":\"a\"}]", "[{\"msg\":\"x\"}]", "[{\"channel\":\"\",\"msg\":\"x\"}]",
         "[{\"channel\":\"a\",\"msg\":\"x\"},{\"channel\":\"a\",\"msg\":1}]"};
-    static const char *const bans[] = {
-        "[{}]",
-        "[{\"channel\":\"a\"}]",
-        "[{\"channel\":\"a\",\"name\":\"\"}]",
-        "[{\"channel\":\"a\",\"name\":\"m\",\"sub\":\"m\"}]",
-        "[{\"channel\":\"a\",\"name\":\"m\",\"expire\":-1}]",
-        "[{\"channel\":\"a\",\"name\":\"m\"},{\"channel\":\"a\",\"name\":\"m\",\"expire\":\"1\"}]",
-        "[{\"channel\":\"a\",\"name\":\"m\",\"expire\":1e300}]"};
     setup();
     for (size_t i = 0; i < sizeof posts / sizeof *posts; i++) {
         send_signed(route_post, posts[i], NULL);
-        ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
-        ck_assert_str_eq(asked.text, "");
-    }
-    for (size_t i = 0; i < sizeof bans / sizeof *bans; i++) {
-        send_signed(route_ban, bans[i], NULL);
         ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
         ck_assert_str_eq(asked.text, "");
     }
@@ -513,18 +578,269 @@ START_TEST(a_wrong_item_publishes_and_bans_nothing)
 }
 END_TEST
 
-START_TEST(bans_are_for_a_while_or_for_ever)
+/* ---- moderation ---- */
+
+#define UUID "7f9c5f0e-3c2f-4e0b-9a55-0d2f6f6f4b11"
+#define B201                                                                                       \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"                          \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"                          \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+START_TEST(moderation_asks_the_broker_for_what_the_items_say)
+{
+    static const struct {
+        void (*route)(struct request *);
+        const char *items, *asked, *answer;
+    } cases[] = {
+        {route_ban,
+         "[{\"name\":\"m\",\"channel\":\"a\",\"expire\":30},{\"sub\":\"u\",\"channel\":\"a\"},"
+         "{\"sub\":\"u\",\"channel\":\"a\",\"expire\":0,\"reason\":\"\\\"spam\\\"\"},"
+         "{\"sub\":\"u\",\"everywhere\":true,\"expire\":0.0001,\"x\":1}]",
+         "a name=m for a while\na sub=u for ever\na sub=u for ever: \"spam\"\n"
+         "(everywhere) sub=u for a while\n",
+         "OK"},
+        {route_ban,
+         "[{\"address\":\"192.0.2.7\",\"channel\":\"a\"},"
+         "{\"address\":\"::ffff:192.0.2.7\",\"channel\":\"a\"},"
+         "{\"address\":\"2001:DB8::1:2:3:4\",\"channel\":\"a\",\"everywhere\":false},"
+         "{\"address\":\"2001:db8::/64\",\"everywhere\":true},"
+         "{\"address\":\"fe80::1%eth0\",\"everywhere\":true}]",
+         "a address=192.0.2.7 for ever\na address=192.0.2.7 for ever\n"
+         "a address=2001:db8::/64 for ever\n(everywhere) address=2001:db8::/64 for ever\n"
+         "(everywhere) address=fe80::/64 for ever\n",
+         "OK"},
+        {route_ban, "[]", "", "OK"},
+        {route_unban, "[{\"name\":\"m\",\"channel\":\"a\"},{\"sub\":\"u\",\"everywhere\":true}]",
+         "a name=m unban\n(everywhere) sub=u unban\n", "{\"status\":\"ok\",\"unbanned\":2}"},
+        {route_kick,
+         "[{\"name\":\"m\",\"channel\":\"a\"},{\"address\":\"::1\",\"everywhere\":true}]",
+         "a name=m kick\n(everywhere) address=::/64 kick\n", "OK"},
+        {route_remove,
+         "[{\"channel\":\"a\",\"i\":\"" UUID "\"},{\"channel\":\"a\",\"offset\":12},"
+         "{\"channel\":\"a\",\"name\":\"m\"},{\"everywhere\":true,\"sub\":\"u\"}]",
+         "a i=" UUID "\na offset=12\na name=m\n(everywhere) sub=u\n",
+         "{\"status\":\"ok\",\"removed\":8}"},
+        {route_bans, "[{}]", "(all) 0 50\n", "{\"total\":12,\"limit\":50,\"skip\":0,\"bans\":[]}"},
+        {route_bans, "[{\"channel\":\"a\",\"limit\":2,\"skip\":3}]", "a 3 2\n",
+         "{\"total\":12,\"limit\":2,\"skip\":3,\"bans\":[]}"},
+        {route_bans, "[{\"everywhere\":true,\"limit\":99999}]", "(everywhere) 0 1000\n",
+         "{\"total\":12,\"limit\":1000,\"skip\":0,\"bans\":[]}"},
+    };
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        send_signed(cases[i].route, cases[i].items, NULL);
+        ck_assert_str_eq(asked.text, cases[i].asked);
+        ANSWERED(200, cases[i].answer);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(a_ban_is_listed_as_it_can_be_sent_back)
 {
     setup();
-    send_signed(
-        route_ban,
-        "[{\"name\":\"m\",\"channel\":\"a\",\"expire\":30},{\"sub\":\"u\",\"channel\":\"a\"},"
-        "{\"sub\":\"u\",\"channel\":\"a\",\"expire\":0},"
-        "{\"sub\":\"u\",\"channel\":\"a\",\"expire\":0.0001}]",
-        NULL);
-    ck_assert_str_eq(asked.text, "a name=m for a while\na sub=u for ever\na sub=u for ever\n"
-                                 "a sub=u for a while\n");
-    ANSWERED(200, "OK");
+    struct name *room = name_create(text_of("a\"b"));
+    const struct {
+        struct ban_fields fields;
+        const char *listed;
+    } cases[] = {
+        {{room, BAN_SUB, text_of("u"), 1763890030001, 1763890000000, text_of("spam")},
+         "{\"sub\":\"u\",\"channel\":\"a\\\"b\",\"created\":1763890000.000,"
+         "\"expires\":1763890030.001,\"reason\":\"spam\"}"},
+        {{NULL, BAN_ADDRESS, text_of("::/64"), BAN_FOR_EVER, 1763890000000, {0}},
+         "{\"address\":\"::/64\",\"everywhere\":true,\"created\":1763890000.000,\"expires\":-1}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[512];
+        snprintf(expected, sizeof expected, "{\"total\":12,\"limit\":50,\"skip\":0,\"bans\":[%s]}",
+                 cases[i].listed);
+        listed_ban = ban_create(&cases[i].fields);
+        send_signed(route_bans, "[{}]", NULL);
+        ANSWERED(200, expected);
+        ban_unref(listed_ban);
+    }
+    listed_ban = NULL;
+    name_unref(room);
+    finish();
+}
+END_TEST
+
+START_TEST(wrong_moderation_is_told_where_and_does_nothing)
+{
+    static const struct {
+        void (*route)(struct request *); /* NULL: /ban, /unban and /kick */
+        const char *items, *err;
+    } cases[] = {
+        {NULL, "[5]", "[0]: an object expected"},
+        {NULL, "[[]]", "[0]: an object expected"},
+        {NULL, "[{}]", "[0].name: missing, and so are sub and address"},
+        {NULL, "[{\"channel\":\"a\"}]", "[0].name: missing, and so are sub and address"},
+        {NULL, "[{\"name\":\"m\"}]", "[0].channel: missing, and so is \\\"everywhere\\\": true"},
+        {NULL, "[{\"name\":\"m\",\"everywhere\":false}]",
+         "[0].channel: missing, and so is \\\"everywhere\\\": true"},
+        {NULL, "[{\"name\":\"m\",\"everywhere\":1}]", "[0].everywhere: true expected"},
+        {NULL, "[{\"name\":\"m\",\"everywhere\":true,\"channel\":\"a\"}]",
+         "[0].channel: not together with everywhere"},
+        {NULL, "[{\"name\":\"m\",\"channel\":5}]", "[0].channel: 1 to 200 bytes of UTF-8 expected"},
+        {NULL, "[{\"name\":\"m\",\"channel\":\"\"}]",
+         "[0].channel: 1 to 200 bytes of UTF-8 expected"},
+        {NULL, "[{\"name\":\"m\",\"channel\":\"" B201 "\"}]",
+         "[0].channel: 1 to 200 bytes of UTF-8 expected"},
+        {NULL, "[{\"name\":\"\",\"channel\":\"a\"}]", "[0].name: 1 to 256 bytes expected"},
+        {NULL, "[{\"sub\":5,\"channel\":\"a\"}]", "[0].sub: 1 to 256 bytes expected"},
+        {NULL, "[{\"name\":\"m\",\"sub\":\"m\",\"channel\":\"a\"}]",
+         "[0].sub: one of name, sub and address is enough"},
+        {NULL, "[{\"address\":\"192.0.2\",\"channel\":\"a\"}]",
+         "[0].address: an IPv4 or IPv6 address expected"},
+        {NULL, "[{\"address\":\"2001:db8::/32\",\"channel\":\"a\"}]",
+         "[0].address: an IPv4 or IPv6 address expected"},
+        {NULL, "[{\"address\":\"localhost\",\"channel\":\"a\"}]",
+         "[0].address: an IPv4 or IPv6 address expected"},
+        {NULL, "[{\"name\":\"m\",\"channel\":\"a\"},{\"name\":\"n\"}]",
+         "[1].channel: missing, and so is \\\"everywhere\\\": true"},
+        {route_ban, "[{\"name\":\"m\",\"channel\":\"a\",\"expire\":-1}]",
+         "[0].expire: 0 or more seconds expected, ten years at most"},
+        {route_ban, "[{\"name\":\"m\",\"channel\":\"a\",\"expire\":\"1\"}]",
+         "[0].expire: 0 or more seconds expected, ten years at most"},
+        {route_ban, "[{\"name\":\"m\",\"channel\":\"a\",\"expire\":1e300}]",
+         "[0].expire: 0 or more seconds expected, ten years at most"},
+        {route_ban, "[{\"name\":\"m\",\"channel\":\"a\",\"reason\":\"" B201 "\"}]",
+         "[0].reason: a text of at most 200 bytes expected"},
+        {route_ban, "[{\"name\":\"m\",\"channel\":\"a\",\"reason\":1}]",
+         "[0].reason: a text of at most 200 bytes expected"},
+        {route_remove, "[{\"channel\":\"a\"}]", "[0].name: missing, and so are sub and address"},
+        {route_remove, "[{\"channel\":\"a\",\"i\":5}]", "[0].i: the id of a message expected"},
+        {route_remove, "[{\"channel\":\"a\",\"i\":\"x\"}]", "[0].i: the id of a message expected"},
+        {route_remove, "[{\"channel\":\"a\",\"offset\":0}]",
+         "[0].offset: a whole number from 1 on expected"},
+        {route_remove, "[{\"channel\":\"a\",\"offset\":1.5}]",
+         "[0].offset: a whole number from 1 on expected"},
+        {route_remove, "[{\"channel\":\"a\",\"offset\":1,\"i\":\"" UUID "\"}]",
+         "[0].offset: not together with i"},
+        {route_remove, "[{\"everywhere\":true,\"offset\":1}]",
+         "[0].channel: missing; a message is in one only"},
+        {route_remove, "[{\"channel\":\"a\",\"address\":\"::1\"}]",
+         "[0].address: messages do not know theirs; ban it, remove by name or sub"},
+        {route_bans, "[]", ""},
+        {route_bans, "[{},{}]", ""},
+        {route_bans, "[5]", ""},
+        {route_bans, "[{\"channel\":\"\"}]", "[0].channel: 1 to 200 bytes of UTF-8 expected"},
+        {route_bans, "[{\"limit\":-1}]", "[0].limit: a whole number from 0 on expected"},
+        {route_bans, "[{\"channel\":\"a\",\"skip\":\"1\"}]",
+         "[0].skip: a whole number from 0 on expected"},
+    };
+    static void (*const all[])(struct request *) = {route_ban, route_unban, route_kick};
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t k = 0; k < (cases[i].route ? 1 : 3); k++) {
+            char expected[256];
+            snprintf(expected, sizeof expected,
+                     "{\"status\":\"error\",\"err\":\"Wrong JWT content: %s\"}",
+                     *cases[i].err ? cases[i].err : "one object in the array expected");
+            send_signed(cases[i].route ? cases[i].route : all[k], cases[i].items, NULL);
+            ANSWERED(400, expected);
+            ck_assert_str_eq(asked.text, "");
+        }
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(moderation_says_what_failed)
+{
+    static const struct {
+        enum broker_status status;
+        const char *err;
+    } cases[] = {{BROKER_FULL_BANS, "tooManyBans"},
+                 {BROKER_FULL, "tooManyRooms"},
+                 {BROKER_UNAVAILABLE, "unavailable"}};
+    static void (*const all[])(struct request *) = {route_ban, route_unban, route_kick,
+                                                    route_remove};
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+            char expected[64];
+            moderated_status = cases[i].status;
+            send_signed(all[k], "[{\"name\":\"m\",\"channel\":\"a\"}]", NULL);
+            snprintf(expected, sizeof expected, "{\"status\":\"error\",\"err\":\"%s\"}",
+                     cases[i].err);
+            ANSWERED(503, expected);
+        }
+    }
+    moderated_status = BROKER_OK;
+    finish();
+}
+END_TEST
+
+static void messages(const char *query, size_t length)
+{
+    struct request *request = request_to("/messages/a", "a");
+    request->query = (struct text){query, length};
+    memset(&asked, 0, sizeof asked);
+    route_messages(request);
+}
+
+START_TEST(pages_of_the_history_are_asked_for_by_offset)
+{
+#define QUERY(text) text, sizeof text - 1
+    static const struct {
+        const char *query;
+        size_t length;
+        const char *asked, *answer;
+    } good[] = {
+        {QUERY(""), "after 0 before -1 max -1\n", "[]"},
+        {QUERY("limit=7"), "after 0 before -1 max 7\n", "[]"},
+        {QUERY("limit=5000"), "after 0 before -1 max 1000\n", "[]"},
+        {QUERY("before=12"), "after 0 before 12 max 1000\n", "[]"},
+        {QUERY("before=12\0limit=3"), "after 0 before 12 max 3\n", "[]"},
+        {QUERY("after=0\0limit=3"), "after 0 before -1 max 3 oldest\n", "[ ]"},
+        {QUERY("after=99999999999999999999999"),
+         "after 9223372036854775807 before -1 max 1000 oldest\n", "[ ]"},
+    };
+    static const struct {
+        const char *query;
+        size_t length;
+        const char *err;
+    } bad[] = {
+        {QUERY("before=x"), "Wrong before: not a number"},
+        {QUERY("before="), "Wrong before: not a number"},
+        {QUERY("before=-1"), "Wrong before: not a number"},
+        {QUERY("after=1.5"), "Wrong after: not a number"},
+        {QUERY("after=5f1c:12"), "Wrong after: not a number"},
+        {QUERY("limit=0"), "Wrong limit: 1 or more"},
+        {QUERY("limit=+5"), "Wrong limit: not a number"},
+        {QUERY("before=3\0after=1"), "Wrong after: not together with before"},
+    };
+    setup();
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        messages(good[i].query, good[i].length);
+        ck_assert_str_eq(asked.text, good[i].asked);
+        ANSWERED(200, good[i].answer);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char expected[128];
+        messages(bad[i].query, bad[i].length);
+        snprintf(expected, sizeof expected, "{\"status\":\"error\",\"err\":\"%s\"}", bad[i].err);
+        ANSWERED(400, expected);
+        ck_assert_str_eq(asked.text, "");
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(a_page_that_a_plugin_hides_is_not_taken_for_the_end)
+{
+    setup();
+    hidden_pages = 2;
+    messages(QUERY("before=12\0limit=2"));
+    ck_assert_str_eq(asked.text, "after 0 before 12 max 2\nafter 0 before 5 max 2\n"
+                                 "after 0 before 5 max 2\n");
+    ANSWERED(200, "[]");
+    hidden_pages = 1;
+    messages(QUERY("after=2\0limit=2"));
+    ck_assert_str_eq(asked.text, "after 2 before -1 max 2 oldest\n"
+                                 "after 9 before -1 max 2 oldest\n");
+    ANSWERED(200, "[ ]");
     finish();
 }
 END_TEST
@@ -619,7 +935,8 @@ START_TEST(a_servers_token_says_for_whom_until_when_and_which_it_is)
          " content: items must be a list"},
         {"{" AUD "\"exp\":now+60,\"jti\":\"j\",\"items\":null}", 400,
          " content: items must be a list"},
-        {"{" AUD "\"exp\":now+60,\"jti\":\"j\",\"items\":[1]}", 400, " content"},
+        {"{" AUD "\"exp\":now+60,\"jti\":\"j\",\"items\":[1]}", 400,
+         " content: [0]: an object expected"},
     };
     setup();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -774,7 +1091,10 @@ UNIT_MAIN("routes", join_tells_where_who_and_what, join_refuses_what_it_cannot_t
           what_is_shown_depends_on_the_rights_of_the_caller,
           a_wrong_token_is_refused_where_none_is_needed,
           post_publishes_all_in_order_and_answers_once, post_says_what_failed,
-          a_wrong_item_publishes_and_bans_nothing, bans_are_for_a_while_or_for_ever,
+          a_wrong_item_publishes_nothing, moderation_asks_the_broker_for_what_the_items_say,
+          a_ban_is_listed_as_it_can_be_sent_back, wrong_moderation_is_told_where_and_does_nothing,
+          moderation_says_what_failed, pages_of_the_history_are_asked_for_by_offset,
+          a_page_that_a_plugin_hides_is_not_taken_for_the_end,
           only_an_array_signed_by_our_key_counts,
           a_servers_token_says_for_whom_until_when_and_which_it_is,
           a_servers_token_is_used_once_unless_it_could_not_be_stored,

@@ -1,0 +1,29 @@
+/* kick.c: POST /kick: close somebody's connections. Nothing keeps them from coming back. */
+#include "ask.h"
+#include "moderate.h"
+#include "route.h"
+
+#include <jansson.h>
+
+static bool item_read(struct item *item, const json_t *json, struct error *err)
+{
+    return item_read_who(item, json, err) && item_read_where(item, json, err);
+}
+
+static void kick(struct broker *broker, const struct item *item, struct ask *ask)
+{
+    broker_kick(broker, &(struct kick){.room = item->room, .kind = item->kind, .who = item->who},
+                ask_moderated, ask);
+}
+
+static const struct act act = {item_read, kick, NULL};
+
+static void handle(struct request *request, const json_t *items)
+{
+    moderate(request, items, &act);
+}
+
+void route_kick(struct request *request)
+{
+    request_with_items(request, handle);
+}

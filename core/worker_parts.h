@@ -1,0 +1,61 @@
+/* worker_parts.h: what the files worker*.c share, and nobody else sees: worker.c builds a server
+ * and takes it apart, worker_acts.c has what can be asked of one that runs. */
+#pragma once
+#include "control.h"
+#include "error.h"
+#include "list.h"
+#include <ev.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct embedded_home;
+struct limiter;
+struct loop;
+struct pipeline;
+struct plugin;
+struct server;
+struct settings;
+
+struct worker {
+    struct settings *at_start; /* a reference: the plugins point into it */
+    struct settings *settings; /* a reference: in force. Control's loop only, once that runs */
+    struct plugin **plugins;
+    size_t plugin_count;
+    struct loop **loops;
+    struct pipeline *pipelines;
+    struct server **servers;
+    struct embedded_home *home;
+    struct limiter *limiter;
+    size_t count;
+    int port;
+    char id[64];
+    sem_t gone;
+
+    /* A thread of its own: files are read and checked on it, while the others serve. */
+    struct loop *control_loop;
+    struct control *control; /* NULL: no socket, SIGHUP only */
+    ev_timer tick;           /* once a second */
+    void (*backup)(struct embedded_home *home, const char *path,
+                   void (*done)(void *arg, const struct error *err), void *arg);
+    int64_t started_ms; /* clock_mono_ms */
+    bool closing;       /* no reload begins any more */
+    struct {
+        bool running;
+        struct list asked;   /* calls that get the answer of the one that runs */
+        struct list waiting; /* calls that came later, for the next one */
+        bool again;          /* there is a next one */
+        uint64_t done, refused;
+        int64_t at_ms;    /* clock_wall_ms of the last one; 0: never */
+        struct error err; /* of the last one; empty: it went well */
+    } reload;
+};
+
+/* What the control socket offers; arg is the worker. */
+extern const struct control_verb worker_verbs[];
+
+/* Descriptors for the clients that the configuration says we take. */
+void worker_raise_files(const struct settings *settings);
+/* Load the settings again, soon. Any thread. */
+void worker_reload_soon(struct worker *worker);
