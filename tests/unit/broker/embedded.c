@@ -2418,6 +2418,94 @@ START_TEST(who_could_not_be_noted_as_the_first_was_not)
 }
 END_TEST
 
+/* ---- a store that says nothing ---- */
+
+struct standstill {
+    struct letter letter;
+    struct home *home;
+    bool there, go_on;
+};
+
+static void store_stands_still(struct letter *letter)
+{
+    struct standstill *still = (struct standstill *)letter;
+    struct home *home = still->home;
+    store_turn_begin(home->embedded);
+    pthread_mutex_lock(&home->lock);
+    still->there = true;
+    pthread_cond_broadcast(&home->news);
+    pthread_mutex_unlock(&home->lock);
+    wait_until(home, &still->go_on, NULL, 0);
+}
+
+static void store_goes_on(struct standstill *still)
+{
+    pthread_mutex_lock(&still->home->lock);
+    still->go_on = true;
+    pthread_cond_broadcast(&still->home->news);
+    pthread_mutex_unlock(&still->home->lock);
+}
+
+/* One of each kind, the last two everywhere, all at once. */
+static void moderate_expect(struct home *home, const enum broker_status expected[6])
+{
+    static const struct removal removals[] = {{.offset = 1},
+                                              {.kind = BAN_SUB, .who = {"bob", 3}},
+                                              {.kind = BAN_SUB, .who = {"alice", 5}},
+                                              {.kind = BAN_SUB, .who = {"bob", 3}}};
+    struct call *calls[6];
+    calls[0] = ban_call(home, 1, "room", BAN_SUB, "alice", 1000);
+    calls[1] = ban_call(home, 2, "room", BAN_SUB, "carol", 0);
+    calls[1]->make = unban_make;
+    for (size_t i = 2; i < 6; i++) {
+        calls[i] = call_create(home, 0, i == 2 ? "other" : "room", remove_make);
+        calls[i]->everywhere = i > 3;
+        calls[i]->removal = removals[i - 2];
+    }
+    for (size_t i = 0; i < 6; i++)
+        call_start(calls[i]);
+    for (size_t i = 0; i < 6; i++) {
+        call_wait(calls[i]);
+        ck_assert_msg(calls[i]->status == expected[i], "%zu: %s, not %s", i,
+                      broker_status_text(calls[i]->status), broker_status_text(expected[i]));
+        call_free(calls[i]);
+    }
+}
+
+START_TEST(moderation_does_not_wait_for_a_store_that_says_nothing)
+{
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.limits.store_wait_ms = 1000;
+    home_run(home);
+    say(home, 0, "other", "alice", "one", NULL);
+    say(home, 0, "room", "alice", "two", NULL);
+    say(home, 0, "room", "bob", "three", NULL);
+    struct standstill still = {.letter.deliver = store_stands_still, .home = home};
+    loop_post(home->embedded->store_loop, &still.letter);
+    wait_until(home, &still.there, NULL, 0);
+    moderate_expect(home, (enum broker_status[]){BROKER_UNKNOWN, BROKER_UNKNOWN, BROKER_UNKNOWN,
+                                                 BROKER_UNKNOWN, BROKER_UNKNOWN,
+                                                 BROKER_UNAVAILABLE}); /* it has not begun */
+    moderate_expect(home, (enum broker_status[]){BROKER_UNAVAILABLE, BROKER_UNAVAILABLE,
+                                                 BROKER_UNAVAILABLE, BROKER_UNAVAILABLE,
+                                                 BROKER_UNAVAILABLE, BROKER_UNAVAILABLE});
+    store_goes_on(&still);
+    while (say(home, 0, "other", "carol", "again", NULL).status != BROKER_OK)
+        ; /* until it answers */
+    moderate_expect(home, (enum broker_status[6]){BROKER_OK});
+    for (size_t i = 0; i < LOOPS; i++)
+        ck_assert_int_gt(banned_for(home, i, "room", "alice"), 0);
+    home_reopen(home);
+    ck_assert_int_gt(banned_for(home, 0, "room", "alice"), 0);
+    struct call *call = subscribe(home, 0, "room", (struct position){0});
+    ck_assert_uint_ge(call->count, 2);
+    for (size_t i = 0; i < call->count; i++)
+        ck_assert(!call->messages[i]->fields.msg.length);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
           what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
           every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
@@ -2460,4 +2548,5 @@ UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
           a_backup_that_is_not_done_at_the_end_leaves_nothing,
           what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
           what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap,
-          who_could_not_be_noted_as_the_first_was_not)
+          who_could_not_be_noted_as_the_first_was_not,
+          moderation_does_not_wait_for_a_store_that_says_nothing)
