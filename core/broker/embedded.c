@@ -188,7 +188,8 @@ void embedded_stop(struct embedded_home *home)
 
 bool embedded_drain(struct embedded_home *home)
 {
-    return home->store_loop && loop_drain(home->store_loop);
+    bool any = home->store_loop && loop_drain(home->store_loop);
+    return backup_finish(home) || any;
 }
 
 static void room_free(struct table_link *link, void *arg)

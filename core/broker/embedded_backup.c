@@ -88,10 +88,12 @@ void embedded_backup(struct embedded_home *home, const char *path,
     loop_post(home->store_loop, &backup->letter);
 }
 
-void backup_finish(struct embedded_home *home)
+bool backup_finish(struct embedded_home *home)
 {
     struct error err;
-    error_set(&err, "backup: chatup ends");
-    if (home->backup)
-        backup_end(home->backup, &err);
+    error_set(&err, "backup: the server ended before it was made");
+    if (!home->backup)
+        return false;
+    backup_end(home->backup, &err);
+    return true;
 }

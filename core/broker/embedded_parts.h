@@ -180,8 +180,9 @@ void probe_init(struct embedded *loop);
 void probe_finish(struct embedded *loop);
 /* At the end of a turn. The store's thread. */
 void backup_slice(struct embedded_home *home);
-/* What is not done never will be. After the store's thread has ended. */
-void backup_finish(struct embedded_home *home);
+/* What is not done never will be. After the store's thread has ended.
+ *   returns  whether there was one */
+bool backup_finish(struct embedded_home *home);
 
 /* ---- the calls of broker.h ---- */
 

@@ -195,7 +195,6 @@ void store_turn_init(struct embedded_home *home)
 
 void store_turn_finish(struct embedded_home *home)
 {
-    backup_finish(home);
     ev_timer_stop(loop_ev(home->store_loop), &home->store_retry);
     ev_timer_stop(loop_ev(home->store_loop), &home->store_purge);
 }

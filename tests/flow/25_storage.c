@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,6 +76,10 @@ static void fails_and_heals(const char *how)
         struct http_answer *ready = wait_ready(server, 503);
         assert_contains(get_string(ready->json, "err"), "store: cannot be written since 20");
         ck_assert_ptr_null(strstr(ready->body, server->dir)); /* paths are nobody's business */
+        json_t *store = json_object_get(server_ask(server, "status\n"), "store");
+        ck_assert(json_is_false(json_object_get(store, "ok")));
+        assert_contains(get_string(store, "err"), "chatup.db");
+        ck_assert_int_gt(get_int(store, "since"), 0);
         ck_assert_int_eq(http_get(server, "/health/live")->status, 200);
         ck_assert_int_eq(http_get(server, "/health")->status, 200);
         expect_history(server, kept); /* readers go on, also those that come now */
@@ -446,6 +451,92 @@ START_TEST(a_copy_of_the_database_begins_a_new_epoch)
 }
 END_TEST
 
+/* ---- backup ---- */
+
+static void put_in_place(struct server *server, const char *backup)
+{
+    unlink(textf("%s/data/chatup.db-wal", server->dir));
+    ck_assert_int_eq(rename(backup, textf("%s/data/chatup.db", server->dir)), 0);
+}
+
+START_TEST(a_backup_is_made_while_publishing_goes_on_and_can_be_started_from)
+{
+    enum { BEFORE = 50, MEANWHILE = 40 };
+    struct server *server = server_start(.threads = 2);
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    struct reader *reader = reader_open(server, "lobby");
+    struct account *account = reader_account(reader, "lobby");
+    const char *backup = textf("%s/backup", server->dir);
+    for (int i = 0; i < BEFORE; i++)
+        publisher_say_ok(ann, text_of_say(i));
+    ck_assert_int_eq(
+        http_post(server, "/ban", token_for("[{\"sub\":\"u-66\",\"everywhere\":true}]"))->status,
+        200);
+    for (int i = BEFORE; i < BEFORE + MEANWHILE; i++)
+        publisher_send_say(ann, text_of_say(i), NULL);
+    struct run run = chatup("backup", "-c", server->config, backup);
+    ck_assert_msg(run.code == 0, "%s", run.err);
+    ck_assert_str_eq(run.out, "backed up\n");
+    for (int i = BEFORE; i < BEFORE + MEANWHILE; i++)
+        get_int(json_object_get(publisher_receive(ann), "reply"), "offset");
+    publisher_say_ok(ann, "not in the backup");
+    reader_wait_message(reader, "lobby", "not in the backup");
+    account_expect_clean(account);
+    ck_assert_uint_eq(json_array_size(account->messages), BEFORE + MEANWHILE + 1);
+
+    run = chatup("backup", "-c", server->config, backup); /* it replaces nothing */
+    ck_assert_int_eq(run.code, 1);
+    assert_contains(run.err, "is there already");
+    json_t *store = json_object_get(server_ask(server, "status\n"), "store");
+    assert_json(store, "{\"ok\":true}");
+
+    server_stop(server);
+    put_in_place(server, backup);
+    server_restart(server);
+    char *epoch = textf("%s", account->epoch);
+    reader_resume(reader); /* its offsets are of another epoch */
+    ck_assert_uint_eq(account->recovered, 0);
+    ck_assert_str_ne(account->epoch, epoch);
+    json_t *newest_first = texts_of(http_get(server, "/messages/lobby")->json);
+    size_t count = json_array_size(newest_first);
+    ck_assert_msg(count >= BEFORE && count <= BEFORE + MEANWHILE, "%zu", count);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_str_eq(json_string_value(json_array_get(newest_first, count - 1 - i)),
+                         text_of_say((int)i));
+    ck_assert_int_eq(publisher_say_ok(publisher_enter(server, "Ann", "lobby"), "again"),
+                     (int64_t)count + 1);
+    struct publisher *mallory = publisher_open(server, token_user("Mallory", "u-66"));
+    json_t *joined = publisher_ask(mallory, "join", json_pack("{s:s}", "room", "lobby"));
+    ck_assert_str_eq(get_string(joined, "comment"), "banned");
+}
+END_TEST
+
+START_TEST(a_backup_that_the_end_interrupts_is_there_whole_or_not_at_all)
+{
+    enum { SAYS = 400 };
+    struct server *server = server_start(.yaml = "history:\n  size: 1000\n  bytes: 64MiB\n");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    const char *backup = textf("%s/backup", server->dir), *part = textf("%s.part", backup);
+    const char *request = textf("backup %s\n", backup), *big = text_repeat("x", 30000);
+    for (int i = 0; i < SAYS; i++)
+        publisher_say_ok(ann, big);
+    int fd = control_open(server);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_gt(send(fd, request, strlen(request), 0), 0);
+    for (int64_t deadline = deadline_in(20); access(part, F_OK) && access(backup, F_OK);)
+        ck_assert_int_lt(now_ms(), deadline);
+    server_stop(server);
+    json_t *ok = json_object_get(json_of(control_read(fd)), "ok");
+    bool made = json_is_true(ok);
+    ck_assert_int_eq(access(part, F_OK), -1);
+    ck_assert_int_eq(access(backup, F_OK), made ? 0 : -1);
+    if (made)
+        put_in_place(server, backup);
+    server_restart(server);
+    ck_assert_uint_eq(json_array_size(http_get(server, "/messages/lobby")->json), SAYS);
+}
+END_TEST
+
 FLOW_MAIN("storage", a_broken_disk_is_told_of_at_once_and_heals_by_itself,
           a_disk_that_cannot_sync_is_a_broken_one,
           a_full_disk_is_told_of_at_once_and_heals_by_itself,
@@ -457,4 +548,6 @@ FLOW_MAIN("storage", a_broken_disk_is_told_of_at_once_and_heals_by_itself,
           a_room_that_cannot_be_loaded_keeps_nobody_waiting, what_waits_for_the_disk_is_limited,
           a_deleted_database_is_noticed_before_anything_is_lost_in_it,
           a_corrupt_database_is_refused_at_the_start_and_says_what_to_do,
-          a_copy_of_the_database_begins_a_new_epoch)
+          a_copy_of_the_database_begins_a_new_epoch,
+          a_backup_is_made_while_publishing_goes_on_and_can_be_started_from,
+          a_backup_that_the_end_interrupts_is_there_whole_or_not_at_all)
