@@ -143,8 +143,9 @@ void store_batch_failed(struct embedded_home *home, const struct error *err);
 /* Told to all loops and, once, to the log; it is tried again until it can be written. The store's
  * thread. */
 void store_is_failing(struct embedded_home *home, const struct error *err);
-/* A room could not be read. The store's thread. */
-void store_load_failed(struct embedded_home *home, const struct error *err);
+/* Something could not be read: a room, or, NULL, what concerns several. The store's thread. */
+void store_load_failed(struct embedded_home *home, const struct name *room,
+                       const struct error *err);
 /* The store's thread has something to do: from now on its turn is timed. */
 void store_turn_begin(struct embedded_home *home);
 void store_turn_end(void *home);

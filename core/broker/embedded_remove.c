@@ -279,7 +279,7 @@ static void sweep_at_store(struct letter *letter)
     store_turn_begin(home);
     bool ok = store_rooms_of(home->store, sweep->kind, sweep->who, &sweep->page, &err);
     if (!ok)
-        store_load_failed(home, &err);
+        store_load_failed(home, NULL, &err);
     errand_go_home(&sweep->errand, ok ? BROKER_OK : BROKER_UNAVAILABLE, sweep_found);
 }
 

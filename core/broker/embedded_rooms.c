@@ -68,7 +68,7 @@ static void load_at_store(struct letter *letter)
     store_turn_begin(home);
     load->errand.status = BROKER_OK;
     if (!store_load(home->store, load->errand.room, clock_wall_ms(), &load->found, &err)) {
-        store_load_failed(home, &err);
+        store_load_failed(home, load->errand.room, &err);
         load->errand.status = BROKER_UNAVAILABLE;
     }
     errand_go(&load->errand, load->errand.owner->loop, load_arrives);

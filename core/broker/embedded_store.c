@@ -74,7 +74,7 @@ static void on_retry(struct ev_loop *ev, ev_timer *timer, int events)
         store_rollback(home->store);
 }
 
-void store_load_failed(struct embedded_home *home, const struct error *err)
+void store_load_failed(struct embedded_home *home, const struct name *room, const struct error *err)
 {
     int64_t now_ms = clock_mono_ms();
     struct error why;
@@ -82,7 +82,8 @@ void store_load_failed(struct embedded_home *home, const struct error *err)
         store_is_failing(home, &why);
     else if (!home->load_told_ms || now_ms - home->load_told_ms > TELL_AGAIN_MS) {
         home->load_told_ms = now_ms;
-        log_error("%s; a room could not be read", err->text);
+        log_event(LOG_ERROR, LOG_FIELDS({"room", room ? name_text(room) : (struct text){0}}),
+                  "%s; a room could not be read", err->text);
     }
 }
 
