@@ -555,6 +555,11 @@ void connection_tick(struct connection *conn, int64_t now_ms)
         time_out_writing(conn);
         return;
     }
+    if (conn->phase == PHASE_LINGER && server_is_closing(conn->server) &&
+        wire_is_delivered(&conn->wire)) {
+        connection_drop(conn);
+        return;
+    }
     if (conn->phase == PHASE_WEBSOCKET)
         websocket_tick(conn, now_ms);
     else if (conn->phase == PHASE_STREAM)

@@ -42,7 +42,7 @@ enum {
     CONNECTION_INPUT_MAX = 64 * 1024,
     CLOSE_GRACE_MS = 5000, /* for a full socket to take the close frame */
     LINGER_MS = 2000,
-    LAST_LINGER_MS = 300 /* when the server goes */
+    LAST_LINGER_MS = 500 /* when the server goes */
 };
 
 struct connection {

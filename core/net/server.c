@@ -264,7 +264,7 @@ void server_close(struct server *server, void (*gone)(void *arg), void *arg)
     server->gone = gone;
     server->gone_arg = arg;
     ev_timer_stop(loop_ev(server->pipeline->loop), &server->tick);
-    ev_timer_set(&server->tick, 0.1, 0.1); /* not to keep whoever waits for us */
+    ev_timer_set(&server->tick, 0.02, 0.02); /* not to keep whoever waits for us */
     ev_timer_start(loop_ev(server->pipeline->loop), &server->tick);
     struct connection *conn, *after;
     list_for_each_safe (conn, after, &server->connections, in_server)
