@@ -391,6 +391,8 @@ void pipeline_use(struct pipeline *pipeline, struct settings *settings)
         chain_set_max_msg(pipeline->chain, (size_t)settings->conf->limits.message_bytes);
         rooms_set_flush_gap(pipeline->rooms, settings->conf->rooms.flush_gap_ms);
         broker_use(pipeline->broker, settings->conf);
+        if (pipeline->on_settings)
+            pipeline->on_settings(pipeline->net);
     }
     settings_unref(before);
 }

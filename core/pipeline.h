@@ -41,7 +41,8 @@ struct pipeline {
     struct rooms *rooms;
     struct uuid_source uuids;
     void (*on_kick)(void *net, const struct kick *kick); /* the connections above, and */
-    void *net;                                           /* its first argument */
+    void (*on_settings)(void *net);                      /* other settings hold now */
+    void *net;                                           /* their first argument */
 };
 
 /* Fill the rest of a pipeline whose fields up to broker are set: its rooms and its chain, and the

@@ -354,6 +354,7 @@ void connection_set_user(struct connection *conn, struct user *user)
 {
     user_unref(conn->user);
     conn->user = user;
+    conn->user_changes++;
     conn->expiry_told = false;
 }
 
@@ -395,8 +396,10 @@ static void socket_close(struct subscriber *out, enum close_reason why)
         connection_drop(conn);
         return;
     }
-    if (why == CLOSE_TOO_SLOW)
+    if (why == CLOSE_TOO_SLOW) {
         count_up(COUNT_slow_readers);
+        connection_log(conn, LOG_INFO, "reader closed", reasons[why]);
+    }
     websocket_close(conn, 1013, reasons[why]);
 }
 
@@ -413,7 +416,9 @@ void connection_open(struct server *server, int fd, const struct address *peer)
 {
     struct pipeline *pipeline = server_pipeline(server);
     const struct config *conf = pipeline->conf;
+    static _Atomic uint64_t ids;
     struct connection *conn = xcalloc(1, sizeof *conn);
+    conn->id = ++ids;
     conn->server = server;
     conn->peer = conn->client = conn->counted_as = *peer;
     conn->heard_ms = clock_mono_ms();
@@ -427,6 +432,19 @@ void connection_open(struct server *server, int fd, const struct address *peer)
         conn->phase = PHASE_PROXY;
     else if (!start_tls(conn))
         connection_drop(conn);
+}
+
+/* ---- the log ---- */
+
+void connection_log(const struct connection *conn, enum log_level level, const char *what,
+                    const char *why)
+{
+    char id[24];
+    struct text user = {0};
+    snprintf(id, sizeof id, "%llu", (unsigned long long)conn->id);
+    if (conn->user)
+        user = text_of(conn->user->sub);
+    log_event(level, LOG_FIELDS({"connection", text_of(id)}, {"user", user}), "%s: %s", what, why);
 }
 
 /* ---- moderation ---- */
@@ -453,6 +471,31 @@ static bool reads_there(const struct connection *conn, const struct kick *kick)
     return false;
 }
 
+bool connection_may_read(const struct connection *conn, const struct user *user)
+{
+    const struct access *access = server_pipeline(conn->server)->access;
+    const struct membership *member;
+    list_for_each (member, &conn->out.memberships, in_subscriber)
+        if (!access_allows(access, member->room->name, user, RIGHT_READ))
+            return false;
+    return true;
+}
+
+static void close_reader(struct connection *conn, const char *reason)
+{
+    if (conn->phase == PHASE_WEBSOCKET)
+        websocket_close(conn, 1008, reason);
+    else
+        stream_end(conn, 1008, reason);
+}
+
+void connection_recheck(struct connection *conn)
+{
+    if ((conn->phase == PHASE_WEBSOCKET || conn->phase == PHASE_STREAM) &&
+        !connection_may_read(conn, conn->user))
+        close_reader(conn, "forbidden");
+}
+
 void connection_kick(struct connection *conn, const struct kick *kick)
 {
     bool alive = conn->phase == PHASE_WEBSOCKET || conn->phase == PHASE_STREAM;
@@ -460,10 +503,7 @@ void connection_kick(struct connection *conn, const struct kick *kick)
         return;
     if (!reads_there(conn, kick) && (kick->ban || !publisher_is_in(conn, kick->room)))
         return;
-    if (conn->phase == PHASE_WEBSOCKET)
-        websocket_close(conn, 1008, kick->ban ? "banned" : "kicked");
-    else
-        stream_end(conn, 1008, kick->ban ? "banned" : "kicked");
+    close_reader(conn, kick->ban ? "banned" : "kicked");
 }
 
 /* ---- time ---- */
@@ -513,6 +553,11 @@ void connection_tick(struct connection *conn, int64_t now_ms)
     }
     if (!wire_is_clear(&conn->wire) && now_ms - conn->wire.progress_ms > conf->limits.stall_ms) {
         time_out_writing(conn);
+        return;
+    }
+    if (conn->phase == PHASE_LINGER && server_is_closing(conn->server) &&
+        wire_is_delivered(&conn->wire)) {
+        connection_drop(conn);
         return;
     }
     if (conn->phase == PHASE_WEBSOCKET)

@@ -4,6 +4,7 @@
 #include "address.h"
 #include "limiter.h"
 #include "list.h"
+#include "log.h"
 #include "subscriber.h"
 #include "websocket.h"
 #include "wire.h"
@@ -41,7 +42,7 @@ enum {
     CONNECTION_INPUT_MAX = 64 * 1024,
     CLOSE_GRACE_MS = 5000, /* for a full socket to take the close frame */
     LINGER_MS = 2000,
-    LAST_LINGER_MS = 300 /* when the server goes */
+    LAST_LINGER_MS = 500 /* when the server goes */
 };
 
 struct connection {
@@ -58,7 +59,9 @@ struct connection {
     struct address peer;          /* who is connected to us */
     struct address client;        /* who that speaks for, behind proxies; of HTTP, this request's */
     struct address counted_as;    /* limits.connections_per_address */
+    uint64_t id;                  /* in the log; unique in the process */
     struct user *user;            /* as its token says; NULL: a guest */
+    uint32_t user_changes;        /* how often that changed */
     struct http_request *request; /* being answered, or streamed to */
     struct publisher *publisher;  /* of /pub */
     struct reading *reading; /* channels it asked for; of a websocket only until all are there */
@@ -99,8 +102,16 @@ bool connection_count_as_client(struct connection *conn);
 void connection_kick(struct connection *conn, const struct kick *kick);
 /* The token of this user counts from now on. Takes the reference. */
 void connection_set_user(struct connection *conn, struct user *user);
+/* The rules have changed: it ends if it reads what it may read no more. */
+void connection_recheck(struct connection *conn);
+/* Whether user may read all that it reads. */
+bool connection_may_read(const struct connection *conn, const struct user *user);
 /* The server goes. */
 void connection_go_away(struct connection *conn);
+
+/* One line about it. level: enum log_level. */
+void connection_log(const struct connection *conn, enum log_level level, const char *what,
+                    const char *why);
 
 /* ---- http.c ---- */
 

@@ -25,8 +25,8 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     bool announced, joining;
     struct list joins; /* struct reply, by its waiting: all that the join under way answers */
     struct bucket says, join_bucket;
-    uint64_t generation;     /* of the settings by which, */
-    const struct user *user; /* and of whom, may_say was decided; it is not looked into */
+    uint64_t generation;   /* of the settings by which, */
+    uint32_t user_changes; /* and of whom, may_say was decided */
     bool may_say;
     struct list replies; /* struct reply, in the order of their requests */
     unsigned pending;
@@ -248,11 +248,13 @@ static void on_join(struct publisher *publisher, const json_t *asked, struct rep
 static bool may_say(struct publisher *publisher)
 {
     const struct pipeline *pipeline = publisher->pipeline;
-    const struct user *user = publisher->conn->user;
-    if (publisher->generation != pipeline->generation || publisher->user != user) {
+    const struct connection *conn = publisher->conn;
+    if (publisher->generation != pipeline->generation ||
+        publisher->user_changes != conn->user_changes) {
         publisher->generation = pipeline->generation;
-        publisher->user = user;
-        publisher->may_say = access_allows(pipeline->access, publisher->room, user, RIGHT_SAY);
+        publisher->user_changes = conn->user_changes;
+        publisher->may_say =
+            access_allows(pipeline->access, publisher->room, conn->user, RIGHT_SAY);
     }
     return publisher->may_say;
 }

@@ -131,6 +131,14 @@ static void on_kick(void *arg, const struct kick *kick)
         connection_kick(conn, kick);
 }
 
+static void on_settings(void *arg)
+{
+    struct server *server = arg;
+    struct connection *conn, *after;
+    list_for_each_safe (conn, after, &server->connections, in_server)
+        connection_recheck(conn);
+}
+
 /* ---- accepting ---- */
 
 static void refuse(struct server *server, int fd, const char *why)
@@ -232,6 +240,7 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
     list_init(&server->dead);
     list_init(&server->to_answer);
     pipeline->on_kick = on_kick;
+    pipeline->on_settings = on_settings;
     pipeline->net = server;
     server->at_turn_end = (struct turn_end){.run = on_turn_end, .arg = server};
     loop_on_turn_end(pipeline->loop, &server->at_turn_end);
@@ -255,7 +264,7 @@ void server_close(struct server *server, void (*gone)(void *arg), void *arg)
     server->gone = gone;
     server->gone_arg = arg;
     ev_timer_stop(loop_ev(server->pipeline->loop), &server->tick);
-    ev_timer_set(&server->tick, 0.1, 0.1); /* not to keep whoever waits for us */
+    ev_timer_set(&server->tick, 0.02, 0.02); /* not to keep whoever waits for us */
     ev_timer_start(loop_ev(server->pipeline->loop), &server->tick);
     struct connection *conn, *after;
     list_for_each_safe (conn, after, &server->connections, in_server)

@@ -1,14 +1,12 @@
 /* What a reader says on its websocket: at first, unless its URL did, which channels it wants,
  *   {"channels": ["lobby", {"channel": "a/b", "since": "epoch:12"}], "token": token}
  * and later a fresh token, {"token": token}. Anything else is ignored. */
-#include "access.h"
 #include "clock.h"
 #include "config.h"
 #include "connection.h"
 #include "json.h"
 #include "pipeline.h"
 #include "reading.h"
-#include "room.h"
 #include "server.h"
 #include "user.h"
 
@@ -18,17 +16,6 @@ void subscriber_socket_on_open(struct connection *conn)
 {
     conn->first_frame_awaited = !conn->reading;
     reading_continue(conn);
-}
-
-/* What it reads must be allowed with the new token too. */
-static bool may_still_read(const struct connection *conn, const struct user *user)
-{
-    const struct access *access = server_pipeline(conn->server)->access;
-    const struct membership *member;
-    list_for_each (member, &conn->out.memberships, in_subscriber)
-        if (!access_allows(access, member->room->name, user, RIGHT_READ))
-            return false;
-    return true;
 }
 
 /* returns  false: it was closed */
@@ -42,7 +29,7 @@ static bool authenticate(struct connection *conn, const json_t *token)
                               : TOKEN_MALFORMED;
     const char *wrong = status != TOKEN_OK                                    ? "Wrong JWT"
                         : conn->user && !user_same_identity(conn->user, user) ? "another identity"
-                        : !may_still_read(conn, user)                         ? "forbidden"
+                        : !connection_may_read(conn, user)                    ? "forbidden"
                                                                               : NULL;
     if (wrong) {
         user_unref(user);

@@ -2,8 +2,10 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,6 +48,13 @@ void wire_shutdown(struct wire *wire)
         SSL_shutdown(wire->ssl); /* its alert; the answer is not waited for */
     ERR_clear_error();
     shutdown(wire->io.fd, SHUT_WR);
+}
+
+bool wire_is_delivered(const struct wire *wire)
+{
+    int unread = 0, unsent = 0;
+    return wire_is_clear(wire) && !ioctl(wire->io.fd, FIONREAD, &unread) && !unread &&
+           !ioctl(wire->io.fd, SIOCOUTQ, &unsent) && !unsent;
 }
 
 void wire_want_read(struct wire *wire, bool on)

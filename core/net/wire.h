@@ -46,5 +46,8 @@ static inline bool wire_is_clear(const struct wire *wire)
     return !wire->rest.length;
 }
 
+/* Whether the peer's kernel has everything, and nothing of the peer waits to be read. */
+bool wire_is_delivered(const struct wire *wire);
+
 /* Whether on_io is told that there is something to read. */
 void wire_want_read(struct wire *wire, bool on);

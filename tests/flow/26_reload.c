@@ -244,7 +244,8 @@ START_TEST(channel_rules_change)
         reload(server, with(text, "channels: []",
                             "channels:\n"
                             "  - pattern: lobby\n"
-                            "    read: nobody\n"
+                            "    read: anyone\n"
+                            "    history: nobody\n"
                             "    join: token\n"
                             "    say: nobody\n"));
         assert_error(publisher_say(ann, "two", NULL), "forbidden");
@@ -253,8 +254,17 @@ START_TEST(channel_rules_change)
         publisher_say_ok(ann, "three");
         ck_assert_int_eq(http_get(server, "/messages/lobby")->status, 200);
     }
-    reader_wait_offset(reader, "lobby", 11); /* who reads already goes on */
+    reader_wait_offset(reader, "lobby", 11); /* whom it does not concern goes on */
     account_expect_clean(reader_account(reader, "lobby"));
+    struct reader *other = reader_open(server, "hall");
+    reload(server, with(text, "channels: []",
+                        "channels:\n"
+                        "  - pattern: lobby\n"
+                        "    read: token\n"));
+    websocket_expect_close(reader->ws, 1008);
+    ck_assert_str_eq(reader->ws->close_reason, "forbidden");
+    publisher_say_ok(publisher_enter(server, "Bob", "hall"), "four");
+    reader_wait_offset(other, "hall", 1);
 }
 END_TEST
 
