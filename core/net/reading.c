@@ -204,12 +204,9 @@ void reading_continue(struct connection *conn)
     struct pipeline *pipeline = server_pipeline(conn->server);
     struct wish *wish = &reading->wishes[reading->next];
     struct reading_refusal why;
-    /* Since it was asked for, a ban may have come. */
+    /* A ban may have come since it was asked for. */
     if (!wish_permit(pipeline, conn->user, &conn->client, wish, &why)) {
-        if (conn->phase == PHASE_WEBSOCKET)
-            websocket_close(conn, 1008, why.err);
-        else
-            stream_end(conn, 1008, why.err);
+        connection_turn_out(conn, why.err);
         return;
     }
     reading->next++;
