@@ -2027,11 +2027,9 @@ static void use_make(struct call *call)
     call_done(call);
 }
 
+/* next_conf, on every loop. */
 static void use(struct home *home)
 {
-    next_conf = home->conf;
-    next_conf.history.size = 3;
-    next_conf.limits.rooms = 2 * LOOPS;
     for (size_t i = 0; i < LOOPS; i++) {
         struct call *call = call_start(call_create(home, i, "room", use_make));
         call_wait(call);
@@ -2039,12 +2037,41 @@ static void use(struct home *home)
     }
 }
 
+START_TEST(fewer_bytes_hold_from_then_on_in_memory_and_on_disk)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        say_many(home, "room", 20);
+        next_conf = home->conf;
+        next_conf.history.bytes = 700;
+        use(home);
+        say_many(home, "room", 2); /* with the second the disk is told what the first one cost */
+        for (int again = 0; again < 2; again++) {
+            struct call *call = subscribe(home, 1, "room", (struct position){0});
+            ck_assert_uint_ge(call->count, 1);
+            ck_assert_uint_le(call->count, 8);
+            messages_are(call, 23 - call->count, 22);
+            call_free(call);
+            if (durability == DURABILITY_COMMIT)
+                home_reopen(home); /* with as many bytes as before: but they are gone */
+            else
+                break;
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
 START_TEST(another_configuration_holds_from_then_on)
 {
     EACH_DURABILITY(durability)
     {
         struct home *home = home_open(durability);
         say_many(home, "room", 9);
+        next_conf = home->conf;
+        next_conf.history.size = 3;
+        next_conf.limits.rooms = 2 * LOOPS;
         use(home);
         memset(&home->conf, 0, sizeof home->conf); /* nobody looks there any more */
         ck_assert_int_eq(say(home, 0, "room", "alice", "hi", NULL).status, BROKER_OK);
@@ -2506,47 +2533,45 @@ START_TEST(moderation_does_not_wait_for_a_store_that_says_nothing)
 }
 END_TEST
 
-UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
-          what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
-          every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
-          a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
-          resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered,
-          resume_goes_on_after_a_restart, memory_begins_a_new_epoch_at_each_start,
-          a_repeated_client_id_is_answered_as_the_first,
-          a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
-          a_client_id_is_known_after_a_restart,
-          a_ban_is_in_force_everywhere_and_removes_what_was_said,
-          a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
-          what_tells_of_a_removal_is_not_removed,
-          a_ban_everywhere_holds_in_every_room_and_removes_in_those_that_have_something,
-          what_is_said_while_a_ban_everywhere_comes_does_not_stay,
-          who_is_unbanned_speaks_again_and_what_was_removed_stays_removed,
-          a_ban_by_address_is_of_all_who_come_from_there, of_several_bans_the_longest_counts,
-          there_are_no_more_bans_than_the_limit_says, bans_are_listed_oldest_first_on_every_loop,
-          every_loop_is_told_of_a_kick_and_of_a_ban,
-          a_removed_message_is_gone_for_who_comes_and_who_resumes,
-          what_a_person_said_is_removed_but_they_may_go_on,
-          what_the_history_has_no_more_is_told_as_far_as_it_is_known,
-          what_cannot_be_removed_from_the_disk_stays, joining_and_leaving_are_announced_and_counted,
-          a_crowded_room_tells_its_number_and_not_who_comes_and_goes,
-          a_crowded_room_tells_the_last_number_once_the_gap_is_over,
-          a_room_whose_presence_is_nobodys_business_tells_nothing,
-          rooms_users_and_bans_that_are_gone_cost_nothing, a_page_of_the_history_has_no_tombstones,
-          the_banned_are_told_when_they_join_and_not_counted,
-          who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
-          beyond_the_limit_of_rooms_there_is_no_room,
-          of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
-          what_is_forgotten_may_be_asked_again_on_any_loop,
-          what_is_forgotten_on_its_way_to_the_store_was_never_first,
-          beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
-          another_configuration_holds_from_then_on,
-          without_a_store_a_forgotten_room_leaves_a_floor_for_the_next,
-          a_room_in_use_forgets_what_is_too_old,
-          a_history_stays_within_its_bytes_in_memory_and_on_disk,
-          a_probe_goes_well_however_many_ask, a_probe_names_the_loop_that_does_not_answer,
-          a_backup_is_made_while_publishing_goes_on_and_can_be_started_from,
-          a_backup_that_is_not_done_at_the_end_leaves_nothing,
-          what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
-          what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap,
-          who_could_not_be_noted_as_the_first_was_not,
-          moderation_does_not_wait_for_a_store_that_says_nothing)
+UNIT_MAIN(
+    "embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
+    what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
+    every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
+    a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
+    resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered, resume_goes_on_after_a_restart,
+    memory_begins_a_new_epoch_at_each_start, a_repeated_client_id_is_answered_as_the_first,
+    a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
+    a_client_id_is_known_after_a_restart, a_ban_is_in_force_everywhere_and_removes_what_was_said,
+    a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
+    what_tells_of_a_removal_is_not_removed,
+    a_ban_everywhere_holds_in_every_room_and_removes_in_those_that_have_something,
+    what_is_said_while_a_ban_everywhere_comes_does_not_stay,
+    who_is_unbanned_speaks_again_and_what_was_removed_stays_removed,
+    a_ban_by_address_is_of_all_who_come_from_there, of_several_bans_the_longest_counts,
+    there_are_no_more_bans_than_the_limit_says, bans_are_listed_oldest_first_on_every_loop,
+    every_loop_is_told_of_a_kick_and_of_a_ban,
+    a_removed_message_is_gone_for_who_comes_and_who_resumes,
+    what_a_person_said_is_removed_but_they_may_go_on,
+    what_the_history_has_no_more_is_told_as_far_as_it_is_known,
+    what_cannot_be_removed_from_the_disk_stays, joining_and_leaving_are_announced_and_counted,
+    a_crowded_room_tells_its_number_and_not_who_comes_and_goes,
+    a_crowded_room_tells_the_last_number_once_the_gap_is_over,
+    a_room_whose_presence_is_nobodys_business_tells_nothing,
+    rooms_users_and_bans_that_are_gone_cost_nothing, a_page_of_the_history_has_no_tombstones,
+    the_banned_are_told_when_they_join_and_not_counted,
+    who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
+    beyond_the_limit_of_rooms_there_is_no_room,
+    of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
+    what_is_forgotten_may_be_asked_again_on_any_loop,
+    what_is_forgotten_on_its_way_to_the_store_was_never_first,
+    beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
+    fewer_bytes_hold_from_then_on_in_memory_and_on_disk, another_configuration_holds_from_then_on,
+    without_a_store_a_forgotten_room_leaves_a_floor_for_the_next,
+    a_room_in_use_forgets_what_is_too_old, a_history_stays_within_its_bytes_in_memory_and_on_disk,
+    a_probe_goes_well_however_many_ask, a_probe_names_the_loop_that_does_not_answer,
+    a_backup_is_made_while_publishing_goes_on_and_can_be_started_from,
+    a_backup_that_is_not_done_at_the_end_leaves_nothing,
+    what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
+    what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap,
+    who_could_not_be_noted_as_the_first_was_not,
+    moderation_does_not_wait_for_a_store_that_says_nothing)
