@@ -8,6 +8,7 @@ const BACKOFF_MS = 500;
 const BACKOFF_MOST_MS = 15000;
 const STEADY_MS = 10000; /* a connection that lived so long starts the backoff anew */
 const REPLY_MS = 20000; /* after this the connection counts as dead */
+const ASK_AGAIN_MS = 2000; /* what came of a message, when the server did not know */
 const REPEAT_MS = 280000; /* the server knows a cid for five minutes: repeat no later */
 const FRAME_BYTES = 64 * 1024; /* a bigger one would close the socket */
 
@@ -316,10 +317,14 @@ class Chat {
     this.on.waiting(this.outbox.length);
   }
 
-  /* Also the repetition after a lost answer: the cid keeps it one message. */
+  /* Also the repetition after a lost answer, or an unknown outcome: the cid keeps it one message. */
   transmit(say) {
     say.sentAt ||= Date.now();
     this.request('say', { msg: say.text, cid: say.cid }, (reply) => {
+      if (reply.err === 'unknown' && Date.now() - say.sentAt < REPEAT_MS) {
+        setTimeout(() => this.speaking && this.outbox.includes(say) && this.transmit(say), ASK_AGAIN_MS);
+        return;
+      }
       if (reply.status !== 'ok') {
         this.handBack((other) => other === say, reply);
         if (reply.err === 'banned')
@@ -432,6 +437,7 @@ function reasonOf(reply) {
   case 'pluginUnavailable':
   case 'unavailable': return 'The server could not take this just now. Please try again.';
   case 'tooManyRooms': return 'The server has no place for another room just now.';
+  case 'unknown':
   case 'unsure': return 'The connection was away for long: this may have been sent already.';
   case 'nameMissing': return 'Please give a name.';
   case 'nameTooLong': return 'This name is too long.';

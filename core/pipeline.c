@@ -76,11 +76,10 @@ static void write_published(struct buffer *json, const struct published *result)
     case BROKER_BANNED:
         write_banned(json, result->ban_ttl, result->ban_reason);
         break;
-    case BROKER_FULL:
-        buffer_text(json, "{\"status\":\"error\",\"err\":\"tooManyRooms\"}");
-        break;
     default:
-        buffer_text(json, "{\"status\":\"error\",\"err\":\"unavailable\"}");
+        buffer_text(json, "{\"status\":\"error\",\"err\":");
+        buffer_json_string(json, text_of(broker_status_text(result->status)));
+        buffer_text(json, "}");
     }
 }
 

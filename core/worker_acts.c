@@ -2,8 +2,10 @@
  * control loop; what concerns the others goes round them: one letter visits each loop, and when the
  * last has come back it is done. */
 #include "alloc.h"
+#include "broker.h"
 #include "clock.h"
 #include "config.h"
+#include "embedded.h"
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
@@ -25,6 +27,7 @@ struct round {
     struct settings *next;                                         /* of a reload */
     struct control_call *call;
     atomic_size_t rooms;
+    struct broker_health health; /* as loop 0 knows it */
 };
 
 struct visit {
@@ -184,6 +187,17 @@ void worker_reload_soon(struct worker *worker)
 static void status_there(struct round *round, struct pipeline *pipeline)
 {
     atomic_fetch_add(&round->rooms, rooms_count(pipeline->rooms));
+    if (pipeline == &round->worker->pipelines[0])
+        broker_health(pipeline->broker, &round->health);
+}
+
+/* {"ok":true} or {"ok":false,"since":unix time,"err":why} */
+static json_t *health_of_store(const struct broker_health *health)
+{
+    if (health->store_ok)
+        return json_pack("{s:b}", "ok", 1);
+    return json_pack("{s:b,s:I,s:s}", "ok", 0, "since", (json_int_t)(health->since_ms / 1000),
+                     "err", health->why);
 }
 
 /* {"at":unix time,"err":null or why}, or null if there was none */
@@ -197,8 +211,8 @@ static json_t *last_reload(const struct worker *worker)
 }
 
 /* {"ok":true,"version":…,"pid":…,"uptime":seconds,"config":path,"port":…,"loops":…,"rooms":…,
- *  "plugins":[…],"reloads":…,"reloads_refused":…,"last_reload":…}; rooms: that have a reader,
- * counted on each loop */
+ *  "store":…,"plugins":[…],"reloads":…,"reloads_refused":…,"last_reload":…}; rooms: that have a
+ * reader, counted on each loop */
 static void status_done(struct round *round)
 {
     struct worker *worker = round->worker;
@@ -207,11 +221,12 @@ static void status_done(struct round *round)
     for (size_t i = 0; i < conf->plugin_count; i++)
         json_array_append_new(plugins, json_string(conf->plugins[i].name));
     json_t *status = json_pack(
-        "{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:I,s:I,s:o}", "ok", 1, "version", CHATUP_VERSION,
+        "{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:o,s:I,s:I,s:o}", "ok", 1, "version", CHATUP_VERSION,
         "pid", (int)getpid(), "uptime", (json_int_t)((clock_mono_ms() - worker->started_ms) / 1000),
         "config", conf->path, "port", worker->port, "loops", (int)worker->count, "rooms",
-        (json_int_t)round->rooms, "plugins", plugins, "reloads", (json_int_t)worker->reload.done,
-        "reloads_refused", (json_int_t)worker->reload.refused, "last_reload", last_reload(worker));
+        (json_int_t)round->rooms, "store", health_of_store(&round->health), "plugins", plugins,
+        "reloads", (json_int_t)worker->reload.done, "reloads_refused",
+        (json_int_t)worker->reload.refused, "last_reload", last_reload(worker));
     char *line = status ? json_dumps(status, JSON_COMPACT) : NULL;
     if (line)
         control_answer(round->call, line);
@@ -250,7 +265,7 @@ static void backup_returns(struct letter *letter)
     free(backup);
 }
 
-/* On the store's thread. */
+/* On the store's thread, or on this one. */
 static void backup_done(void *arg, const struct error *err)
 {
     struct backup *backup = arg;
@@ -262,15 +277,11 @@ static void backup_done(void *arg, const struct error *err)
 static void verb_backup(void *arg, struct control_call *call, const char *path)
 {
     struct worker *worker = arg;
-    if (!worker->backup) {
-        control_refuse(call, "this server cannot make a backup while it runs");
-        return;
-    }
     struct backup *backup = xcalloc(1, sizeof *backup);
     backup->letter.deliver = backup_returns;
     backup->worker = worker;
     backup->call = call;
-    worker->backup(worker->home, path, backup_done, backup);
+    embedded_backup(worker->home, path, backup_done, backup);
 }
 
 const struct control_verb worker_verbs[] = {

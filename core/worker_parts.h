@@ -37,10 +37,8 @@ struct worker {
     struct loop *control_loop;
     struct control *control; /* NULL: no socket, SIGHUP only */
     ev_timer tick;           /* once a second */
-    void (*backup)(struct embedded_home *home, const char *path,
-                   void (*done)(void *arg, const struct error *err), void *arg);
-    int64_t started_ms; /* clock_mono_ms */
-    bool closing;       /* no reload begins any more */
+    int64_t started_ms;      /* clock_mono_ms */
+    bool closing;            /* no reload begins any more */
     struct {
         bool running;
         struct list asked;   /* calls that get the answer of the one that runs */

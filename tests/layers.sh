@@ -15,7 +15,7 @@ refuse() {
 
 home_of() {
     case $1 in
-    sqlite3.h) home=core/broker/store.c ;;
+    sqlite3.h) home=core/broker/store ;;
     openssl/ssl.h) home=core/net/ ;;
     dlfcn.h) home=core/host/plugin.c ;;
     yaml.h) home=core/base/ ;;

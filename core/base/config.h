@@ -104,6 +104,7 @@ struct config {
     bool legacy_tokens; /* bare lists are believed, as the original signs them */
     struct {
         int64_t size;      /* messages kept per room */
+        int64_t bytes;     /* of JSON in them; 0: any number */
         int64_t expire_ms; /* and how long */
     } history;
     struct {
@@ -139,6 +140,8 @@ struct config {
         int64_t dedupe_entries; /* remembered per room */
         int64_t replays;        /* admin tokens remembered until they expire */
         int64_t bans;           /* in force at a time, in all */
+        int64_t store_wait_ms;  /* for the store; after it the outcome is unknown */
+        int64_t store_bytes;    /* of messages waiting to be stored; beyond it they are refused */
     } limits;
     struct config_networks exempt; /* limits.exempt */
     char *plugins_dir;

@@ -128,6 +128,13 @@ void loop_join(struct loop *loop)
     loop->running = false;
 }
 
+bool loop_try_join(struct loop *loop)
+{
+    if (loop->running && !pthread_tryjoin_np(loop->thread, NULL))
+        loop->running = false;
+    return !loop->running;
+}
+
 bool loop_drain(struct loop *loop)
 {
     assert(!loop->running);

@@ -28,6 +28,8 @@ void loop_start(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* Wait for the thread to end. */
 void loop_join(struct loop *loop);
+/* Whether it has ended already. */
+bool loop_try_join(struct loop *loop);
 /* After loop_join, on the calling thread: deliver what is left and run the turn's end once.
  *   returns  false when there was nothing to deliver */
 bool loop_drain(struct loop *loop);

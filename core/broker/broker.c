@@ -1,5 +1,17 @@
 #include "broker.h"
 
+const char *broker_status_text(enum broker_status status)
+{
+    static const char *const texts[] = {[BROKER_OK] = "ok",
+                                        [BROKER_BANNED] = "banned",
+                                        [BROKER_FULL] = "tooManyRooms",
+                                        [BROKER_FULL_BANS] = "tooManyBans",
+                                        [BROKER_UNAVAILABLE] = "unavailable",
+                                        [BROKER_UNKNOWN] = "unknown",
+                                        [BROKER_REPEATED] = "repeated"};
+    return texts[status];
+}
+
 void broker_publish(struct broker *broker, const struct publication *what, broker_published *done,
                     void *arg)
 {
@@ -76,6 +88,16 @@ void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, br
 void broker_once_forget(struct broker *broker, struct name *key)
 {
     broker->home->once_forget(broker, key);
+}
+
+void broker_health(struct broker *broker, struct broker_health *health_out)
+{
+    broker->home->health(broker, health_out);
+}
+
+void broker_probe(struct broker *broker, broker_probed *done, void *arg)
+{
+    broker->home->probe(broker, done, arg);
 }
 
 void broker_use(struct broker *broker, const struct config *conf)

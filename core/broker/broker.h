@@ -31,6 +31,9 @@ enum broker_status {
     BROKER_REPEATED,    /* once only: somebody was first */
 };
 
+/* What clients are told of a failure: "tooManyRooms", "unavailable", "unknown". */
+const char *broker_status_text(enum broker_status status);
+
 /* ---- say ---- */
 
 struct publication {
@@ -163,6 +166,23 @@ void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, br
  * the first again (and BROKER_UNAVAILABLE until that is settled). */
 void broker_once_forget(struct broker *broker, struct name *key);
 
+/* ---- whether all is well ---- */
+
+struct broker_health {
+    bool store_ok;
+    int64_t since_ms; /* Unix time, of what is wrong */
+    char why[256];    /* one sentence; empty while all is well */
+};
+
+/* What this loop knows, at once. */
+void broker_health(struct broker *broker, struct broker_health *health_out);
+
+/* why: what is wrong; empty if status is BROKER_OK. */
+typedef void broker_probed(void *arg, enum broker_status status, const char *why);
+/* Something is stored, then goes through every loop, and comes back: done within two seconds,
+ * whatever happens. Asked for more often than once a second, the last answer is given. */
+void broker_probe(struct broker *broker, broker_probed *done, void *arg);
+
 /* ---- reload ---- */
 
 /* This loop's share goes by conf from now on, which lives until the next call, or the broker's
@@ -191,6 +211,8 @@ struct broker_home {
     void (*kick)(struct broker *, const struct kick *, broker_moderated *, void *);
     void (*once)(struct broker *, struct name *, int64_t, broker_onced *, void *);
     void (*once_forget)(struct broker *, struct name *);
+    void (*health)(struct broker *, struct broker_health *);
+    void (*probe)(struct broker *, broker_probed *, void *);
     void (*use)(struct broker *, const struct config *);
 };
 

@@ -9,12 +9,14 @@
 #include "clock.h"
 #include "config.h"
 #include "embedded_parts.h"
+#include "log.h"
 #include "message.h"
 #include "store.h"
 
 #include <sys/random.h>
+#include <unistd.h>
 
-enum { UNUSED_ROOM_MS = 30000, SWEEP_S = 1 };
+enum { UNUSED_ROOM_MS = 30000, SWEEP_S = 1, LOOK_AGAIN_NS = 2000000 };
 
 /* ---- what the configuration says ---- */
 
@@ -22,6 +24,7 @@ static struct store_limits store_limits_of(const struct config *conf)
 {
     return (struct store_limits){
         .history_size = (uint32_t)conf->history.size,
+        .history_bytes = (uint64_t)conf->history.bytes,
         .history_expire_ms = conf->history.expire_ms,
         .dedupe_ms = conf->limits.dedupe_ms,
         .dedupe_entries = (uint32_t)conf->limits.dedupe_entries,
@@ -66,6 +69,8 @@ static const struct broker_home embedded_calls = {
     .ban_ttl = embedded_ban_ttl,
     .once = embedded_once,
     .once_forget = embedded_once_forget,
+    .health = embedded_health,
+    .probe = embedded_probe,
     .use = embedded_use,
     .list_bans = embedded_list_bans,
     .remove = embedded_remove,
@@ -76,11 +81,12 @@ static void room_sweep(struct table_link *link, void *arg)
 {
     struct embedded *owner = arg;
     struct home_room *room = list_entry(link, struct home_room, link);
+    const struct config *conf = owner->conf;
+    history_expire(&room->history, owner->swept_wall_ms - conf->history.expire_ms);
+    answers_expire(&room->answers, owner->swept_wall_ms - conf->limits.dedupe_ms);
     if (home_room_in_use(room) || owner->swept_ms - room->used_ms < UNUSED_ROOM_MS)
         return;
     if (!owner->home->store) { /* there is no other copy: it lives as long as its messages */
-        history_expire(&room->history, clock_wall_ms() - owner->conf->history.expire_ms);
-        answers_expire(&room->answers, clock_wall_ms() - owner->conf->limits.dedupe_ms);
         if (room->history.count || room->answers.table.count)
             return;
         if (owner->offset_floor < room->offset) /* never given twice in the epoch */
@@ -93,6 +99,7 @@ static void room_sweep(struct table_link *link, void *arg)
 void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms)
 {
     owner->swept_ms = mono_ms;
+    owner->swept_wall_ms = wall_ms;
     table_walk(&owner->rooms, room_sweep, owner);
     bans_expire(&owner->bans, wall_ms);
     onces_expire(owner, wall_ms);
@@ -100,7 +107,9 @@ void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms)
 
 static void on_sweep(struct ev_loop *ev, ev_timer *timer, int events)
 {
-    embedded_sweep(timer->data, clock_mono_ms(), clock_wall_ms());
+    struct embedded *owner = timer->data;
+    embedded_sweep(owner, clock_mono_ms(), clock_wall_ms());
+    wait_look(owner);
 }
 
 static void ban_load(void *arg, const struct ban *ban)
@@ -129,6 +138,8 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
         ev_timer_init(&loop->sweep, on_sweep, SWEEP_S, SWEEP_S);
         loop->sweep.data = loop;
         ev_timer_start(loop_ev(loops[i]), &loop->sweep);
+        wait_init(loop);
+        probe_init(loop);
     }
     if (conf->durability == DURABILITY_MEMORY) {
         uint64_t random;
@@ -146,8 +157,7 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
     }
     snprintf(home->epoch, sizeof home->epoch, "%s", store_epoch(home->store));
     home->store_loop = loop_create("store");
-    home->at_store_turn_end = (struct turn_end){.run = store_turn_end, .arg = home};
-    loop_on_turn_end(home->store_loop, &home->at_store_turn_end);
+    store_turn_init(home);
     return home;
 }
 
@@ -167,12 +177,19 @@ void embedded_stop(struct embedded_home *home)
     if (!home->store_loop)
         return;
     loop_stop(home->store_loop);
-    loop_join(home->store_loop);
+    while (!loop_try_join(home->store_loop)) {
+        if (store_overdue_ms(&home->loops[0])) { /* nothing that was answered depends on it */
+            log_error("store: no answer; ending without it");
+            _exit(EXIT_FAILURE);
+        }
+        nanosleep(&(struct timespec){0, LOOK_AGAIN_NS}, NULL);
+    }
 }
 
 bool embedded_drain(struct embedded_home *home)
 {
-    return home->store_loop && loop_drain(home->store_loop);
+    bool any = home->store_loop && loop_drain(home->store_loop);
+    return backup_finish(home) || any;
 }
 
 static void room_free(struct table_link *link, void *arg)
@@ -188,12 +205,16 @@ void embedded_close(struct embedded_home *home)
     for (size_t i = 0; i < home->count; i++) {
         struct embedded *loop = &home->loops[i];
         ev_timer_stop(loop_ev(loop->loop), &loop->sweep);
+        wait_finish(loop);
+        probe_finish(loop);
         table_walk(&loop->rooms, room_free, &loop->rooms);
         table_finish(&loop->rooms);
         bans_finish(&loop->bans);
         presence_finish(loop);
         onces_finish(loop);
     }
+    if (home->store_loop)
+        store_turn_finish(home);
     loop_destroy(home->store_loop);
     store_close(home->store);
     free(home);

@@ -32,8 +32,15 @@ static void moderation_free(struct moderation *what)
 static void moderation_home(struct letter *letter)
 {
     struct moderation *what = (struct moderation *)letter;
-    what->done(what->arg, what->errand.status, what->count);
+    if (errand_comes_home(&what->errand))
+        what->done(what->arg, what->errand.status, what->count);
     moderation_free(what);
+}
+
+static void moderation_give_up(struct errand *errand)
+{
+    struct moderation *what = (struct moderation *)errand;
+    what->done(what->arg, BROKER_UNKNOWN, 0);
 }
 
 /* On to the next loop, for visit to happen there; after the last, home. */
@@ -72,7 +79,8 @@ static struct moderation *moderation_create(struct broker *broker, size_t storag
 static void ban_removed(void *arg, enum broker_status status, uint64_t count)
 {
     struct moderation *what = arg;
-    what->done(what->arg, status, count);
+    if (!what->errand.given_up)
+        what->done(what->arg, status, count);
     moderation_free(what);
 }
 
@@ -80,12 +88,14 @@ static void ban_in_force(struct letter *letter)
 {
     struct moderation *what = (struct moderation *)letter;
     const struct ban *ban = what->ban;
-    if (ban->kind == BAN_ADDRESS) /* messages do not know theirs */
+    if (ban->kind == BAN_ADDRESS) { /* messages do not know theirs */
         moderation_home(letter);
-    else
-        embedded_remove(&what->errand.from->broker,
-                        &(struct removal){.room = ban->room, .kind = ban->kind, .who = ban->who},
-                        ban_removed, what);
+        return;
+    }
+    errand_comes_home(&what->errand); /* removing has time limits of its own */
+    embedded_remove(&what->errand.from->broker,
+                    &(struct removal){.room = ban->room, .kind = ban->kind, .who = ban->who},
+                    ban_removed, what);
 }
 
 static void ban_visits(struct letter *letter)
@@ -125,6 +135,10 @@ static void ban_at_keeper(struct letter *letter)
         errand_go_home(&what->errand, BROKER_FULL_BANS, moderation_home);
         return;
     }
+    if (store_overdue_ms(keeper)) {
+        errand_go_home(&what->errand, BROKER_UNAVAILABLE, moderation_home);
+        return;
+    }
     keeper->bans_under_way++;
     errand_to_store(&what->errand, NULL, ban_at_store, ban_stored);
 }
@@ -139,6 +153,7 @@ void embedded_ban(struct broker *broker, struct ban *ban, broker_moderated *done
         .who = ban->who,
         .ban = true,
     };
+    errand_sets_out(&what->errand, moderation_give_up);
     errand_go(&what->errand, what->errand.owner->loop, ban_at_keeper);
 }
 
@@ -175,13 +190,17 @@ static void unban_at_keeper(struct letter *letter)
 {
     struct moderation *what = (struct moderation *)letter;
     bans_expire(&what->errand.owner->bans, clock_wall_ms());
-    errand_to_store(&what->errand, NULL, unban_at_store, unban_stored);
+    if (store_overdue_ms(what->errand.owner))
+        errand_go_home(&what->errand, BROKER_UNAVAILABLE, moderation_home);
+    else
+        errand_to_store(&what->errand, NULL, unban_at_store, unban_stored);
 }
 
 void embedded_unban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg)
 {
     struct moderation *what = moderation_create(broker, 0, done, arg);
     what->ban = ban;
+    errand_sets_out(&what->errand, moderation_give_up);
     errand_go(&what->errand, what->errand.owner->loop, unban_at_keeper);
 }
 

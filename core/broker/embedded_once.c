@@ -101,8 +101,15 @@ void onces_load(void *arg, struct name *key, int64_t expires_ms)
 static void once_home(struct letter *letter)
 {
     struct once_errand *ask = (struct once_errand *)letter;
-    ask->done(ask->arg, ask->errand.status);
+    if (errand_comes_home(&ask->errand))
+        ask->done(ask->arg, ask->errand.status);
     errand_free(&ask->errand);
+}
+
+static void once_give_up(struct errand *errand)
+{
+    struct once_errand *ask = (struct once_errand *)errand;
+    ask->done(ask->arg, BROKER_UNKNOWN);
 }
 
 static void forget_in_store(struct errand *errand);
@@ -150,6 +157,8 @@ static void once_at_owner(struct letter *letter)
         errand_go_home(errand, BROKER_REPEATED, once_home);
     } else if (!once && owner->onces.count >= (limit + loops - 1) / loops) {
         errand_go_home(errand, BROKER_FULL, once_home);
+    } else if (store_overdue_ms(owner)) {
+        errand_go_home(errand, BROKER_UNAVAILABLE, once_home);
     } else {
         ask->first = !once;
         if (ask->first)
@@ -165,6 +174,7 @@ void embedded_once(struct broker *broker, struct name *key, int64_t expires_ms, 
     ask->expires_ms = expires_ms > INT64_MAX - KEEP_MS ? INT64_MAX : expires_ms + KEEP_MS;
     ask->done = done;
     ask->arg = arg;
+    errand_sets_out(&ask->errand, once_give_up);
     errand_go(&ask->errand, ask->errand.owner->loop, once_at_owner);
 }
 

@@ -3,7 +3,8 @@
  * embedded.c makes and frees the handles; embedded_rooms.c has the letters' travels and the owner's
  * rooms; embedded_speak.c publish; embedded_listen.c subscribe and look; embedded_presence.c join
  * and leave; embedded_bans.c bans and kicks; embedded_remove.c removal; embedded_once.c what may
- * happen once; embedded_store.c the store's thread. */
+ * happen once; embedded_store.c the store's thread; embedded_wait.c what a store that takes too
+ * long means to those who wait; embedded_probe.c health; embedded_backup.c backup. */
 #pragma once
 #include "embedded.h"
 #include "home_room.h"
@@ -11,7 +12,11 @@
 #include "table.h"
 #include "uuid.h"
 #include <ev.h>
+#include <stdatomic.h>
 
+struct backup;
+struct probe;
+struct probe_ask;
 struct store;
 
 struct embedded {         /* one loop's handle, and its rooms */
@@ -31,8 +36,20 @@ struct embedded {         /* one loop's handle, and its rooms */
     struct list cooling;        /* rooms that told their number less than a gap ago, oldest first */
     ev_timer gap_over;          /* of the oldest */
     struct errand *sweeps;      /* embedded_remove.c: asked for here; the first is under way */
-    int64_t swept_ms;
+    int64_t swept_ms, swept_wall_ms;
     ev_timer sweep;
+    struct list asked;           /* errands that can be given up; the longest away first */
+    struct list loading;         /* rooms that this owner waits for */
+    ev_timer wait;               /* runs while there is one of them */
+    struct broker_health health; /* as the store's thread said last */
+    struct {
+        struct probe *away;     /* on its way, perhaps for long */
+        struct probe_ask *asks; /* who waits for it */
+        int64_t done_ms;        /* when the last verdict was found; monotonic */
+        bool ok;                /* the verdict */
+        char why[128];          /* what is wrong */
+        ev_timer late;
+    } probe;
 };
 
 struct embedded_home { /* knows no configuration: the store's thread is told its limits */
@@ -41,9 +58,15 @@ struct embedded_home { /* knows no configuration: the store's thread is told its
     struct loop *store_loop;
     struct turn_end at_store_turn_end;
     struct errand *batch, **batch_tail; /* at the store, waiting for the commit; oldest first */
-    bool batch_open, batch_failed;
-    bool store_was_failing;
-    int64_t purged_ms;
+    bool batch_open, batch_failed, retry_in_batch;
+    struct broker_health health;   /* the store's thread; the loops have copies */
+    ev_timer store_retry;          /* while it fails: whether it does still */
+    _Atomic int64_t store_busy_ms; /* since when it is in its turn, monotonic; 0: it waits for us */
+    atomic_bool store_late;        /* the log says so */
+    _Atomic int64_t bytes_on_their_way; /* of messages that are to be stored */
+    struct backup *backup;              /* the store's thread */
+    ev_timer store_purge;
+    int64_t load_told_ms;
     size_t count;
     struct embedded loops[];
 };
@@ -58,6 +81,10 @@ struct errand {
     struct errand *next;           /* in the store's batch */
     uint64_t generation;           /* of the owner when it left for the store */
     void (*back)(struct letter *); /* the owner's step after the store */
+    struct list asked;             /* the asking loop's */
+    int64_t asked_ms;
+    void (*give_up)(struct errand *); /* answers BROKER_UNKNOWN */
+    bool given_up;
 };
 
 static inline struct embedded *embedded_of(struct broker *broker)
@@ -113,7 +140,50 @@ void owner_generation_end(struct embedded *owner, uint64_t generation);
 bool store_batch_join(struct errand *errand);
 /* A write of this batch failed: all of it will. The store's thread. */
 void store_batch_failed(struct embedded_home *home, const struct error *err);
+/* Told to all loops and, once, to the log; it is tried again until it can be written. The store's
+ * thread. */
+void store_is_failing(struct embedded_home *home, const struct error *err);
+/* Something could not be read: a room, or, NULL, what concerns several. The store's thread. */
+void store_load_failed(struct embedded_home *home, const struct name *room,
+                       const struct error *err);
+/* The store's thread has something to do: from now on its turn is timed. */
+void store_turn_begin(struct embedded_home *home);
 void store_turn_end(void *home);
+/* The store's loop is made; before it runs. And after it has ended. */
+void store_turn_init(struct embedded_home *home);
+void store_turn_finish(struct embedded_home *home);
+
+/* ---- a store that takes too long: embedded_wait.c ---- */
+
+/* Once per loop, before it runs, and after it has ended. */
+void wait_init(struct embedded *loop);
+void wait_finish(struct embedded *loop);
+/* Give up what has been away for too long; every loop does from time to time. */
+void wait_look(struct embedded *loop);
+/* The errand sets out; if it is not home within limits.store_wait, give_up answers and its own
+ * answer, which may come later, is not to be given. The asking loop. */
+void errand_sets_out(struct errand *errand, void (*give_up)(struct errand *));
+/* returns  whether it is still to be answered */
+bool errand_comes_home(struct errand *errand);
+/* A room waits for the store, which may take too long for those who wait for the room. */
+void room_awaits_store(struct embedded *owner, struct home_room *room);
+/* Answers all who wait for the room with that status; it may come all the same. */
+void room_waiters_fail(struct home_room *room, enum broker_status status);
+/* Since when the store has been at it for too long, monotonic; 0: it has not. Its
+ * loop, whose configuration says how long that is. */
+int64_t store_overdue_ms(const struct embedded *loop);
+
+/* ---- health: embedded_probe.c; backup: embedded_backup.c ---- */
+
+void embedded_probe(struct broker *broker, broker_probed *done, void *arg);
+void embedded_health(struct broker *broker, struct broker_health *health_out);
+void probe_init(struct embedded *loop);
+void probe_finish(struct embedded *loop);
+/* At the end of a turn. The store's thread. */
+void backup_slice(struct embedded_home *home);
+/* What is not done never will be. After the store's thread has ended.
+ *   returns  whether there was one */
+bool backup_finish(struct embedded_home *home);
 
 /* ---- the calls of broker.h ---- */
 

@@ -27,9 +27,16 @@ static bool is_of_person(const struct removal *what)
 static void removing_home(struct letter *letter)
 {
     struct removing *removing = (struct removing *)letter;
-    removing->done(removing->arg, removing->errand.status, removing->count);
+    if (errand_comes_home(&removing->errand))
+        removing->done(removing->arg, removing->errand.status, removing->count);
     message_unref(removing->notice);
     errand_free(&removing->errand);
+}
+
+static void removing_give_up(struct errand *errand)
+{
+    struct removing *removing = (struct removing *)errand;
+    removing->done(removing->arg, BROKER_UNKNOWN, 0);
 }
 
 static void removing_stored(struct letter *letter)
@@ -123,6 +130,11 @@ static void removing_at_owner(struct letter *letter)
         errand_go_home(errand, BROKER_OK, removing_home);
         return;
     }
+    if (store_overdue_ms(errand->owner)) {
+        buffer_finish(&data);
+        errand_go_home(errand, BROKER_UNAVAILABLE, removing_home);
+        return;
+    }
     removing->notice =
         home_room_event(errand->owner, room, is_of_person(&removing->what) ? "rmUserMsg" : "rmMsg",
                         (struct text){data.at, data.length}, NULL);
@@ -148,6 +160,7 @@ static void remove_in_room(struct broker *broker, const struct removal *removal,
     removing->errand.beyond_limit = true; /* what must be removed is removed */
     removing->done = done;
     removing->arg = arg;
+    errand_sets_out(&removing->errand, removing_give_up);
     errand_go(&removing->errand, removing->errand.owner->loop, removing_at_owner);
 }
 
@@ -168,11 +181,28 @@ struct sweep {
 
 static void sweep_find(struct sweep *sweep);
 
+static void sweep_answer(struct sweep *sweep)
+{
+    store_page_finish(&sweep->page);
+    if (!sweep->errand.given_up)
+        sweep->done(sweep->arg, sweep->errand.status, sweep->count);
+    errand_free(&sweep->errand);
+}
+
+static void sweep_refused(struct letter *letter)
+{
+    sweep_answer((struct sweep *)letter);
+}
+
 /* One after the other, or a thousand of them would keep everybody else from writing. */
 static void sweep_begin(struct sweep *sweep)
 {
     struct errand **end = &sweep->errand.from->sweeps;
     bool is_first = !*end;
+    if (!is_first && (*end)->given_up) { /* nor will this one come back */
+        errand_go_home(&sweep->errand, BROKER_UNAVAILABLE, sweep_refused);
+        return;
+    }
     while (*end)
         end = &(*end)->next;
     *end = &sweep->errand;
@@ -186,14 +216,28 @@ static void sweep_end(struct sweep *sweep)
     from->sweeps = sweep->errand.next;
     if (from->sweeps)
         sweep_find((struct sweep *)from->sweeps);
-    store_page_finish(&sweep->page);
-    sweep->done(sweep->arg, sweep->errand.status, sweep->count);
-    errand_free(&sweep->errand);
+    sweep_answer(sweep);
+}
+
+/* Whether it finds anything in time counts, not how long all of it takes. Those behind it have not
+ * begun: that outcome is known. */
+static void sweep_give_up(struct errand *errand)
+{
+    struct sweep *sweep = (struct sweep *)errand;
+    struct errand *waiting = errand->next;
+    errand->next = NULL;
+    sweep->done(sweep->arg, BROKER_UNKNOWN, 0);
+    while (waiting) {
+        struct errand *next = waiting->next;
+        waiting->status = BROKER_UNAVAILABLE;
+        sweep_answer((struct sweep *)waiting);
+        waiting = next;
+    }
 }
 
 static void sweep_next(struct sweep *sweep)
 {
-    if (sweep->page.more && sweep->errand.status == BROKER_OK)
+    if (sweep->page.more && sweep->errand.status == BROKER_OK && !sweep->errand.given_up)
         sweep_find(sweep);
     else
         sweep_end(sweep);
@@ -213,6 +257,10 @@ static void sweep_found(struct letter *letter)
 {
     struct sweep *sweep = (struct sweep *)letter;
     struct store_page *page = &sweep->page;
+    if (!errand_comes_home(&sweep->errand)) {
+        sweep_end(sweep);
+        return;
+    }
     sweep->open = page->count;
     for (size_t i = 0; i < page->count; i++)
         remove_in_room(
@@ -228,7 +276,10 @@ static void sweep_at_store(struct letter *letter)
     struct sweep *sweep = (struct sweep *)letter;
     struct embedded_home *home = sweep->errand.owner->home;
     struct error err;
+    store_turn_begin(home);
     bool ok = store_rooms_of(home->store, sweep->kind, sweep->who, &sweep->page, &err);
+    if (!ok)
+        store_load_failed(home, NULL, &err);
     errand_go_home(&sweep->errand, ok ? BROKER_OK : BROKER_UNAVAILABLE, sweep_found);
 }
 
@@ -256,10 +307,14 @@ static void sweep_find(struct sweep *sweep)
 {
     struct embedded_home *home = sweep->errand.owner->home;
     store_page_finish(&sweep->page);
-    if (home->store)
+    if (store_overdue_ms(sweep->errand.from)) {
+        errand_go_home(&sweep->errand, BROKER_UNAVAILABLE, sweep_found);
+    } else if (home->store) {
+        errand_sets_out(&sweep->errand, sweep_give_up);
         errand_go(&sweep->errand, home->store_loop, sweep_at_store);
-    else
+    } else {
         errand_go(&sweep->errand, home->loops[0].loop, sweep_visits);
+    }
 }
 
 void embedded_remove(struct broker *broker, const struct removal *removal, broker_moderated *done,

@@ -30,6 +30,7 @@ void *errand_create(struct broker *broker, struct name *room, size_t size)
     struct embedded_home *home = errand->from->home;
     errand->room = room ? name_ref(room) : NULL;
     errand->owner = room ? embedded_owner(home, room) : &home->loops[0];
+    list_init(&errand->asked);
     return errand;
 }
 
@@ -64,9 +65,10 @@ static void load_at_store(struct letter *letter)
     struct load *load = (struct load *)letter;
     struct embedded_home *home = load->errand.owner->home;
     struct error err;
+    store_turn_begin(home);
     load->errand.status = BROKER_OK;
     if (!store_load(home->store, load->errand.room, clock_wall_ms(), &load->found, &err)) {
-        log_error("%s", err.text);
+        store_load_failed(home, load->errand.room, &err);
         load->errand.status = BROKER_UNAVAILABLE;
     }
     errand_go(&load->errand, load->errand.owner->loop, load_arrives);
@@ -87,6 +89,7 @@ static struct home_room *room_open(struct embedded *owner, struct name *name, bo
     if (!room->ready) {
         struct load *load = errand_create(&owner->broker, name, sizeof *load);
         load->errand.back = load_arrives;
+        room_awaits_store(owner, room);
         errand_go(&load->errand, owner->home->store_loop, load_at_store);
     }
     return room;
@@ -101,17 +104,24 @@ void errand_await(struct home_room *room, struct errand *errand)
     *end = &errand->letter;
 }
 
+static struct home_room *errand_refuse(struct errand *errand, bool *refused,
+                                       enum broker_status status)
+{
+    *refused = true;
+    errand->status = status;
+    return NULL;
+}
+
 /* The room, ready to be used; NULL if the letter has been dealt with: it waits for the room to be
  * loaded and is delivered again, or status is set and it must go home (*refused). */
 struct home_room *errand_room(struct errand *errand, bool *refused)
 {
     struct home_room *room = home_room_find(errand->owner, errand->room);
     *refused = false;
-    if (!room && !(room = room_open(errand->owner, errand->room, errand->beyond_limit))) {
-        *refused = true;
-        errand->status = BROKER_FULL;
-        return NULL;
-    }
+    if ((!room || !room->ready) && store_overdue_ms(errand->owner))
+        return errand_refuse(errand, refused, BROKER_UNAVAILABLE); /* it would only wait */
+    if (!room && !(room = room_open(errand->owner, errand->room, errand->beyond_limit)))
+        return errand_refuse(errand, refused, BROKER_FULL);
     room->used_ms = clock_mono_ms();
     if (room->ready) {
         history_expire(&room->history, clock_wall_ms() - errand->owner->conf->history.expire_ms);
@@ -140,12 +150,13 @@ static void load_arrives(struct letter *letter)
     struct home_room *room = home_room_find(owner, load->errand.room);
     assert(room && !room->ready);
     const struct config *conf = owner->conf;
+    list_remove(&room->loading);
     if (load->errand.status == BROKER_OK) {
         room->ready = true;
         room->offset = room->announced = load->found.offset;
         for (size_t i = 0; i < load->found.message_count; i++)
             history_add(&room->history, message_ref(load->found.messages[i]),
-                        (uint32_t)conf->history.size);
+                        (uint32_t)conf->history.size, (uint64_t)conf->history.bytes);
         for (size_t i = 0; i < load->found.answer_count; i++) {
             struct store_answer *answer = &load->found.answers[i];
             answers_add(&room->answers, (struct text){answer->client_id, answer->length},
@@ -154,14 +165,7 @@ static void load_arrives(struct letter *letter)
         }
         waiting_deliver(room);
     } else { /* those who wait learn it one by one: the room stays unknown */
-        struct letter *waiting = room->waiting;
-        room->waiting = NULL;
-        while (waiting) {
-            struct errand *errand = (struct errand *)waiting;
-            waiting = waiting->next;
-            errand->status = BROKER_UNAVAILABLE;
-            errand->back(&errand->letter);
-        }
+        room_waiters_fail(room, BROKER_UNAVAILABLE);
         table_remove(&owner->rooms, &room->link);
         home_room_destroy(room);
     }
@@ -219,6 +223,7 @@ void home_room_announce_stored(struct embedded *owner, struct home_room *room,
 {
     assert(message->offset == room->announced + 1);
     room->announced = message->offset;
-    history_add(&room->history, message_ref(message), (uint32_t)owner->conf->history.size);
+    history_add(&room->history, message_ref(message), (uint32_t)owner->conf->history.size,
+                (uint64_t)owner->conf->history.bytes);
     home_room_announce(owner, room, message);
 }

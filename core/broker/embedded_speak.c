@@ -16,6 +16,8 @@ struct publish {
     broker_published *done;
     void *arg;
     struct published result;
+    int64_t bytes;    /* counted as on their way */
+    uint64_t trim_to; /* what the store is to forget; 0: nothing */
     size_t client_id_length;
     char client_id[];
 };
@@ -29,10 +31,18 @@ static void publish_home(struct letter *letter)
 {
     struct publish *publish = (struct publish *)letter;
     publish->result.status = publish->errand.status;
-    publish->done(publish->arg, &publish->result);
+    atomic_fetch_sub(&publish->errand.from->home->bytes_on_their_way, publish->bytes);
+    if (errand_comes_home(&publish->errand))
+        publish->done(publish->arg, &publish->result);
     message_unref(publish->message);
     ban_unref(publish->ban);
     errand_free(&publish->errand);
+}
+
+static void publish_give_up(struct errand *errand)
+{
+    struct publish *publish = (struct publish *)errand;
+    publish->done(publish->arg, &(struct published){.status = BROKER_UNKNOWN});
 }
 
 static void publish_stored(struct letter *letter)
@@ -58,10 +68,11 @@ static void publish_stored(struct letter *letter)
 static void publish_at_store(struct letter *letter)
 {
     struct publish *publish = (struct publish *)letter;
+    struct store *store = publish->errand.owner->home->store;
     struct error err;
     if (store_batch_join(&publish->errand) && publish->message &&
-        !store_append(publish->errand.owner->home->store, publish->message,
-                      publish_client_id(publish), &err))
+        (!store_append(store, publish->message, publish_client_id(publish), &err) ||
+         (publish->trim_to && !store_trim(store, publish->errand.room, publish->trim_to, &err))))
         store_batch_failed(publish->errand.owner->home, &err);
 }
 
@@ -108,7 +119,12 @@ static void publish_at_owner(struct letter *letter)
             errand_go_home(errand, BROKER_BANNED, publish_home);
             return;
         }
+        if (store_overdue_ms(owner)) { /* at once, and not kept */
+            errand_go_home(errand, BROKER_UNAVAILABLE, publish_home);
+            return;
+        }
         publish->message->offset = ++room->offset;
+        publish->trim_to = home_room_trim(room, (uint64_t)owner->conf->history.size);
         publish->result.at.offset = room->offset;
         memcpy(publish->result.id, fields->id.at, UUID_LENGTH);
         if (publish->client_id_length)
@@ -118,8 +134,17 @@ static void publish_at_owner(struct letter *letter)
     }
     if (answer && answer->offset <= room->announced)
         errand_go_home(errand, BROKER_OK, publish_home);
+    else if (answer && store_overdue_ms(owner))
+        errand_go_home(errand, BROKER_UNKNOWN, publish_home);
     else
         errand_to_store(errand, room, publish_at_store, publish_stored);
+}
+
+/* What it holds until it is stored: the message has its fields and, of about the same size, JSON.
+ */
+static size_t publish_cost(const struct publication *what)
+{
+    return sizeof *what->message + 2 * what->message->json.length + what->client_id.length;
 }
 
 void embedded_publish(struct broker *broker, const struct publication *what, broker_published *done,
@@ -137,5 +162,12 @@ void embedded_publish(struct broker *broker, const struct publication *what, bro
         memcpy(publish->client_id, what->client_id.at, what->client_id.length);
     memcpy(publish->result.at.epoch, publish->errand.from->home->epoch,
            sizeof publish->result.at.epoch);
-    errand_go(&publish->errand, publish->errand.owner->loop, publish_at_owner);
+    struct embedded_home *home = publish->errand.from->home;
+    publish->bytes = (int64_t)(sizeof *publish + publish_cost(what));
+    errand_sets_out(&publish->errand, publish_give_up);
+    if (atomic_fetch_add(&home->bytes_on_their_way, publish->bytes) >
+        publish->errand.from->conf->limits.store_bytes)
+        errand_go_home(&publish->errand, BROKER_UNAVAILABLE, publish_home);
+    else
+        errand_go(&publish->errand, publish->errand.owner->loop, publish_at_owner);
 }

@@ -9,14 +9,17 @@ static struct message **slot(const struct history *history, uint32_t i)
 
 static void drop_oldest(struct history *history)
 {
+    history->bytes -= (*slot(history, 0))->json.length;
     message_unref(*slot(history, 0));
     history->start = (history->start + 1) % history->room;
     history->count--;
 }
 
-void history_add(struct history *history, struct message *message, uint32_t max)
+void history_add(struct history *history, struct message *message, uint32_t max, uint64_t max_bytes)
 {
-    while (history->count && history->count >= max)
+    uint64_t bytes = message->json.length;
+    while (history->count &&
+           (history->count >= max || (max_bytes && history->bytes + bytes > max_bytes)))
         drop_oldest(history);
     if (!max) {
         message_unref(message);
@@ -28,9 +31,11 @@ void history_add(struct history *history, struct message *message, uint32_t max)
         for (uint32_t i = 0; i < history->count; i++)
             ring[i] = *slot(history, i);
         free(history->ring);
-        *history = (struct history){.ring = ring, .count = history->count, .room = room};
+        *history = (struct history){
+            .ring = ring, .count = history->count, .room = room, .bytes = history->bytes};
     }
     history->count++;
+    history->bytes += bytes;
     *slot(history, history->count - 1) = message;
 }
 
@@ -38,6 +43,11 @@ void history_expire(struct history *history, int64_t before_ms)
 {
     while (history->count && (*slot(history, 0))->fields.time_ms < before_ms)
         drop_oldest(history);
+}
+
+uint64_t history_first(const struct history *history)
+{
+    return history->count ? (*slot(history, 0))->offset : 0;
 }
 
 /* Who was away learns from the events what they have to remove: those stay. */
@@ -54,9 +64,11 @@ static bool said_by(const struct message *message, enum ban_kind kind, struct te
            text_equal(kind == BAN_SUB ? fields->sub : fields->name, who);
 }
 
-static void empty(struct message **at)
+static void empty(struct history *history, struct message **at)
 {
     struct message *tombstone = message_tombstone(*at);
+    history->bytes -= (*at)->json.length;
+    history->bytes += tombstone->json.length;
     message_unref(*at);
     *at = tombstone;
 }
@@ -68,7 +80,7 @@ size_t history_remove_said(struct history *history, enum ban_kind kind, struct t
         struct message **at = slot(history, i);
         if (!said_by(*at, kind, who))
             continue;
-        empty(at);
+        empty(history, at);
         count++;
     }
     return count;
@@ -103,7 +115,7 @@ bool history_remove(struct history *history, uint64_t offset)
     struct message **at = find(history, (struct text){0}, offset);
     if (!at || !history_may_remove(*at))
         return false;
-    empty(at);
+    empty(history, at);
     return true;
 }
 

@@ -11,10 +11,15 @@ struct message;
 struct history { /* zero-initialised is empty */
     struct message **ring;
     uint32_t start, count, room;
+    uint64_t bytes; /* of the messages' JSON */
 };
 
-/* Takes the reference; drops the oldest beyond max. */
-void history_add(struct history *history, struct message *message, uint32_t max);
+/* Takes the reference; drops the oldest beyond max, and beyond max_bytes (0: any), but never the
+ * newest for its size. */
+void history_add(struct history *history, struct message *message, uint32_t max,
+                 uint64_t max_bytes);
+/* The offset of the oldest; 0 if it is empty. */
+uint64_t history_first(const struct history *history);
 /* Drop what is older than that. */
 void history_expire(struct history *history, int64_t before_ms);
 /* Empty what that person said (BAN_NAME or BAN_SUB). What tells of a removal is never emptied.

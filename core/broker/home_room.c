@@ -7,6 +7,7 @@ struct home_room *home_room_create(struct name *name, size_t loop_count)
 {
     struct home_room *room = xcalloc(1, sizeof *room + loop_count * sizeof *room->loops);
     room->name = name_ref(name);
+    list_init(&room->loading);
     answers_init(&room->answers);
     members_init(&room->members);
     list_init(&room->cooling);
@@ -36,4 +37,13 @@ struct message **home_room_since(const struct home_room *room, const char *epoch
     *recovered_out = strcmp(since->epoch, epoch) == 0 &&
                      history_reaches(&room->history, since->offset, room->announced);
     return history_after(&room->history, *recovered_out ? since->offset : 0, count_out);
+}
+
+uint64_t home_room_trim(struct home_room *room, uint64_t size)
+{
+    uint64_t first = history_first(&room->history);
+    uint64_t by_count = room->offset > size ? room->offset - size : 0;
+    if (first <= by_count + 1 || first - 1 <= room->trimmed)
+        return 0;
+    return room->trimmed = first - 1;
 }

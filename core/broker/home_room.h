@@ -3,6 +3,7 @@
 #pragma once
 #include "answers.h"
 #include "history.h"
+#include "list.h"
 #include "loop.h"
 #include "members.h"
 #include "name.h"
@@ -14,6 +15,8 @@ struct home_room {
     struct name *name;
     bool ready;             /* loaded from the store; letters wait until it is */
     struct letter *waiting; /* oldest first */
+    struct list loading;    /* the owner's, until it is ready */
+    uint64_t trimmed;       /* the store was told to forget what is up to there */
     uint64_t offset;        /* the last given */
     uint64_t announced;     /* the last that is durable and was told */
     uint32_t in_flight;     /* letters at the store that will come back */
@@ -40,3 +43,7 @@ bool home_room_in_use(const struct home_room *room);
 struct message **home_room_since(const struct home_room *room, const char *epoch,
                                  const struct position *since, bool *recovered_out,
                                  size_t *count_out);
+
+/* The store forgets by count itself. What is gone for other reasons, up to which offset; 0 if that
+ * is nothing new. */
+uint64_t home_room_trim(struct home_room *room, uint64_t size);

@@ -1,15 +1,10 @@
 #include "store.h"
 #include "alloc.h"
 #include "message.h"
+#include "store_parts.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 enum statement {
     BEGIN,
@@ -19,6 +14,7 @@ enum statement {
     ROOM_FIND,
     MESSAGE_ADD,
     MESSAGE_TRIM,
+    MESSAGE_TRIM_TO,
     MESSAGE_LIST,
     ANSWER_ADD,
     ANSWER_LIST,
@@ -33,10 +29,12 @@ enum statement {
     ONCE_ADD,
     ONCE_FORGET,
     ONCE_LIST,
+    PURGE_ROOMS,
     PURGE_MESSAGES,
     PURGE_ANSWERS,
     PURGE_BANS,
     PURGE_ONCES,
+    PROBE,
     STATEMENTS
 };
 
@@ -89,8 +87,10 @@ static const char *const texts[STATEMENTS] = {
     [ROOM_FIND] = "SELECT id, offset FROM room WHERE name = ?1",
     [MESSAGE_ADD] = "INSERT INTO message VALUES(?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10)",
     [MESSAGE_TRIM] = "DELETE FROM message WHERE room = ?1 AND offset <= ?2",
+    [MESSAGE_TRIM_TO] = "DELETE FROM message WHERE offset <= ?2 AND"
+                        " room = (SELECT id FROM room WHERE name = ?1)",
     [MESSAGE_LIST] = "SELECT offset, id, time, removed, user, sub, name, msg, ev, data FROM message"
-                     " WHERE room = ?1 AND offset > ?2 AND time >= ?3 ORDER BY offset",
+                     " WHERE room = ?1 AND offset > ?2 AND time >= ?3 ORDER BY offset DESC",
     [ANSWER_ADD] = "INSERT OR REPLACE INTO answer VALUES(?1, ?2, ?3, ?4, ?5)",
     [ANSWER_LIST] = "SELECT client_id, offset, id, time FROM answer WHERE room = ?1 AND time >= ?2"
                     " ORDER BY offset DESC LIMIT ?3",
@@ -107,26 +107,60 @@ static const char *const texts[STATEMENTS] = {
     [ONCE_ADD] = "INSERT OR REPLACE INTO once VALUES(?1, ?2)",
     [ONCE_FORGET] = "DELETE FROM once WHERE key = ?1",
     [ONCE_LIST] = "SELECT key, expires FROM once",
-    [PURGE_MESSAGES] = "DELETE FROM message WHERE time < ?1 AND room IN"
-                       " (SELECT id FROM room WHERE touched < ?1)",
-    [PURGE_ANSWERS] = "DELETE FROM answer WHERE time < ?1",
+    [PURGE_ROOMS] = "SELECT max(id) FROM (SELECT id FROM room WHERE id > ?1 ORDER BY id LIMIT 16)",
+    [PURGE_MESSAGES] = "DELETE FROM message WHERE room IN"
+                       " (SELECT id FROM room WHERE id > ?2 AND id <= ?3) AND time < ?1",
+    [PURGE_ANSWERS] =
+        "DELETE FROM answer WHERE (room, client_id) IN"
+        " (SELECT room, client_id FROM answer WHERE time < ?1 ORDER BY time LIMIT 500)",
     [PURGE_BANS] = "DELETE FROM ban WHERE expires != -1 AND expires < ?1",
     [PURGE_ONCES] = "DELETE FROM once WHERE expires < ?1",
+    [PROBE] = "INSERT OR REPLACE INTO meta VALUES('probe', ?1)",
 };
 
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
     struct store_limits limits;
-    int lock; /* an open descriptor: its lock goes with the process, however that ends */
+    struct store_file file;
+    bool commit_failed;
+    bool corrupt;        /* seen once: nothing is written to it any more */
+    int64_t purged_room; /* up to which this round has come */
     char epoch[17];
 };
 
 /* ---- small steps ---- */
 
+/* What the system said to SQLite last, about the log or the file itself. */
+static int system_error(sqlite3 *db)
+{
+    sqlite3_file *log = NULL;
+    int error = 0;
+    sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log && log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+    if (!error)
+        sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+    return error ? error : sqlite3_system_errno(db);
+}
+
+/* What SQLite says, and what the system said to it. */
 static bool failed(struct store *store, struct error *err)
 {
-    error_set(err, "store: %s", sqlite3_errmsg(store->db));
+    const char *said = sqlite3_errmsg(store->db);
+    int code = sqlite3_errcode(store->db) & 0xff;
+    bool by_system = code == SQLITE_IOERR || code == SQLITE_CANTOPEN;
+    int system = by_system ? system_error(store->db) : 0;
+    store->corrupt |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    if (store->corrupt)
+        error_set(err,
+                  "store: %s is corrupt (%s): stop chatup and put a backup in its place, or move "
+                  "it away to begin anew",
+                  store->file.path, said);
+    else if (system)
+        error_set(err, "store: %s: %s (%s)", store->file.path, said, strerror(system));
+    else
+        error_set(err, "store: %s: %s", store->file.path, said);
     return false;
 }
 
@@ -163,20 +197,67 @@ static bool run(struct store *store, sqlite3_stmt *statement, struct error *err)
     return ok;
 }
 
+bool store_check(const struct store *store, struct error *err)
+{
+    if (store->corrupt) { /* what is written to such a file may destroy more of it */
+        error_set(err,
+                  "store: %s is corrupt: stop chatup and put a backup in its place, or move it "
+                  "away to begin anew",
+                  store->file.path);
+        return false;
+    }
+    return store_file_check(&store->file, err);
+}
+
+/* A disk that cannot be read for a moment can look like a corrupt file to SQLite. */
+bool store_recheck(struct store *store, struct error *err)
+{
+    sqlite3_stmt *check = NULL;
+    if (!store->corrupt)
+        return true;
+    sqlite3_db_release_memory(store->db); /* what was read then is not to be trusted */
+    bool sound =
+        sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &check, NULL) == SQLITE_OK &&
+        sqlite3_step(check) == SQLITE_ROW && text_is(column_text(check, 0), "ok");
+    sqlite3_finalize(check);
+    store->corrupt = !sound;
+    return store_check(store, err);
+}
+
 bool store_begin(struct store *store, struct error *err)
 {
-    return run(store, store->statements[BEGIN], err);
+    return store_check(store, err) && run(store, store->statements[BEGIN], err);
 }
 
 bool store_commit(struct store *store, struct error *err)
 {
-    return run(store, store->statements[COMMIT], err);
+    bool ok = store_check(store, err) && run(store, store->statements[COMMIT], err);
+    store->commit_failed |= !ok;
+    return ok;
+}
+
+static void rollback(struct store *store)
+{
+    if (!sqlite3_get_autocommit(store->db)) /* some errors have rolled back already */
+        run(store, store->statements[ROLLBACK], &(struct error){{0}});
+}
+
+/* A commit that failed in its last step, the sync, may stand whole in the log: if the process died
+ * now, the next one would take it for good. The next that is written goes over it. */
+static void log_overwrite(struct store *store)
+{
+    struct error err;
+    store->commit_failed = false;
+    if (!run(store, store->statements[BEGIN], &err) || !store_probe(store, 0, &err) ||
+        !run(store, store->statements[COMMIT], &err))
+        rollback(store);
 }
 
 void store_rollback(struct store *store)
 {
-    if (!sqlite3_get_autocommit(store->db)) /* some errors have rolled back already */
-        run(store, store->statements[ROLLBACK], &(struct error){{0}});
+    rollback(store);
+    if (store->commit_failed && !store->corrupt)
+        log_overwrite(store);
 }
 
 /* ---- writing ---- */
@@ -231,6 +312,21 @@ bool store_append(struct store *store, const struct message *message, struct tex
     bind_text(answer, 4, fields->id);
     sqlite3_bind_int64(answer, 5, fields->time_ms);
     return run(store, answer, err);
+}
+
+bool store_trim(struct store *store, const struct name *room, uint64_t up_to, struct error *err)
+{
+    sqlite3_stmt *trim = store->statements[MESSAGE_TRIM_TO];
+    bind_blob(trim, 1, name_text(room));
+    sqlite3_bind_int64(trim, 2, (int64_t)up_to);
+    return run(store, trim, err);
+}
+
+bool store_probe(struct store *store, int64_t now_ms, struct error *err)
+{
+    sqlite3_stmt *probe = store->statements[PROBE];
+    sqlite3_bind_int64(probe, 1, now_ms);
+    return run(store, probe, err);
 }
 
 /* ---- moderation ---- */
@@ -336,57 +432,93 @@ bool store_rooms_of(struct store *store, enum ban_kind kind, struct text who,
     return rc == SQLITE_DONE;
 }
 
-bool store_purge(struct store *store, int64_t now_ms, struct error *err)
+/* ---- forgetting ---- */
+
+/* The next rooms of the round, into *last_out; 0: it is over. */
+static bool purge_rooms(struct store *store, int64_t *last_out, struct error *err)
 {
-    const struct {
-        enum statement statement;
-        int64_t before_ms;
-    } purges[] = {
-        {PURGE_MESSAGES, now_ms - store->limits.history_expire_ms},
-        {PURGE_ANSWERS, now_ms - store->limits.dedupe_ms},
-        {PURGE_BANS, now_ms},
-        {PURGE_ONCES, now_ms},
-    };
-    for (size_t i = 0; i < sizeof purges / sizeof *purges; i++) {
-        sqlite3_stmt *purge = store->statements[purges[i].statement];
-        sqlite3_bind_int64(purge, 1, purges[i].before_ms);
-        if (!run(store, purge, err))
-            return false;
-    }
+    sqlite3_stmt *rooms = store->statements[PURGE_ROOMS];
+    sqlite3_bind_int64(rooms, 1, store->purged_room);
+    bool ok = sqlite3_step(rooms) == SQLITE_ROW || failed(store, err);
+    if (ok)
+        *last_out = sqlite3_column_int64(rooms, 0);
+    sqlite3_reset(rooms);
+    return ok;
+}
+
+static bool purge(struct store *store, enum statement which, int64_t before_ms, struct error *err)
+{
+    sqlite3_bind_int64(store->statements[which], 1, before_ms);
+    return run(store, store->statements[which], err);
+}
+
+bool store_purge(struct store *store, int64_t now_ms, bool *more_out, struct error *err)
+{
+    sqlite3_stmt *messages = store->statements[PURGE_MESSAGES];
+    int64_t last;
+    if (!purge_rooms(store, &last, err))
+        return false;
+    sqlite3_bind_int64(messages, 2, store->purged_room);
+    sqlite3_bind_int64(messages, 3, last);
+    if (!purge(store, PURGE_BANS, now_ms, err) || !purge(store, PURGE_ONCES, now_ms, err) ||
+        !purge(store, PURGE_MESSAGES, now_ms - store->limits.history_expire_ms, err) ||
+        !purge(store, PURGE_ANSWERS, now_ms - store->limits.dedupe_ms, err))
+        return false;
+    *more_out = last || sqlite3_changes(store->db);
+    store->purged_room = last;
     return true;
 }
 
 /* ---- reading ---- */
 
+static struct message *column_message(sqlite3_stmt *list, struct name *room)
+{
+    struct message_fields fields = {
+        .id = column_text(list, 1),
+        .time_ms = sqlite3_column_int64(list, 2),
+        .user = column_text(list, 4),
+        .sub = column_text(list, 5),
+        .name = column_text(list, 6),
+        .msg = column_text(list, 7),
+        .ev = column_text(list, 8),
+        .data = column_text(list, 9),
+    };
+    struct message *message = message_create(room, &fields);
+    message->offset = (uint64_t)sqlite3_column_int64(list, 0);
+    message->removed = sqlite3_column_int(list, 3);
+    return message;
+}
+
+/* The newest first, as far as the limit of bytes reaches; then turned round. */
 static bool load_messages(struct store *store, struct name *name, int64_t room, int64_t since_ms,
                           struct store_room *out, struct error *err)
 {
     sqlite3_stmt *list = store->statements[MESSAGE_LIST];
-    uint64_t size = store->limits.history_size;
+    uint64_t size = store->limits.history_size, bytes = 0;
     sqlite3_bind_int64(list, 1, room);
     sqlite3_bind_int64(list, 2, (int64_t)(out->offset > size ? out->offset - size : 0));
     sqlite3_bind_int64(list, 3, since_ms);
     int rc;
     while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
-        struct message_fields fields = {
-            .id = column_text(list, 1),
-            .time_ms = sqlite3_column_int64(list, 2),
-            .user = column_text(list, 4),
-            .sub = column_text(list, 5),
-            .name = column_text(list, 6),
-            .msg = column_text(list, 7),
-            .ev = column_text(list, 8),
-            .data = column_text(list, 9),
-        };
-        struct message *message = message_create(name, &fields);
-        message->offset = (uint64_t)sqlite3_column_int64(list, 0);
-        message->removed = sqlite3_column_int(list, 3);
+        struct message *message = column_message(list, name);
+        bytes += message->json.length;
+        if (out->message_count && store->limits.history_bytes &&
+            bytes > store->limits.history_bytes) {
+            message_unref(message);
+            rc = SQLITE_DONE;
+            break;
+        }
         out->messages = xrealloc(out->messages, (out->message_count + 1) * sizeof *out->messages);
         out->messages[out->message_count++] = message;
     }
     if (rc != SQLITE_DONE)
         failed(store, err);
     sqlite3_reset(list);
+    for (size_t i = 0, j = out->message_count; i + 1 < j; i++) {
+        struct message *swap = out->messages[i];
+        out->messages[i] = out->messages[--j];
+        out->messages[j] = swap;
+    }
     return rc == SQLITE_DONE;
 }
 
@@ -505,95 +637,110 @@ bool store_each_once(struct store *store,
 
 /* ---- opening ---- */
 
-enum { LOCK_TRIES = 150, LOCK_PAUSE_MS = 20 };
-
-static bool take_lock(struct store *store, const char *dir, struct error *err)
+/* The value of a key, "" if there is none.
+ *   returns  false with err if the file could not be read */
+static bool read_meta(struct store *store, const char *key, char *out, size_t size,
+                      struct error *err)
 {
-    char path[4096];
-    if (mkdir(dir, 0700) && errno != EEXIST) {
-        error_set(err, "data_dir %s: cannot make it: %s", dir, strerror(errno));
-        return false;
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(store->db, "SELECT value FROM meta WHERE key = ?1", -1, &statement,
+                                NULL);
+    *out = 0;
+    if (rc == SQLITE_ERROR) /* a new file: there is no such table */
+        return true;
+    if (rc == SQLITE_OK) {
+        sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+        rc = sqlite3_step(statement);
     }
-    snprintf(path, sizeof path, "%s/lock", dir);
-    store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->lock < 0) {
-        error_set(err, "data_dir %s: cannot write there: %s", dir, strerror(errno));
+    if (rc == SQLITE_ROW)
+        snprintf(out, size, "%s", (const char *)sqlite3_column_text(statement, 0));
+    bool ok = rc == SQLITE_ROW || rc == SQLITE_DONE || failed(store, err);
+    sqlite3_finalize(statement);
+    return ok;
+}
+
+/* Before anything is written to the file. */
+static bool read_version(struct store *store, long *version_out, struct error *err)
+{
+    char text[16];
+    if (!read_meta(store, "schema", text, sizeof text, err))
         return false;
-    }
-    int tries = 0; /* its owner may be about to die: the kernel takes a moment for that */
-    while (flock(store->lock, LOCK_EX | LOCK_NB)) {
-        if (errno == EWOULDBLOCK && tries++ < LOCK_TRIES) {
-            nanosleep(&(struct timespec){0, LOCK_PAUSE_MS * 1000000L}, NULL);
-            continue;
-        }
-        error_set(err,
-                  "data_dir %s: another chatup is using it; stop that one or choose another "
-                  "directory",
-                  dir);
+    *version_out = strtol(text, NULL, 10);
+    if (*version_out >= 0 && *version_out <= SCHEMA_VERSION)
+        return true;
+    error_set(err,
+              "store: %s is of a newer chatup (schema %s, this one knows %d): use that one, or the "
+              "backup that was made before it",
+              store->file.path, text, SCHEMA_VERSION);
+    return false;
+}
+
+static bool execute(struct store *store, const char *sql)
+{
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* A backup says so of itself, and a copy is another file. Either may lack what was announced after
+ * it was made: offsets would be given again in the same epoch. */
+static bool is_copy(struct store *store, const char *inode, bool *copy_out, struct error *err)
+{
+    char backup[16], was[32];
+    if (!read_meta(store, "backup", backup, sizeof backup, err) ||
+        !read_meta(store, "inode", was, sizeof was, err))
         return false;
-    }
+    *copy_out = *backup || (*was && strcmp(was, inode) != 0);
     return true;
 }
 
-static bool read_meta(struct store *store, const char *key, char *out, size_t size)
-{
-    sqlite3_stmt *statement = NULL;
-    bool found = sqlite3_prepare_v2(store->db, "SELECT value FROM meta WHERE key = ?1", -1,
-                                    &statement, NULL) == SQLITE_OK &&
-                 sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC) == SQLITE_OK &&
-                 sqlite3_step(statement) == SQLITE_ROW;
-    if (found)
-        snprintf(out, size, "%s", (const char *)sqlite3_column_text(statement, 0));
-    sqlite3_finalize(statement);
-    return found;
-}
-
 /* A file becomes what this version wants in one transaction: it is whole, or as it was. */
-static bool make_schema(struct store *store, struct error *err)
+static bool make_schema(struct store *store, long version, struct error *err)
 {
-    char text[16] = "0", *sql;
+    char inode[32], was[32];
+    bool copy;
     uint64_t random;
-    read_meta(store, "schema", text, sizeof text);
-    long version = strtol(text, NULL, 10);
-    if (version < 0 || version > SCHEMA_VERSION) {
-        error_set(err, "store: schema %s is newer than this chatup knows (%d)", text,
-                  SCHEMA_VERSION);
+    snprintf(inode, sizeof inode, "%llu", (unsigned long long)store->file.inode);
+    if (!is_copy(store, inode, &copy, err) || !read_meta(store, "inode", was, sizeof was, err))
         return false;
-    }
-    if (version < SCHEMA_VERSION) {
-        bool ok = sqlite3_exec(store->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK;
-        for (long i = version; ok && i < SCHEMA_VERSION; i++)
-            ok = sqlite3_exec(store->db, schema_steps[i], NULL, NULL, NULL) == SQLITE_OK;
-        if (getrandom(&random, sizeof random, 0) != sizeof random)
-            abort();
-        sql = sqlite3_mprintf("INSERT OR REPLACE INTO meta VALUES('schema', '%d');"
-                              "INSERT OR IGNORE INTO meta VALUES('epoch', '%016llx'); COMMIT;",
-                              SCHEMA_VERSION, (unsigned long long)random);
-        ok = ok && sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
-        sqlite3_free(sql);
-        if (!ok)
-            return failed(store, err);
-    }
-    return read_meta(store, "epoch", store->epoch, sizeof store->epoch) || failed(store, err);
+    if (version == SCHEMA_VERSION && !copy && *was)
+        return true;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        abort();
+    bool ok = execute(store, "BEGIN EXCLUSIVE");
+    for (long i = version; ok && i < SCHEMA_VERSION; i++)
+        ok = execute(store, schema_steps[i]);
+    if (copy)
+        ok = ok && execute(store, "DELETE FROM meta WHERE key IN ('epoch', 'backup')");
+    char *sql = sqlite3_mprintf("INSERT OR REPLACE INTO meta VALUES('schema', '%d');"
+                                "INSERT OR REPLACE INTO meta VALUES('inode', '%s');"
+                                "INSERT OR IGNORE INTO meta VALUES('epoch', '%016llx'); COMMIT;",
+                                SCHEMA_VERSION, inode, (unsigned long long)random);
+    ok = ok && execute(store, sql);
+    sqlite3_free(sql);
+    if (!ok)
+        failed(store, err);
+    if (!ok && !sqlite3_get_autocommit(store->db))
+        execute(store, "ROLLBACK");
+    return ok;
 }
 
-static bool open_database(struct store *store, const char *dir, struct error *err)
+static bool open_database(struct store *store, struct error *err)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/chatup.db", dir);
-    if (sqlite3_open_v2(path, &store->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)) {
-        error_set(err, "%s: %s", path, sqlite3_errmsg(store->db));
+    long version;
+    if (!store_file_check_log(&store->file, err))
         return false;
-    }
-    if (sqlite3_exec(store->db,
-                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;",
-                     NULL, NULL, NULL)) {
-        error_set(err, "%s: %s", path, sqlite3_errmsg(store->db));
+    if (sqlite3_open_v2(store->file.path, &store->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL))
+        return failed(store, err);
+    /* Locked first: then the index of the log is in memory, and no file beside it. */
+    if (!execute(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"))
+        return failed(store, err);
+    if (!read_version(store, &version, err))
         return false;
-    }
-    if (!make_schema(store, err))
+    if (!execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;"
+                        "ROLLBACK;")) /* makes the files */
+        return failed(store, err);
+    if (!store_file_remember(&store->file, err) || !make_schema(store, version, err) ||
+        !read_meta(store, "epoch", store->epoch, sizeof store->epoch, err))
         return false;
     for (int i = 0; i < STATEMENTS; i++)
         if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
@@ -606,8 +753,7 @@ struct store *store_open(const char *dir, const struct store_limits *limits, str
 {
     struct store *store = xcalloc(1, sizeof *store);
     store->limits = *limits;
-    store->lock = -1;
-    if (take_lock(store, dir, err) && open_database(store, dir, err))
+    if (store_file_init(&store->file, dir, err) && open_database(store, err))
         return store;
     store_close(store);
     return NULL;
@@ -620,8 +766,7 @@ void store_close(struct store *store)
     for (int i = 0; i < STATEMENTS; i++)
         sqlite3_finalize(store->statements[i]);
     sqlite3_close(store->db);
-    if (store->lock >= 0)
-        close(store->lock);
+    store_file_finish(&store->file);
     free(store);
 }
 
@@ -633,4 +778,14 @@ void store_set_limits(struct store *store, const struct store_limits *limits)
 const char *store_epoch(const struct store *store)
 {
     return store->epoch;
+}
+
+struct sqlite3 *store_database(struct store *store)
+{
+    return store->db;
+}
+
+bool store_is_corrupt(const struct store *store)
+{
+    return store->corrupt;
 }

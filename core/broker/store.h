@@ -16,12 +16,15 @@ struct store;
 
 struct store_limits {
     uint32_t history_size;
+    uint64_t history_bytes; /* 0: any */
     int64_t history_expire_ms;
     int64_t dedupe_ms;
     uint32_t dedupe_entries; /* per room */
 };
 
-/* Open or make <dir>/chatup.db. Refuses a directory that another process has open.
+/* Open or make <dir>/chatup.db, and bring it to this version's schema, in one transaction. Refuses
+ * a directory that another process has open, a file of a newer version, a corrupt one. A backup, or
+ * a copy of the file, begins a new epoch.
  *   dir      made if it is not there (one level), mode 0700
  *   returns  NULL with err */
 struct store *store_open(const char *dir, const struct store_limits *limits, struct error *err);
@@ -30,7 +33,13 @@ void store_set_limits(struct store *store, const struct store_limits *limits);
 /* The store's identity: offsets count within it. */
 const char *store_epoch(const struct store *store);
 
+/* Whether the file can be trusted: it is not known to be corrupt, and still in its place. */
+bool store_check(const struct store *store, struct error *err);
+/* If it is known to be corrupt, read all of it to see whether it still is, which takes its time. */
+bool store_recheck(struct store *store, struct error *err);
+/* Checks it first. */
 bool store_begin(struct store *store, struct error *err);
+/* Until a commit that failed is rolled back, it is not sure to be gone. */
 bool store_commit(struct store *store, struct error *err);
 void store_rollback(struct store *store);
 
@@ -38,6 +47,10 @@ void store_rollback(struct store *store);
  */
 bool store_append(struct store *store, const struct message *message, struct text client_id,
                   struct error *err);
+/* Forget what the room said up to there. */
+bool store_trim(struct store *store, const struct name *room, uint64_t up_to, struct error *err);
+/* Write something, to see whether that is possible. */
+bool store_probe(struct store *store, int64_t now_ms, struct error *err);
 /* Keep a ban, in place of an earlier one for the same person and room; or forget that. */
 bool store_ban(struct store *store, const struct ban *ban, struct error *err);
 bool store_unban(struct store *store, const struct ban *ban, struct error *err);
@@ -61,8 +74,9 @@ void store_page_finish(struct store_page *page); /* drops the rooms; the cursor 
 /* Remember a key until expires_ms (broker_once), or not any longer. */
 bool store_once(struct store *store, const struct name *key, int64_t expires_ms, struct error *err);
 bool store_once_forget(struct store *store, const struct name *key, struct error *err);
-/* Forget what is older than the limits say. */
-bool store_purge(struct store *store, int64_t now_ms, struct error *err);
+/* Forget some of what is older than the limits say: a slice, so that publishing does not wait long.
+ * more: it is not all; call it again, but for the next round. Not between begin and commit. */
+bool store_purge(struct store *store, int64_t now_ms, bool *more_out, struct error *err);
 
 struct store_answer {
     char *client_id;
@@ -88,3 +102,17 @@ bool store_each_ban(struct store *store, int64_t now_ms,
 bool store_each_once(struct store *store,
                      void (*each)(void *arg, struct name *key, int64_t expires_ms), void *arg,
                      struct error *err);
+
+/* ---- backup: a copy of all that is committed when it ends, while writing goes on ---- */
+
+struct store_backup;
+enum store_backup_step { STORE_BACKUP_MORE, STORE_BACKUP_DONE, STORE_BACKUP_FAILED };
+
+/* Begin at <path>.part.
+ *   path     absolute; nothing is there
+ *   returns  NULL with err */
+struct store_backup *store_backup_open(struct store *store, const char *path, struct error *err);
+/* Copy some more; not between begin and commit. DONE: path is there, on disk. */
+enum store_backup_step store_backup_step(struct store_backup *backup, struct error *err);
+/* Of one that is not done, nothing stays. */
+void store_backup_close(struct store_backup *backup);

@@ -481,7 +481,7 @@ bool connection_may_read(const struct connection *conn, const struct user *user)
     return true;
 }
 
-static void close_reader(struct connection *conn, const char *reason)
+void connection_turn_out(struct connection *conn, const char *reason)
 {
     if (conn->phase == PHASE_WEBSOCKET)
         websocket_close(conn, 1008, reason);
@@ -493,7 +493,7 @@ void connection_recheck(struct connection *conn)
 {
     if ((conn->phase == PHASE_WEBSOCKET || conn->phase == PHASE_STREAM) &&
         !connection_may_read(conn, conn->user))
-        close_reader(conn, "forbidden");
+        connection_turn_out(conn, "forbidden");
 }
 
 void connection_kick(struct connection *conn, const struct kick *kick)
@@ -503,7 +503,7 @@ void connection_kick(struct connection *conn, const struct kick *kick)
         return;
     if (!reads_there(conn, kick) && (kick->ban || !publisher_is_in(conn, kick->room)))
         return;
-    close_reader(conn, kick->ban ? "banned" : "kicked");
+    connection_turn_out(conn, kick->ban ? "banned" : "kicked");
 }
 
 /* ---- time ---- */

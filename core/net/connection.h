@@ -102,6 +102,8 @@ bool connection_count_as_client(struct connection *conn);
 void connection_kick(struct connection *conn, const struct kick *kick);
 /* The token of this user counts from now on. Takes the reference. */
 void connection_set_user(struct connection *conn, struct user *user);
+/* It may be here no longer: 1008, with that reason. */
+void connection_turn_out(struct connection *conn, const char *reason);
 /* The rules have changed: it ends if it reads what it may read no more. */
 void connection_recheck(struct connection *conn);
 /* Whether user may read all that it reads. */

@@ -317,8 +317,8 @@ static bool upgrade_reads(struct http_request *request, const struct user *user)
     struct reading_refusal why;
     struct text path = request->head.path, query = request->request.query;
     path = path.length > 4 ? (struct text){path.at + 4, path.length - 4} : (struct text){0};
-    conn->reading = reading_of_target(server_pipeline(conn->server), user, path, query,
-                                      query_argument(query, "since"), &why);
+    conn->reading = reading_of_target(server_pipeline(conn->server), user, &conn->client, path,
+                                      query, query_argument(query, "since"), &why);
     if (!conn->reading && why.status)
         http_answer_error(request, why.status, why.err);
     return conn->reading || !why.status;

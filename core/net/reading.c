@@ -2,6 +2,7 @@
 #include "access.h"
 #include "alloc.h"
 #include "buffer.h"
+#include "caller.h"
 #include "config.h"
 #include "connection.h"
 #include "counters.h"
@@ -61,20 +62,23 @@ static const char *wish_read(struct reading *reading, const json_t *item)
     return NULL;
 }
 
-static bool wish_permit(const struct pipeline *pipeline, const struct user *user, struct wish *wish,
+static bool wish_permit(const struct pipeline *pipeline, const struct user *user,
+                        const struct address *client, struct wish *wish,
                         struct reading_refusal *why)
 {
     enum access_verdict verdict = access_ask(pipeline->access, wish->room, user, RIGHT_READ);
     wish->history = access_allows(pipeline->access, wish->room, user, RIGHT_HISTORY);
-    if (verdict == ACCESS_GRANTED)
-        return true;
     why->status = 403;
     why->err = verdict == ACCESS_TOKEN_NEEDED ? "unauthorized" : "forbidden";
-    return false;
+    if (verdict != ACCESS_GRANTED)
+        return false;
+    why->err = "banned";
+    return !banned_from_reading(pipeline, wish->room, user, client);
 }
 
 struct reading *reading_of_json(const struct pipeline *pipeline, const struct user *user,
-                                const json_t *channels, struct reading_refusal *why)
+                                const struct address *client, const json_t *channels,
+                                struct reading_refusal *why)
 {
     size_t count = json_array_size(channels);
     *why = (struct reading_refusal){
@@ -92,7 +96,7 @@ struct reading *reading_of_json(const struct pipeline *pipeline, const struct us
         const char *wrong = wish_read(reading, json_array_get(channels, i));
         if (wrong)
             why->err = wrong;
-        good = !wrong && wish_permit(pipeline, user, &reading->wishes[i], why);
+        good = !wrong && wish_permit(pipeline, user, client, &reading->wishes[i], why);
     }
     if (good)
         return reading;
@@ -156,8 +160,8 @@ static void add_positions(json_t *channels, struct text since)
 }
 
 struct reading *reading_of_target(const struct pipeline *pipeline, const struct user *user,
-                                  struct text path, struct text query, struct text since,
-                                  struct reading_refusal *why)
+                                  const struct address *client, struct text path, struct text query,
+                                  struct text since, struct reading_refusal *why)
 {
     struct text asked = query_argument(query, "channels");
     json_t *channels;
@@ -173,7 +177,8 @@ struct reading *reading_of_target(const struct pipeline *pipeline, const struct 
         return NULL;
     }
     why->status = 400;
-    struct reading *reading = channels ? reading_of_json(pipeline, user, channels, why) : NULL;
+    struct reading *reading =
+        channels ? reading_of_json(pipeline, user, client, channels, why) : NULL;
     json_decref(channels);
     return reading;
 }
@@ -196,10 +201,18 @@ void reading_continue(struct connection *conn)
         return; /* the socket tells when it is clear */
     if (reading->awaited || reading->next == reading->count)
         return;
-    struct wish *wish = &reading->wishes[reading->next++];
+    struct pipeline *pipeline = server_pipeline(conn->server);
+    struct wish *wish = &reading->wishes[reading->next];
+    struct reading_refusal why;
+    /* A ban may have come since it was asked for. */
+    if (!wish_permit(pipeline, conn->user, &conn->client, wish, &why)) {
+        connection_turn_out(conn, why.err);
+        return;
+    }
+    reading->next++;
     reading->awaited = true;
-    (wish->history ? pipeline_subscribe : pipeline_subscribe_live)(
-        server_pipeline(conn->server), &conn->out, wish->room, &wish->at);
+    (wish->history ? pipeline_subscribe : pipeline_subscribe_live)(pipeline, &conn->out, wish->room,
+                                                                   &wish->at);
 }
 
 void reading_admitted(struct connection *conn)

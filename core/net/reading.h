@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct address;
 struct buffer;
 struct connection;
 struct frame;
@@ -20,18 +21,21 @@ struct reading_refusal {
 
 /* ["lobby", {"channel": "a/b", "since": "epoch:12"}]
  *   user     NULL: a guest
+ *   client   where they come from
  *   returns  NULL with *why */
 struct reading *reading_of_json(const struct pipeline *pipeline, const struct user *user,
-                                const struct json_t *channels, struct reading_refusal *why);
+                                const struct address *client, const struct json_t *channels,
+                                struct reading_refusal *why);
 /* path: what follows /ws/, /ev/ …, not decoded: "lobby/a%2Fb", or "" and then ?channels= is asked.
  * since: "E:1,E:2", absent without.
  *   returns  NULL with *why; its status is 0 if no channel is named at all */
 struct reading *reading_of_target(const struct pipeline *pipeline, const struct user *user,
-                                  struct text path, struct text query, struct text since,
-                                  struct reading_refusal *why);
+                                  const struct address *client, struct text path, struct text query,
+                                  struct text since, struct reading_refusal *why);
 void reading_destroy(struct reading *reading);
 
-/* The next channel of conn->reading, if the socket has taken the one before. */
+/* The next channel of conn->reading, if the socket has taken the one before; the connection is
+ * closed if it may read it no more. */
 void reading_continue(struct connection *conn);
 /* The channel asked for last has had its first frame: on with the next. */
 void reading_admitted(struct connection *conn);

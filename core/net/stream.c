@@ -279,7 +279,8 @@ void stream_open(struct connection *conn, struct http_request *request)
         since = query_argument(query, "since");
     path = path.length > prefix ? (struct text){path.at + prefix, path.length - prefix}
                                 : (struct text){0};
-    struct reading *reading = reading_of_target(pipeline, user, path, query, since, &why);
+    struct reading *reading =
+        reading_of_target(pipeline, user, &conn->client, path, query, since, &why);
     if (!reading || !connection_count_as_client(conn)) {
         user_unref(user);
         if (reading)

@@ -48,8 +48,8 @@ void subscriber_socket_on_message(struct connection *conn, struct text message)
     const json_t *token = json_object_get(request, "token");
     bool good = !token || authenticate(conn, token);
     if (good && conn->first_frame_awaited) {
-        conn->reading =
-            reading_of_json(pipeline, conn->user, json_object_get(request, "channels"), &why);
+        conn->reading = reading_of_json(pipeline, conn->user, &conn->client,
+                                        json_object_get(request, "channels"), &why);
         conn->first_frame_awaited = false;
         if (conn->reading)
             reading_continue(conn);

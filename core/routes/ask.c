@@ -7,11 +7,7 @@
 
 static void reply_failure(struct request *request, enum broker_status status)
 {
-    static const char *const errors[] = {[BROKER_FULL] = "tooManyRooms",
-                                         [BROKER_FULL_BANS] = "tooManyBans",
-                                         [BROKER_UNAVAILABLE] = "unavailable",
-                                         [BROKER_UNKNOWN] = "unavailable"};
-    request_reply_error(request, 503, errors[status]);
+    request_reply_error(request, 503, broker_status_text(status));
 }
 
 /* ---- one look at a room ---- */

@@ -1,4 +1,6 @@
 #include "caller.h"
+#include "address.h"
+#include "broker.h"
 #include "buffer.h"
 #include "clock.h"
 #include "config.h"
@@ -79,12 +81,37 @@ bool request_user(struct request *request, struct user **user_out)
     return false;
 }
 
+bool banned_from_reading(const struct pipeline *pipeline, const struct name *room,
+                         const struct user *user, const struct address *client)
+{
+    struct identity identity = {.address = *client};
+    struct text reason;
+    if (user) {
+        identity.sub = text_of(user->sub);
+        identity.name = text_of(user->name);
+    }
+    return !access_allows(pipeline->access, room, NULL, RIGHT_READ) &&
+           broker_ban_ttl(pipeline->broker, room, &identity, &reason);
+}
+
+static bool request_is_banned(const struct request *request, const struct name *room,
+                              const struct user *user)
+{
+    struct address client;
+    if (!address_parse(text_of(request->address), &client))
+        client = (struct address){{0}}; /* unknown */
+    return banned_from_reading(request->pipeline, room, user, &client);
+}
+
 bool request_may(struct request *request, const struct name *room, const struct user *user,
                  enum right right)
 {
     switch (access_ask(request->pipeline->access, room, user, right)) {
     case ACCESS_GRANTED:
-        return true;
+        if (!request_is_banned(request, room, user))
+            return true;
+        request_reply_error(request, 403, "banned");
+        return false;
     case ACCESS_TOKEN_NEEDED:
         request_reply_error(request, 403, "unauthorized");
         return false;

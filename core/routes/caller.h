@@ -4,7 +4,9 @@
 #include "text.h"
 #include <stdbool.h>
 
+struct address;
 struct name;
+struct pipeline;
 struct request;
 struct user;
 
@@ -19,7 +21,13 @@ struct text caller_token(struct text authorization, struct text query);
  *   user_out  user_unref; NULL: a guest
  *   returns   false after answering 401: there is a token, and it is no good */
 bool request_user(struct request *request, struct user **user_out);
-/*   returns  false after answering 403 */
+/* Whether a ban keeps them from reading there: where a guest may read it does not.
+ *   user    NULL: a guest
+ *   client  where they come from */
+bool banned_from_reading(const struct pipeline *pipeline, const struct name *room,
+                         const struct user *user, const struct address *client);
+/* Whether they have that right, and no ban ends it.
+ *   returns  false after answering 403 */
 bool request_may(struct request *request, const struct name *room, const struct user *user,
                  enum right right);
 /* The channel asked for, by a caller who has the right to it; NULL after answering 400, 401 or 403.

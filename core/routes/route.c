@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void route_health(struct request *request);
-
 #define METHODS_ALL (METHOD_GET | METHOD_POST | METHOD_PUT | METHOD_DELETE)
 
 const struct route routes[] = {
@@ -20,17 +18,14 @@ const struct route routes[] = {
     {"/kick", METHOD_POST, true, route_kick},
     {"/remove", METHOD_POST, true, route_remove},
     {"/plugin", METHODS_ALL, false, route_plugin},
-    {"/health", METHOD_GET, true, route_health},
+    {"/health", METHOD_GET, true, route_live},
+    {"/health/live", METHOD_GET, true, route_live},
+    {"/health/ready", METHOD_GET, true, route_ready},
     {"/", METHOD_GET, true, route_page},
     {"/style.css", METHOD_GET, true, route_page},
     {"/app.js", METHOD_GET, true, route_page},
     {NULL, 0, false, NULL},
 };
-
-static void route_health(struct request *request)
-{
-    request_reply_json(request, 200, text_of("{\"status\":\"ok\"}"));
-}
 
 /* ---- answers ---- */
 

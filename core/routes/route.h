@@ -67,6 +67,8 @@ void route_bans(struct request *request);     /* bans.c: their list */
 void route_kick(struct request *request);     /* kick.c */
 void route_remove(struct request *request);   /* remove.c */
 void route_plugin(struct request *request);   /* plugin.c: /plugin/<name>/… */
+void route_live(struct request *request);     /* health.c */
+void route_ready(struct request *request);    /* health.c */
 void route_page(struct request *request);     /* page.c: /, /style.css, /app.js of client_dir */
 
 extern const struct route routes[]; /* route.c; ends with a path of NULL. The only list of them */

@@ -176,7 +176,168 @@ START_TEST(the_list_of_bans_can_be_paged_and_sent_back)
 }
 END_TEST
 
+/* ---- rooms that need a token to read ---- */
+
+#define PRIVATE(name, sub)                                                                         \
+    "{\"sub\":\"" sub "\",\"_public\":{\"name\":\"" name "\"},\"channels\":[\"private:*\"]}"
+
+static struct websocket *websocket_reads(struct server *server, const char *target)
+{
+    struct websocket *ws = websocket_open(server, target, 0, NULL);
+    ck_assert_int_eq(websocket_receive(ws, deadline_in(20)), WS_GOT_TEXT);
+    return ws;
+}
+
+static void wait_text(struct stream *stream, const char *text)
+{
+    int64_t deadline = deadline_in(20);
+    while (!strstr(stream_at(stream), text))
+        ck_assert_msg(stream_receive(stream, deadline) == STREAM_MORE, "no \"%s\" in: %s", text,
+                      stream_at(stream));
+}
+
+static struct stream *events_read(struct server *server, const char *target)
+{
+    struct stream *stream = stream_open(server->port, 0);
+    const char *request = http_text(server, "GET", target, NULL, NULL);
+    ck_assert(stream_send(stream, request, strlen(request)));
+    wait_text(stream, "data: {\"channel\"");
+    return stream;
+}
+
+static void expect_closed(struct websocket *ws, const char *reason)
+{
+    websocket_expect_close(ws, 1008);
+    ck_assert_str_eq(ws->close_reason, reason);
+}
+
+/* Every way to read private:a with that token.
+ *   err  NULL: all are open */
+static void expect_ways_in(struct server *server, const char *token, const char *err)
+{
+    static const char *const ways[] = {"/ev", "/sub", "/lp", "/messages", "/stats"};
+    struct http_answer *answer =
+        http_call(server, "POST", textf("/join/private:a?token=%s", token), NULL, "");
+    ck_assert_int_eq(answer->status, err ? 403 : 200);
+    for (size_t i = 0; err && i < COUNT_OF(ways); i++) {
+        answer = http_get(server, textf("%s/private:a?token=%s", ways[i], token));
+        ck_assert_msg(answer->status == 403, "%s: %s", ways[i], answer->head);
+        assert_error(answer->json, err);
+    }
+    const char *target = textf("/ws/private:a?token=%s", token);
+    if (err) {
+        ck_assert_ptr_null(websocket_open(server, target, 0, &answer));
+        ck_assert_int_eq(answer->status, 403);
+        assert_error(answer->json, err);
+    } else {
+        websocket_close(websocket_reads(server, target));
+    }
+    struct websocket *ws = websocket_open(server, "/ws", 0, NULL);
+    websocket_send(ws, textf("{\"token\":\"%s\",\"channels\":[\"private:a\"]}", token));
+    if (err)
+        expect_closed(ws, err);
+    else
+        ck_assert_int_eq(websocket_receive(ws, deadline_in(20)), WS_GOT_TEXT);
+}
+
+static void ends_reading_and_keeps_out(const char *whom)
+{
+    enum { EACH = 4 }; /* the kernel spreads them over the loops */
+    struct server *server = server_start(LOOPS);
+    char *ann = token_for(PRIVATE("Ann", "u-1")), *mallory = token_for(PRIVATE("Mallory", "u-66"));
+    const char *where = textf("/private:a?token=%s", mallory);
+    struct websocket *sockets[EACH];
+    struct stream *events[EACH];
+    struct reader *public = reader_open(server, "lobby");
+    for (int i = 0; i < EACH; i++) {
+        sockets[i] = websocket_reads(server, textf("/ws%s", where));
+        events[i] = events_read(server, textf("/ev%s", where));
+    }
+    struct websocket *other = websocket_reads(server, textf("/ws/private:b?token=%s", mallory));
+    const char *items = textf("[{%s,\"channel\":\"private:a\"}]", whom);
+    ban(server, items);
+    for (int i = 0; i < EACH; i++) {
+        expect_closed(sockets[i], "banned");
+        wait_text(events[i], "event: close\ndata: {\"close\":1008,\"reason\":\"banned\"}");
+        ck_assert(stream_is_closed_by(events[i], deadline_in(20)));
+    }
+    for (int i = 0; i < EACH; i++)
+        expect_ways_in(server, mallory, "banned");
+    struct publisher *speaker = publisher_open(server, ann);
+    if (!strstr(whom, "address")) { /* where Ann is, too */
+        expect_ways_in(server, ann, NULL);
+        publisher_join(speaker, "private:b");
+        publisher_say_ok(speaker, "not about this room");
+        ck_assert_int_eq(websocket_receive(other, deadline_in(20)), WS_GOT_TEXT);
+    }
+    struct publisher *bob = publisher_enter(server, "Bob", "lobby");
+    publisher_say_ok(bob, "anybody may read here");
+    reader_wait_message(public, "lobby", "anybody may read here");
+    unban(server, items, 1);
+    for (int i = 0; i < EACH; i++)
+        expect_ways_in(server, mallory, NULL);
+}
+
+START_TEST(in_a_private_room_a_ban_ends_reading_and_keeps_out)
+{
+    ends_reading_and_keeps_out("\"sub\":\"u-66\"");
+    ends_reading_and_keeps_out("\"name\":\"Mallory\"");
+}
+END_TEST
+
+START_TEST(in_a_private_room_a_ban_by_address_ends_reading_and_keeps_out)
+{
+    ends_reading_and_keeps_out("\"address\":\"127.0.0.1\"");
+}
+END_TEST
+
+START_TEST(a_ban_is_seen_by_who_waits_for_a_private_room)
+{
+    enum { SAYS = 200, BYTES = 30000, SLOW = 65536 }; /* more than any socket takes at once */
+    struct server *server =
+        server_start(LOOPS, .yaml = "history:\n  size: 200\n  bytes: 16MiB\n"
+                                    "limits:\n  queue_bytes: 64MiB\n  stall: 1h\n");
+    struct publisher *ann = publisher_enter(server, "Ann", "big");
+    char *big = text_repeat("x", BYTES);
+    for (int i = 0; i < SAYS; i++)
+        publisher_say_ok(ann, big);
+    const char *channels = url_encode("[\"big\",\"private:a\"]");
+    const char *target =
+        textf("/ws?channels=%s&token=%s", channels, token_for(PRIVATE("Mallory", "u-66")));
+    struct websocket *ws = websocket_open(server, target, SLOW, NULL);
+    wait_stats(server, "big", 1, 1, 1);
+    ban(server, "[{\"sub\":\"u-66\",\"channel\":\"private:a\"}]");
+    ck_assert_int_eq(websocket_receive(ws, deadline_in(60)), WS_GOT_TEXT);
+    assert_contains(ws->message, "{\"channel\":\"big\"");
+    expect_closed(ws, "banned");
+    assert_contains(ws->message, "{\"channel\":\"big\""); /* nothing came after it */
+}
+END_TEST
+
 /* ---- kicks ---- */
+
+START_TEST(a_kick_ends_speaking_and_reading)
+{
+    struct server *server = server_start(LOOPS);
+    char *mallory = token_for(PRIVATE("Mallory", "u-66"));
+    struct publisher *speaker = publisher_open(server, mallory);
+    struct websocket *ws = websocket_reads(server, textf("/ws/lobby?token=%s", mallory));
+    struct websocket *private = websocket_reads(server, textf("/ws/private:a?token=%s", mallory));
+    struct stream *events = events_read(server, textf("/ev/lobby?token=%s", mallory));
+    struct reader *guest = reader_open(server, "lobby");
+    publisher_join(speaker, "lobby");
+    moderate(server, "/kick", "[{\"name\":\"Mallory\",\"channel\":\"lobby\"}]", "OK");
+    expect_closed(ws, "kicked");
+    expect_closed(speaker->ws, "kicked");
+    wait_text(events, "event: close\ndata: {\"close\":1008,\"reason\":\"kicked\"}");
+    ck_assert(stream_is_closed_by(events, deadline_in(20)));
+    moderate(server, "/kick", "[{\"sub\":\"u-66\",\"everywhere\":true}]", "OK");
+    expect_closed(private, "kicked");
+    websocket_close(websocket_reads(server, textf("/ws/private:a?token=%s", mallory)));
+    publisher_say_ok(publisher_enter(server, "Ann", "lobby"), "hello");
+    reader_wait_message(guest, "lobby", "hello");
+}
+END_TEST
 
 START_TEST(a_kick_closes_their_connections_on_every_loop)
 {
@@ -374,6 +535,9 @@ END_TEST
 FLOW_MAIN("moderation", a_ban_everywhere_silences_and_removes_in_every_room,
           a_ban_by_address_is_of_everybody_there, names_with_colons_are_not_mixed_up,
           the_list_of_bans_can_be_paged_and_sent_back,
+          in_a_private_room_a_ban_ends_reading_and_keeps_out,
+          in_a_private_room_a_ban_by_address_ends_reading_and_keeps_out,
+          a_ban_is_seen_by_who_waits_for_a_private_room, a_kick_ends_speaking_and_reading,
           a_kick_closes_their_connections_on_every_loop, a_removed_message_is_never_seen_again,
           what_a_person_said_is_removed_here_or_everywhere, wrong_calls_are_refused_and_do_no_harm,
           the_history_is_paged_by_offset)

@@ -62,7 +62,8 @@ static void child_exec(const char *const *argv, int out, const char *err_path)
     signal(SIGXFSZ, SIG_IGN); /* server_disk_full: an error of write(), not the end */
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
-    setenv("ASAN_OPTIONS", "detect_leaks=1", 1); /* of the server: the tests themselves may leak */
+    /* Leaks of the server: the tests themselves may leak. Its disk is loaded before all else. */
+    setenv("ASAN_OPTIONS", "detect_leaks=1:verify_asan_link_order=0", 1);
     execv(argv[0], (char *const *)(uintptr_t)argv);
     perror(argv[0]);
     _exit(127);
@@ -104,15 +105,25 @@ static int port_read(struct server *server)
     }
 }
 
+static void disk_load(const char *orders)
+{
+    setenv("CHATUP_DISK", orders, 1);
+    setenv("LD_PRELOAD", environment("CHATUP_DISK_SO"), 1);
+}
+
 static void server_live(struct server *server)
 {
     int out[2];
     char *port = textf("listen.port=%d", server->port);
-    const char *argv[16] = {
+    const char *argv[20] = {
         environment("CHATUP_BIN"), "serve", "-c", server->config, "--set", port};
     size_t count = 6;
     if (!server->supervised)
         argv[count++] = "--no-supervisor";
+    if (flow_slow() > 1 && !server->disk) { /* where all is slow, a slow disk has not stopped */
+        argv[count++] = "--set";
+        argv[count++] = "limits.store_wait=60s";
+    }
     static const char *const no_rates[] = {"limits.says_per_connection=0", "limits.says_per_user=0",
                                            "limits.frames_per_connection=0"};
     for (size_t i = 0; i < COUNT_OF(no_rates) && !server->rates; i++) {
@@ -123,8 +134,11 @@ static void server_live(struct server *server)
     ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
     server->pid = fork();
     ck_assert_int_ge(server->pid, 0);
-    if (server->pid == 0)
+    if (server->pid == 0) {
+        if (server->disk)
+            disk_load(server->disk);
         child_exec(argv, out[1], server->log);
+    }
     close(out[1]);
     server->out = out[0];
     int listens = port_read(server);
@@ -141,6 +155,8 @@ struct server *server_start_with(const struct server_options *options)
     server->config = textf("%s/chatup.yaml", server->dir);
     server->supervised = options->supervised;
     server->log = textf("%s/server-%zu.log", flow_dir(), server_count);
+    if (options->own_disk)
+        server->disk = textf("%s/disk", server->dir);
     ck_assert_int_eq(mkdir(server->dir, 0700), 0);
     server->rates = options->rates;
     config_write(server->dir, options, server->config);
@@ -244,6 +260,16 @@ void server_disk_full(struct server *server, bool full)
     ck_assert_int_eq(prlimit(server->pid, RLIMIT_FSIZE, NULL, &limit), 0);
     limit.rlim_cur = full ? 0 : limit.rlim_max;
     ck_assert_int_eq(prlimit(server->pid, RLIMIT_FSIZE, &limit, NULL), 0);
+}
+
+void server_disk(struct server *server, const char *how)
+{
+    char *next = textf("%s.next", server->disk);
+    FILE *file = fopen(next, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(how, file);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(rename(next, server->disk), 0); /* at once: nobody reads half an order */
 }
 
 bool server_is_alive(struct server *server)

@@ -1,6 +1,7 @@
 /* server.h: the real binary, started, ended and started again.
  *   CHATUP_BIN      the binary      CHATUP_PLUGINS  directory of plugins
- *   CHATUP_CLIENT   directory of the page at / */
+ *   CHATUP_CLIENT   directory of the page at /
+ *   CHATUP_DISK_SO  what makes its disk fail on order (tests/disk/disk.c) */
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
@@ -13,12 +14,14 @@ struct server_options {
     const char *keys; /* further items of jwt.keys, indented by four */
     bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
     bool supervised;  /* with the process that starts a dead worker again: then pid is its own */
+    bool own_disk;    /* for server_disk */
 };
 
 struct server {
     char *dir; /* holds chatup.yaml and data/ */
     char *config;
-    char *log; /* standard error of all its lives */
+    char *log;  /* standard error of all its lives */
+    char *disk; /* the file that says how its disk does; NULL: as every disk */
     int threads;
     bool rates;
     int port; /* the same in all its lives */
@@ -47,6 +50,9 @@ char *control_read(int fd);                    /* what comes until the end; clos
 
 /* From now on no file of the server can grow, or they can again. */
 void server_disk_full(struct server *server, bool full);
+/* Its disk from now on, of one started with own_disk: "eio", "slow" … as in tests/disk/disk.c, ""
+ * for well. */
+void server_disk(struct server *server, const char *how);
 bool server_is_alive(struct server *server);
 uint64_t server_cpu_ticks(const struct server *server); /* used so far, user and system */
 uint64_t server_rss_kib(const struct server *server);

@@ -108,6 +108,7 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_TEXT(admin.audience);
     SAME_NUMBER(legacy_tokens);
     SAME_NUMBER(history.size);
+    SAME_NUMBER(history.bytes);
     SAME_NUMBER(history.expire_ms);
     SAME_NUMBER(rooms.flush_gap_ms);
     SAME_NUMBER(limits.message_bytes);
@@ -123,6 +124,8 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_NUMBER(limits.idle_ms);
     SAME_NUMBER(limits.dedupe_ms);
     SAME_NUMBER(limits.dedupe_entries);
+    SAME_NUMBER(limits.store_wait_ms);
+    SAME_NUMBER(limits.store_bytes);
     SAME_TEXT(plugins_dir);
     SAME_NUMBER(plugin_count);
     SAME_TEXT(redis.host);
@@ -138,6 +141,7 @@ static const struct limit {
     {"listen.port", "0", "65535", "-1", "65536", "must be 0 to 65535"},
     {"threads", "0", "256", "-1", "257", "must be 0 to 256"},
     {"history.size", "0", "100000", "-1", "100001", "must be 0 to 100000"},
+    {"history.bytes", "0", "16GiB", NULL, "17GiB", "must be 0 to 16GiB"},
     {"history.expire", "1s", "3650d", "999ms", "3651d", "must be 1s to 3650d"},
     {"rooms.flush_gap", "0", "10s", NULL, "10001ms", "must be 0 to 10s"},
     {"limits.message_bytes", "64", "16MiB", "63", "16777217", "must be 64 to 16MiB"},
@@ -172,6 +176,8 @@ static const struct limit {
     {"limits.dedupe_entries", "0", "1000000", "-1", "1000001", "must be 0 to 1000000"},
     {"limits.replays", "1", "10000000", "0", "10000001", "must be 1 to 10000000"},
     {"jwt.leeway", "0", "5m", NULL, "301s", "must be 0 to 5m"},
+    {"limits.store_wait", "100ms", "1h", "99ms", "61m", "must be 100ms to 1h"},
+    {"limits.store_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
 };
 
@@ -281,11 +287,14 @@ START_TEST(an_empty_file_gives_the_defaults)
         ck_assert_int_eq(conf->log_level, LOG_INFO);
         ck_assert_int_eq(conf->log_format, LOG_TEXT);
         ck_assert_int_eq(conf->history.size, 100);
+        ck_assert_int_eq(conf->history.bytes, 4 << 20);
         ck_assert_int_eq(conf->history.expire_ms, INT64_C(30) * 86400 * 1000);
         ck_assert_int_eq(conf->rooms.flush_gap_ms, 20);
         ck_assert_int_eq(conf->limits.message_bytes, 32 * 1024);
         ck_assert_int_eq(conf->limits.queue_bytes, 1024 * 1024);
         ck_assert_int_eq(conf->limits.dedupe_ms, 5 * 60 * 1000);
+        ck_assert_int_eq(conf->limits.store_wait_ms, 5000);
+        ck_assert_int_eq(conf->limits.store_bytes, 64 << 20);
         ck_assert_str_eq(conf->redis.host, "127.0.0.1");
         ck_assert_int_eq(conf->redis.port, 6379);
         ck_assert_uint_eq(conf->jwt.keys.count, 0);
@@ -301,12 +310,12 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         "listen: {address: '::', port: 1}\nthreads: 2\nannounce: https://chat.example.org\n"
         "origins: https://example.org\ndata_dir: /d\nclient_dir: ''\nplugins_dir: /p\n"
         "durability: memory\ndemo: yes\nlog_level: debug\nlog_format: json\nsupervise: "
-        "no\ncontrol: /c\nhistory: {size: 3, "
-        "expire: 4s}\n"
+        "no\ncontrol: /c\nhistory: {size: 3, bytes: 3KiB, expire: 4s}\n"
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
         "  stall: 13s\n  pending_says: 14\n  header: 15s\n  idle: 16s\n  dedupe: 17s\n"
-        "  dedupe_entries: 18\n  replays: 20\nredis: {host: r, port: 19}\n"
+        "  dedupe_entries: 18\n  replays: 20\n  store_wait: 22s\n  store_bytes: 23MiB\nredis: "
+        "{host: r, port: 19}\n"
         "jwt: {jwks: /j.json, audience: a, issuer: i, leeway: 21s}\n"
         "admin: {audience: b}\nlegacy_tokens: no\n");
     struct config expected = {
@@ -324,7 +333,7 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         .control = (char *)"/c",
         .log_level = LOG_DEBUG,
         .log_format = LOG_JSON,
-        .history = {3, 4000},
+        .history = {.size = 3, .bytes = 3072, .expire_ms = 4000},
         .rooms = {5},
         .limits = {.message_bytes = 1024,
                    .body_bytes = 2048,
@@ -339,7 +348,9 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
                    .idle_ms = 16000,
                    .dedupe_ms = 17000,
                    .dedupe_entries = 18,
-                   .replays = 20},
+                   .replays = 20,
+                   .store_wait_ms = 22000,
+                   .store_bytes = 23 << 20},
         .redis = {(char *)"r", 19},
         .jwt = {.jwks = (char *)"/j.json",
                 .audience = (char *)"a",

@@ -170,6 +170,8 @@ static struct home *home_create(enum config_durability durability)
     home->conf.limits.bans = 1000;
     home->conf.rooms.presence_events = 100;
     home->conf.rooms.presence_gap_ms = 50;
+    home->conf.limits.store_wait_ms = 60000;
+    home->conf.limits.store_bytes = 64 << 20;
     home->on_event = ear_hears;
     pthread_mutex_init(&home->lock, NULL);
     pthread_cond_init(&home->news, NULL);
@@ -2025,11 +2027,9 @@ static void use_make(struct call *call)
     call_done(call);
 }
 
+/* next_conf, on every loop. */
 static void use(struct home *home)
 {
-    next_conf = home->conf;
-    next_conf.history.size = 3;
-    next_conf.limits.rooms = 2 * LOOPS;
     for (size_t i = 0; i < LOOPS; i++) {
         struct call *call = call_start(call_create(home, i, "room", use_make));
         call_wait(call);
@@ -2037,12 +2037,41 @@ static void use(struct home *home)
     }
 }
 
+START_TEST(fewer_bytes_hold_from_then_on_in_memory_and_on_disk)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        say_many(home, "room", 20);
+        next_conf = home->conf;
+        next_conf.history.bytes = 700;
+        use(home);
+        say_many(home, "room", 2); /* with the second the disk is told what the first one cost */
+        for (int again = 0; again < 2; again++) {
+            struct call *call = subscribe(home, 1, "room", (struct position){0});
+            ck_assert_uint_ge(call->count, 1);
+            ck_assert_uint_le(call->count, 8);
+            messages_are(call, 23 - call->count, 22);
+            call_free(call);
+            if (durability == DURABILITY_COMMIT)
+                home_reopen(home); /* with as many bytes as before: but they are gone */
+            else
+                break;
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
 START_TEST(another_configuration_holds_from_then_on)
 {
     EACH_DURABILITY(durability)
     {
         struct home *home = home_open(durability);
         say_many(home, "room", 9);
+        next_conf = home->conf;
+        next_conf.history.size = 3;
+        next_conf.limits.rooms = 2 * LOOPS;
         use(home);
         memset(&home->conf, 0, sizeof home->conf); /* nobody looks there any more */
         ck_assert_int_eq(say(home, 0, "room", "alice", "hi", NULL).status, BROKER_OK);
@@ -2067,6 +2096,254 @@ START_TEST(another_configuration_holds_from_then_on)
         }
         home_close(home);
     }
+}
+END_TEST
+
+/* ---- size, age, and what is forgotten ---- */
+
+static void sweep_make(struct call *call)
+{
+    embedded_sweep(embedded_of(call->broker), clock_mono_ms() + (int64_t)call->asked.skip,
+                   clock_wall_ms() + (int64_t)call->asked.limit);
+    call_done(call);
+}
+
+/* As if it were so much later. */
+static void sweep_all(struct home *home, int64_t mono_ms, int64_t wall_ms)
+{
+    for (size_t i = 0; i < LOOPS; i++) {
+        struct call *call = call_create(home, i, "any", sweep_make);
+        call->asked.skip = (uint64_t)mono_ms;
+        call->asked.limit = (uint64_t)wall_ms;
+        call_start(call);
+        call_wait(call);
+        call_free(call);
+    }
+}
+
+START_TEST(without_a_store_a_forgotten_room_leaves_a_floor_for_the_next)
+{
+    struct home *home = home_open(DURABILITY_MEMORY);
+    say_many(home, "room", 5);
+    sweep_all(home, 0, 0);     /* in use a moment ago */
+    sweep_all(home, 40000, 0); /* it is the only copy of its messages */
+    struct call *call = subscribe(home, 0, "room", (struct position){0});
+    messages_are(call, 1, 5);
+    struct position at = call->at;
+    call_free(call);
+    readers(home, 0, "room", 0);
+    sweep_all(home, 40000, 2 * home->conf.history.expire_ms);
+    ck_assert_uint_eq(say(home, 1, "room", "bob", "hi", NULL).at.offset, 6);
+    call = subscribe(home, 0, "room", at); /* whom it remembers is told the truth */
+    ck_assert(call->recovered);
+    messages_are(call, 6, 6);
+    call_free(call);
+    at.offset = 3;
+    call = subscribe(home, 0, "room", at);
+    ck_assert(!call->recovered);
+    messages_are(call, 6, 6);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(a_room_in_use_forgets_what_is_too_old)
+{
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        listen_on_all_loops(home, "room");
+        say_many(home, "room", 5);
+        sweep_all(home, 0, home->conf.history.expire_ms + 1000);
+        struct call *call = look(home, 0, "room", 0, 0);
+        ck_assert_uint_eq(call->count, 0);
+        ck_assert_uint_eq(call->at.offset, 5);
+        call_free(call);
+        ck_assert_uint_eq(say(home, 1, "room", "bob", "hi", NULL).at.offset, 6);
+        home_close(home);
+    }
+}
+END_TEST
+
+START_TEST(a_history_stays_within_its_bytes_in_memory_and_on_disk)
+{
+    EACH_DURABILITY(durability)
+    {
+        char text[1001];
+        memset(text, 'x', sizeof text - 1);
+        text[sizeof text - 1] = 0;
+        struct home *home = home_create(durability);
+        home->conf.history.bytes = 5000; /* four of them */
+        home_run(home);
+        for (size_t i = 0; i < 20; i++)
+            ck_assert_int_eq(say(home, i % LOOPS, "room", "alice", text, NULL).status, BROKER_OK);
+        struct call *call = subscribe(home, 0, "room", (struct position){0});
+        messages_are(call, 17, 20);
+        struct position at = call->at;
+        call_free(call);
+        for (int again = 0; again < 2; again++) {
+            at.offset = 16;
+            call = subscribe(home, 1, "room", at);
+            ck_assert(call->recovered);
+            messages_are(call, 17, 20);
+            call_free(call);
+            at.offset = 15; /* 16 is gone */
+            call = subscribe(home, 1, "room", at);
+            ck_assert(!call->recovered);
+            messages_are(call, 17, 20);
+            call_free(call);
+            if (durability == DURABILITY_MEMORY)
+                break;
+            home_reopen(home);
+        }
+        if (durability == DURABILITY_COMMIT) { /* it was not only not loaded */
+            home->conf.history.bytes = 0;
+            home_reopen(home);
+            call = subscribe(home, 0, "room", (struct position){0});
+            ck_assert_uint_le(call->count, 6);
+            call_free(call);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+/* ---- health and backup ---- */
+
+static void probed(void *arg, enum broker_status status, const char *why)
+{
+    struct call *call = arg;
+    call->status = status;
+    snprintf(call->clients, sizeof call->clients, "%s", why);
+    call_done(call);
+}
+
+static void probe_make(struct call *call)
+{
+    broker_probe(call->broker, probed, call);
+}
+
+static struct call *probe_start(struct home *home, size_t loop)
+{
+    return call_start(call_create(home, loop, "any", probe_make));
+}
+
+START_TEST(a_probe_goes_well_however_many_ask)
+{
+    enum { ASKS = 100 };
+    EACH_DURABILITY(durability)
+    {
+        struct home *home = home_open(durability);
+        struct call *calls[ASKS];
+        for (size_t i = 0; i < ASKS; i++)
+            calls[i] = probe_start(home, i % LOOPS);
+        for (size_t i = 0; i < ASKS; i++) {
+            call_wait(calls[i]);
+            ck_assert_int_eq(calls[i]->status, BROKER_OK);
+            ck_assert_str_eq(calls[i]->clients, "");
+            call_free(calls[i]);
+        }
+        home_close(home);
+    }
+}
+END_TEST
+
+static void loop_stands_still(struct call *call)
+{
+    wait_until(call->home, &call->check_ban, NULL, 0);
+    call_done(call);
+}
+
+START_TEST(a_probe_names_the_loop_that_does_not_answer)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    struct call *still = call_start(call_create(home, 2, "any", loop_stands_still));
+    struct call *call = probe_start(home, 0);
+    call_wait(call);
+    ck_assert_int_eq(call->status, BROKER_UNAVAILABLE);
+    ck_assert_str_eq(call->clients, "loop-2: no answer");
+    call_free(call);
+    pthread_mutex_lock(&home->lock);
+    still->check_ban = true;
+    pthread_cond_broadcast(&home->news);
+    pthread_mutex_unlock(&home->lock);
+    call_wait(still);
+    call_free(still);
+    for (bool ok = false; !ok;) { /* the one that was late comes home; the next goes well */
+        call = probe_start(home, 0);
+        call_wait(call);
+        ok = call->status == BROKER_OK;
+        call_free(call);
+    }
+    home_close(home);
+}
+END_TEST
+
+struct backed_up {
+    struct home *home;
+    bool done, ok;
+    char why[512];
+};
+
+static void backed_up(void *arg, const struct error *err)
+{
+    struct backed_up *backup = arg;
+    pthread_mutex_lock(&backup->home->lock);
+    backup->ok = !err;
+    snprintf(backup->why, sizeof backup->why, "%s", err ? err->text : "");
+    backup->done = true;
+    pthread_cond_broadcast(&backup->home->news);
+    pthread_mutex_unlock(&backup->home->lock);
+}
+
+START_TEST(a_backup_is_made_while_publishing_goes_on_and_can_be_started_from)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    struct backed_up first = {.home = home}, second = {.home = home}, third = {.home = home};
+    char path[128], database[128];
+    snprintf(path, sizeof path, "%s/backup", home->dir);
+    snprintf(database, sizeof database, "%s/chatup.db", home->dir);
+    say_many(home, "room", 500);
+    embedded_backup(home->embedded, path, backed_up, &first);
+    embedded_backup(home->embedded, path, backed_up, &second);
+    say_many(home, "room", 50);
+    wait_until(home, &first.done, NULL, 0);
+    wait_until(home, &second.done, NULL, 0);
+    ck_assert_msg(first.ok, "%s", first.why);
+    ck_assert(!second.ok); /* another one is being made, or is there already */
+    embedded_backup(home->embedded, path, backed_up, &third);
+    wait_until(home, &third.done, NULL, 0);
+    ck_assert_ptr_nonnull(strstr(third.why, "is there already"));
+    struct call *call = subscribe(home, 0, "room", (struct position){0});
+    struct position at = call->at;
+    call_free(call);
+    home_end(home);
+    ck_assert_int_eq(rename(path, database), 0);
+    home_run(home);
+    call = subscribe(home, 0, "room", at);
+    ck_assert(!call->recovered); /* another epoch */
+    ck_assert_str_ne(call->at.epoch, at.epoch);
+    ck_assert_uint_ge(call->count, 500);
+    messages_are(call, 1, call->count);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(a_backup_that_is_not_done_at_the_end_leaves_nothing)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    struct backed_up backup = {.home = home};
+    char path[128];
+    snprintf(path, sizeof path, "%s/backup", home->dir);
+    say_many(home, "room", 1);
+    embedded_backup(home->embedded, path, backed_up, &backup);
+    home_end(home); /* with what it has set in motion, or before it */
+    ck_assert(backup.done);
+    ck_assert_int_eq(access(path, F_OK) == 0, backup.ok);
+    unlink(path);
+    home_run(home);
+    home_close(home);
 }
 END_TEST
 
@@ -2168,39 +2445,133 @@ START_TEST(who_could_not_be_noted_as_the_first_was_not)
 }
 END_TEST
 
-UNIT_MAIN("embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
-          what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
-          every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
-          a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
-          resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered,
-          resume_goes_on_after_a_restart, memory_begins_a_new_epoch_at_each_start,
-          a_repeated_client_id_is_answered_as_the_first,
-          a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
-          a_client_id_is_known_after_a_restart,
-          a_ban_is_in_force_everywhere_and_removes_what_was_said,
-          a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
-          what_tells_of_a_removal_is_not_removed,
-          a_ban_everywhere_holds_in_every_room_and_removes_in_those_that_have_something,
-          what_is_said_while_a_ban_everywhere_comes_does_not_stay,
-          who_is_unbanned_speaks_again_and_what_was_removed_stays_removed,
-          a_ban_by_address_is_of_all_who_come_from_there, of_several_bans_the_longest_counts,
-          there_are_no_more_bans_than_the_limit_says, bans_are_listed_oldest_first_on_every_loop,
-          every_loop_is_told_of_a_kick_and_of_a_ban,
-          a_removed_message_is_gone_for_who_comes_and_who_resumes,
-          what_a_person_said_is_removed_but_they_may_go_on,
-          what_the_history_has_no_more_is_told_as_far_as_it_is_known,
-          what_cannot_be_removed_from_the_disk_stays, joining_and_leaving_are_announced_and_counted,
-          a_crowded_room_tells_its_number_and_not_who_comes_and_goes,
-          a_crowded_room_tells_the_last_number_once_the_gap_is_over,
-          a_room_whose_presence_is_nobodys_business_tells_nothing,
-          rooms_users_and_bans_that_are_gone_cost_nothing, a_page_of_the_history_has_no_tombstones,
-          the_banned_are_told_when_they_join_and_not_counted,
-          who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
-          another_configuration_holds_from_then_on, beyond_the_limit_of_rooms_there_is_no_room,
-          of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
-          what_is_forgotten_may_be_asked_again_on_any_loop,
-          what_is_forgotten_on_its_way_to_the_store_was_never_first,
-          beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
-          what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
-          what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap,
-          who_could_not_be_noted_as_the_first_was_not)
+/* ---- a store that says nothing ---- */
+
+struct standstill {
+    struct letter letter;
+    struct home *home;
+    bool there, go_on;
+};
+
+static void store_stands_still(struct letter *letter)
+{
+    struct standstill *still = (struct standstill *)letter;
+    struct home *home = still->home;
+    store_turn_begin(home->embedded);
+    pthread_mutex_lock(&home->lock);
+    still->there = true;
+    pthread_cond_broadcast(&home->news);
+    pthread_mutex_unlock(&home->lock);
+    wait_until(home, &still->go_on, NULL, 0);
+}
+
+static void store_goes_on(struct standstill *still)
+{
+    pthread_mutex_lock(&still->home->lock);
+    still->go_on = true;
+    pthread_cond_broadcast(&still->home->news);
+    pthread_mutex_unlock(&still->home->lock);
+}
+
+/* One of each kind, the last two everywhere, all at once. */
+static void moderate_expect(struct home *home, const enum broker_status expected[6])
+{
+    static const struct removal removals[] = {{.offset = 1},
+                                              {.kind = BAN_SUB, .who = {"bob", 3}},
+                                              {.kind = BAN_SUB, .who = {"alice", 5}},
+                                              {.kind = BAN_SUB, .who = {"bob", 3}}};
+    struct call *calls[6];
+    calls[0] = ban_call(home, 1, "room", BAN_SUB, "alice", 1000);
+    calls[1] = ban_call(home, 2, "room", BAN_SUB, "carol", 0);
+    calls[1]->make = unban_make;
+    for (size_t i = 2; i < 6; i++) {
+        calls[i] = call_create(home, 0, i == 2 ? "other" : "room", remove_make);
+        calls[i]->everywhere = i > 3;
+        calls[i]->removal = removals[i - 2];
+    }
+    for (size_t i = 0; i < 6; i++)
+        call_start(calls[i]);
+    for (size_t i = 0; i < 6; i++) {
+        call_wait(calls[i]);
+        ck_assert_msg(calls[i]->status == expected[i], "%zu: %s, not %s", i,
+                      broker_status_text(calls[i]->status), broker_status_text(expected[i]));
+        call_free(calls[i]);
+    }
+}
+
+START_TEST(moderation_does_not_wait_for_a_store_that_says_nothing)
+{
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.limits.store_wait_ms = 1000;
+    home_run(home);
+    say(home, 0, "other", "alice", "one", NULL);
+    say(home, 0, "room", "alice", "two", NULL);
+    say(home, 0, "room", "bob", "three", NULL);
+    struct standstill still = {.letter.deliver = store_stands_still, .home = home};
+    loop_post(home->embedded->store_loop, &still.letter);
+    wait_until(home, &still.there, NULL, 0);
+    moderate_expect(home, (enum broker_status[]){BROKER_UNKNOWN, BROKER_UNKNOWN, BROKER_UNKNOWN,
+                                                 BROKER_UNKNOWN, BROKER_UNKNOWN,
+                                                 BROKER_UNAVAILABLE}); /* it has not begun */
+    moderate_expect(home, (enum broker_status[]){BROKER_UNAVAILABLE, BROKER_UNAVAILABLE,
+                                                 BROKER_UNAVAILABLE, BROKER_UNAVAILABLE,
+                                                 BROKER_UNAVAILABLE, BROKER_UNAVAILABLE});
+    store_goes_on(&still);
+    while (say(home, 0, "other", "carol", "again", NULL).status != BROKER_OK)
+        ; /* until it answers */
+    moderate_expect(home, (enum broker_status[6]){BROKER_OK});
+    for (size_t i = 0; i < LOOPS; i++)
+        ck_assert_int_gt(banned_for(home, i, "room", "alice"), 0);
+    home_reopen(home);
+    ck_assert_int_gt(banned_for(home, 0, "room", "alice"), 0);
+    struct call *call = subscribe(home, 0, "room", (struct position){0});
+    ck_assert_uint_ge(call->count, 2);
+    for (size_t i = 0; i < call->count; i++)
+        ck_assert(!call->messages[i]->fields.msg.length);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
+UNIT_MAIN(
+    "embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
+    what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
+    every_loop_sees_the_same_order_while_two_publish_and_one_comes_and_goes,
+    a_loop_without_readers_hears_nothing_more, resume_gives_exactly_the_rest,
+    resume_from_too_old_or_ahead_or_another_epoch_is_not_recovered, resume_goes_on_after_a_restart,
+    memory_begins_a_new_epoch_at_each_start, a_repeated_client_id_is_answered_as_the_first,
+    a_client_id_repeated_while_the_first_is_under_way_is_answered_as_that,
+    a_client_id_is_known_after_a_restart, a_ban_is_in_force_everywhere_and_removes_what_was_said,
+    a_ban_for_ever_has_no_end_and_your_servers_may_speak_all_the_same,
+    what_tells_of_a_removal_is_not_removed,
+    a_ban_everywhere_holds_in_every_room_and_removes_in_those_that_have_something,
+    what_is_said_while_a_ban_everywhere_comes_does_not_stay,
+    who_is_unbanned_speaks_again_and_what_was_removed_stays_removed,
+    a_ban_by_address_is_of_all_who_come_from_there, of_several_bans_the_longest_counts,
+    there_are_no_more_bans_than_the_limit_says, bans_are_listed_oldest_first_on_every_loop,
+    every_loop_is_told_of_a_kick_and_of_a_ban,
+    a_removed_message_is_gone_for_who_comes_and_who_resumes,
+    what_a_person_said_is_removed_but_they_may_go_on,
+    what_the_history_has_no_more_is_told_as_far_as_it_is_known,
+    what_cannot_be_removed_from_the_disk_stays, joining_and_leaving_are_announced_and_counted,
+    a_crowded_room_tells_its_number_and_not_who_comes_and_goes,
+    a_crowded_room_tells_the_last_number_once_the_gap_is_over,
+    a_room_whose_presence_is_nobodys_business_tells_nothing,
+    rooms_users_and_bans_that_are_gone_cost_nothing, a_page_of_the_history_has_no_tombstones,
+    the_banned_are_told_when_they_join_and_not_counted,
+    who_leaves_while_the_room_is_being_loaded_has_left, look_shows_the_history,
+    beyond_the_limit_of_rooms_there_is_no_room,
+    of_many_who_ask_on_all_loops_at_once_one_is_the_first, once_is_once_after_a_restart_too,
+    what_is_forgotten_may_be_asked_again_on_any_loop,
+    what_is_forgotten_on_its_way_to_the_store_was_never_first,
+    beyond_the_limit_of_keys_none_is_taken_and_those_known_stay_known,
+    fewer_bytes_hold_from_then_on_in_memory_and_on_disk, another_configuration_holds_from_then_on,
+    without_a_store_a_forgotten_room_leaves_a_floor_for_the_next,
+    a_room_in_use_forgets_what_is_too_old, a_history_stays_within_its_bytes_in_memory_and_on_disk,
+    a_probe_goes_well_however_many_ask, a_probe_names_the_loop_that_does_not_answer,
+    a_backup_is_made_while_publishing_goes_on_and_can_be_started_from,
+    a_backup_that_is_not_done_at_the_end_leaves_nothing,
+    what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
+    what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap,
+    who_could_not_be_noted_as_the_first_was_not,
+    moderation_does_not_wait_for_a_store_that_says_nothing)

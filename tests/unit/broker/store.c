@@ -10,7 +10,7 @@
 /* What time it is, the tests say. */
 enum { NOW_MS = 1000000, HISTORY_MS = 1000, DEDUPE_MS = 500, SIZE = 4, ENTRIES = 3 };
 
-static const struct store_limits limits = {SIZE, HISTORY_MS, DEDUPE_MS, ENTRIES};
+static const struct store_limits limits = {SIZE, 0, HISTORY_MS, DEDUPE_MS, ENTRIES};
 static char dir[64];
 static struct store *store;
 static struct name *room;
@@ -89,6 +89,12 @@ static void holds(int64_t now_ms, uint64_t first, uint64_t last)
     store_room_finish(&found);
 }
 
+static void purge(int64_t now_ms)
+{
+    for (bool more = true; more;)
+        ck_assert_msg(store_purge(store, now_ms, &more, &err), "%s", err.text);
+}
+
 START_TEST(what_was_appended_is_loaded_as_it_was)
 {
     begin();
@@ -161,12 +167,46 @@ START_TEST(what_is_too_old_is_forgotten_but_not_the_number)
     append(2, NOW_MS + 600, "alice", NULL, "two");
     holds(NOW_MS + HISTORY_MS, 1, 2);
     holds(NOW_MS + HISTORY_MS + 1, 2, 2);
-    ck_assert(store_purge(store, NOW_MS + 5 * HISTORY_MS, &err));
+    purge(NOW_MS + 5 * HISTORY_MS);
     struct store_room found = load(NOW_MS); /* not even there any more */
     ck_assert_uint_eq(found.message_count, 0);
     ck_assert_uint_eq(found.answer_count, 0);
     ck_assert_uint_eq(found.offset, 2);
     store_room_finish(&found);
+    end();
+}
+END_TEST
+
+START_TEST(what_is_too_old_goes_slice_by_slice_also_in_rooms_that_are_used)
+{
+    enum { ROOMS = 50, EACH = 3 };
+    begin();
+    struct name *first = name_ref(room);
+    for (int r = 0; r < ROOMS; r++) {
+        char name[32];
+        snprintf(name, sizeof name, "room %d", r);
+        name_unref(room);
+        room = name_create(text_of(name));
+        for (uint64_t i = 1; i <= EACH; i++)
+            append(i, NOW_MS + (i == EACH ? HISTORY_MS : 0), "alice", NULL, NULL);
+    }
+    name_unref(room);
+    room = first;
+    int slices = 0;
+    for (bool more = true; more; slices++)
+        ck_assert(store_purge(store, NOW_MS + HISTORY_MS + 1, &more, &err));
+    ck_assert_int_gt(slices, 2);
+    for (int r = 0; r < ROOMS; r++) {
+        char name[32];
+        struct store_room found;
+        snprintf(name, sizeof name, "room %d", r);
+        struct name *each = name_create(text_of(name));
+        ck_assert(store_load(store, each, 0, &found, &err)); /* also what is too old */
+        ck_assert_uint_eq(found.message_count, 1);
+        ck_assert_uint_eq(found.messages[0]->offset, EACH);
+        store_room_finish(&found);
+        name_unref(each);
+    }
     end();
 }
 END_TEST
@@ -264,7 +304,7 @@ START_TEST(bans_survive_while_they_are_in_force)
         ck_assert_int_eq(count, cases[i].count);
     }
     int count = 0;
-    ck_assert(store_purge(store, NOW_MS + 2000, &err));
+    purge(NOW_MS + 2000);
     ck_assert(store_each_ban(store, NOW_MS, ban_counted, &count, &err));
     ck_assert_int_eq(count, 1);
     end();
@@ -302,7 +342,7 @@ START_TEST(what_may_happen_once_is_known_until_it_expires)
     ck_assert(store_commit(store, &err));
     open_again();
     onces_are("a b ", 3000);
-    ck_assert(store_purge(store, 2000, &err));
+    purge(2000);
     onces_are("b ", 3000);
     ck_assert(store_once_forget(store, b, &err) && store_once_forget(store, a, &err));
     onces_are("", 0);
@@ -425,7 +465,9 @@ END_TEST
 
 UNIT_MAIN("store", what_was_appended_is_loaded_as_it_was, a_room_never_heard_of_is_empty,
           what_was_rolled_back_never_was, only_the_last_messages_are_kept,
-          what_is_too_old_is_forgotten_but_not_the_number, answers_survive_up_to_their_limits,
+          what_is_too_old_is_forgotten_but_not_the_number,
+          what_is_too_old_goes_slice_by_slice_also_in_rooms_that_are_used,
+          answers_survive_up_to_their_limits,
           removal_empties_what_was_said_but_not_what_tells_of_removal,
           bans_survive_while_they_are_in_force, what_may_happen_once_is_known_until_it_expires,
           a_ban_everywhere_keeps_its_reason_and_ends, bans_of_an_older_version_hold,

@@ -119,6 +119,14 @@ static void fake_remove(struct broker *broker, const struct removal *removal,
     done(arg, moderated_status, 2);
 }
 
+static int64_t fake_ban_ttl(struct broker *broker, const struct name *room,
+                            const struct identity *who, struct text *reason_out)
+{
+    char from[ADDRESS_TEXT_SIZE];
+    address_format(&who->address, from);
+    return text_is(who->name, "Mallory") || !strcmp(from, "192.0.2.66") ? BAN_FOR_EVER : 0;
+}
+
 static void fake_list(struct broker *broker, const struct bans_asked *what, broker_listed *done,
                       void *arg)
 {
@@ -253,6 +261,7 @@ static void setup(void)
                                             .kick = fake_kick,
                                             .remove = fake_remove,
                                             .list_bans = fake_list,
+                                            .ban_ttl = fake_ban_ttl,
                                             .once = fake_once,
                                             .once_forget = fake_once_forget};
     static struct broker broker = {.home = &home};
@@ -480,6 +489,38 @@ START_TEST(what_is_shown_depends_on_the_rights_of_the_caller)
 }
 END_TEST
 
+START_TEST(a_ban_keeps_from_reading_where_guests_may_not_read)
+{
+    void (*const shown[])(struct request *) = {route_join, route_messages, route_stats};
+    static const char ann[] = "{\"_public\":{\"name\":\"Ann\"},\"channels\":[\"*\"]}",
+                      mallory[] = "{\"_public\":{\"name\":\"Mallory\"},\"channels\":[\"*\"]}",
+                      stranger[] = "{\"_public\":{\"name\":\"Mallory\"}}";
+    setup();
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        ask_private(shown[i], ann);
+        ck_assert_int_eq(answer.status, 200);
+        ask_private(shown[i], mallory);
+        ANSWERED(403, "{\"status\":\"error\",\"err\":\"banned\"}");
+        ask_private(shown[i], stranger); /* who has no right here learns nothing */
+        ANSWERED(403, "{\"status\":\"error\",\"err\":\"forbidden\"}");
+        struct request *request = request_to("", "lobby"); /* who may come as a guest anyway */
+        strcpy(request->address, "192.0.2.66");
+        shown[i](request);
+        ck_assert_int_eq(answer.status, 200);
+        struct request *banned = request_to("", "private:x");
+        char *text = token(ann), *header = NULL;
+        ck_assert_int_gt(asprintf(&header, "Bearer %.*s", (int)strcspn(text, "\n"), text), 0);
+        banned->authorization = text_of(header);
+        strcpy(banned->address, "192.0.2.66");
+        shown[i](banned);
+        ANSWERED(403, "{\"status\":\"error\",\"err\":\"banned\"}");
+        free(header);
+        free(text);
+    }
+    finish();
+}
+END_TEST
+
 START_TEST(a_wrong_token_is_refused_where_none_is_needed)
 {
     static const struct {
@@ -538,7 +579,9 @@ START_TEST(post_says_what_failed)
         int status;
         const char *body;
     } cases[] = {
-        {BROKER_OK, BROKER_UNKNOWN, true, 503, "{\"status\":\"error\",\"err\":\"unavailable\"}"},
+        {BROKER_OK, BROKER_UNKNOWN, true, 503, "{\"status\":\"error\",\"err\":\"unknown\"}"},
+        {BROKER_UNAVAILABLE, BROKER_UNKNOWN, false, 503,
+         "{\"status\":\"error\",\"err\":\"unavailable\"}"},
         {BROKER_FULL, BROKER_OK, false, 503, "{\"status\":\"error\",\"err\":\"tooManyRooms\"}"},
         {BROKER_OK, BROKER_OK, true, 422, "{\"status\":\"error\",\"err\":\"rejected\"}"},
     };
@@ -751,7 +794,8 @@ START_TEST(moderation_says_what_failed)
         const char *err;
     } cases[] = {{BROKER_FULL_BANS, "tooManyBans"},
                  {BROKER_FULL, "tooManyRooms"},
-                 {BROKER_UNAVAILABLE, "unavailable"}};
+                 {BROKER_UNAVAILABLE, "unavailable"},
+                 {BROKER_UNKNOWN, "unknown"}};
     static void (*const all[])(struct request *) = {route_ban, route_unban, route_kick,
                                                     route_remove};
     setup();
@@ -1087,6 +1131,7 @@ END_TEST
 UNIT_MAIN("routes", join_tells_where_who_and_what, join_refuses_what_it_cannot_trust,
           stats_caps_its_limit_and_wants_numbers, a_bearer_token_is_what_follows_the_scheme,
           what_is_shown_depends_on_the_rights_of_the_caller,
+          a_ban_keeps_from_reading_where_guests_may_not_read,
           a_wrong_token_is_refused_where_none_is_needed,
           post_publishes_all_in_order_and_answers_once, post_says_what_failed,
           a_wrong_item_publishes_nothing, moderation_asks_the_broker_for_what_the_items_say,
