@@ -21,6 +21,7 @@ const struct route routes[] = {
     {"/kick", METHOD_POST, true, route_kick},
     {"/remove", METHOD_POST, true, route_remove},
     {"/plugin", METHODS_ALL, false, route_plugin},
+    {"/metrics", METHOD_GET, true, route_metrics},
     {"/health", METHOD_GET, true, route_health},
     {"/", METHOD_GET, true, route_page},
     {"/style.css", METHOD_GET, true, route_page},
