@@ -11,6 +11,7 @@ struct server_options {
     int threads;      /* 0 means 1 */
     const char *yaml; /* further configuration, whole sections */
     const char *keys; /* further items of jwt.keys, indented by four */
+    int files;        /* how many it may open; 0: as we may */
     bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
     bool supervised;  /* with the process that starts a dead worker again: then pid is its own */
 };
@@ -20,6 +21,7 @@ struct server {
     char *config;
     char *log; /* standard error of all its lives */
     int threads;
+    int files;
     bool rates;
     int port; /* the same in all its lives */
     int out;
@@ -49,6 +51,7 @@ char *control_read(int fd);                    /* what comes until the end; clos
 void server_disk_full(struct server *server, bool full);
 bool server_is_alive(struct server *server);
 uint64_t server_cpu_ticks(const struct server *server); /* used so far, user and system */
+size_t server_files(const struct server *server);       /* open ones */
 uint64_t server_rss_kib(const struct server *server);
 
 /* Run a command of the binary until it ends.
