@@ -10,6 +10,7 @@
 #include "forwarded.h"
 #include "pipeline.h"
 #include "reading.h"
+#include "say.h"
 #include "server.h"
 #include "url.h"
 #include "user.h"
@@ -227,14 +228,22 @@ static const struct route *route_find(const struct route *route, struct text pat
     return NULL;
 }
 
-static void answer_not_allowed(struct http_request *request, uint32_t methods)
+static void answer_not_allowed(struct http_request *request, const char *methods)
 {
     char allow[80];
-    snprintf(allow, sizeof allow, "allow: OPTIONS%s%s%s%s\r\n",
-             methods & METHOD_GET ? ", GET, HEAD" : "", methods & METHOD_POST ? ", POST" : "",
-             methods & METHOD_PUT ? ", PUT" : "", methods & METHOD_DELETE ? ", DELETE" : "");
+    snprintf(allow, sizeof allow, "allow: OPTIONS, %s\r\n", methods);
     http_answer(request, 405, "application/json",
                 text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), allow);
+}
+
+/* HEAD is GET to a route; a stream has no head without a body. */
+static void answer_wrong_method(struct http_request *request, uint32_t methods)
+{
+    char list[48];
+    snprintf(list, sizeof list, "%s%s%s%s", methods & METHOD_GET ? ", GET, HEAD" : "",
+             methods & METHOD_POST ? ", POST" : "", methods & METHOD_PUT ? ", PUT" : "",
+             methods & METHOD_DELETE ? ", DELETE" : "");
+    answer_not_allowed(request, list + 2);
 }
 
 static void answer_upgrade_required(struct http_request *request, const char *err)
@@ -272,13 +281,13 @@ static void dispatch(struct http_request *request)
         if (method == HTTP_GET)
             stream_open(conn, request);
         else
-            answer_not_allowed(request, METHOD_GET);
+            answer_not_allowed(request, "GET");
     } else if (path_is(path, "/ws") || (text_is(path, "/pub") && method != HTTP_POST)) {
         answer_upgrade_required(request, "This is a websocket");
     } else if (!route) {
         http_answer_error(request, 404, "Not found");
     } else if (!(route->methods & asked->method)) {
-        answer_not_allowed(request, route->methods);
+        answer_wrong_method(request, route->methods);
     } else {
         request->asked = true;
         route->handle(asked);
@@ -379,21 +388,25 @@ static uint32_t method_of(const struct http_head *head)
 }
 
 /* What a trusted proxy says of its client. */
-static void read_forwarded(struct connection *conn, const struct http_head *head, bool *secure)
+static void read_forwarded(struct connection *conn, struct http_request *request)
 {
-    const struct config *conf = conf_of(conn);
-    struct address client = conn->peer;
+    const struct config_networks *trusted = &conf_of(conn)->trusted;
+    const struct http_head *head = &request->head;
     bool is_forwarded = head->forwarded.at != NULL;
-    *secure = conn->secure;
+    struct buffer joined = {0};
+    request->request.secure = conn->secure;
     conn->client = conn->peer;
-    if (!conf->trusted.count ||
-        !networks_contain(conf->trusted.networks, conf->trusted.count, &conn->peer))
+    if (!trusted->count || !networks_contain(trusted->networks, trusted->count, &conn->peer))
         return;
-    if (forwarded_client(is_forwarded ? head->forwarded : head->forwarded_for, is_forwarded,
-                         conf->trusted.networks, conf->trusted.count, &client))
-        conn->client = client;
+    http_head_join(request->head_bytes, request->head_length,
+                   is_forwarded ? "forwarded" : "x-forwarded-for", &joined);
+    struct text chain = {joined.at ? joined.at : "", joined.length};
+    forwarded_client(chain, is_forwarded, trusted->networks, trusted->count, &conn->client);
     if (head->forwarded_proto.at)
-        *secure = text_is(head->forwarded_proto, "https");
+        request->request.secure = text_is(head->forwarded_proto, "https");
+    else if (is_forwarded && !conn->secure)
+        request->request.secure = forwarded_is_secure(chain, trusted->networks, trusted->count);
+    buffer_finish(&joined);
 }
 
 static struct http_request *request_create(struct connection *conn, size_t length)
@@ -402,6 +415,7 @@ static struct http_request *request_create(struct connection *conn, size_t lengt
     const char *why;
     request->conn = conn;
     request->head_bytes = xmemdup(conn->in.at, length);
+    request->head_length = length;
     http_head_parse(request->head_bytes, length, length + 1, &request->head, &why);
     buffer_skip(&conn->in, length);
     request->request =
@@ -424,13 +438,11 @@ static bool request_decode(struct http_request *request)
     return good;
 }
 
-static void answer_limited(struct http_request *request, int64_t wait_ms)
+static void answer_too_often(struct http_request *request, int64_t wait_ms)
 {
-    char headers[48], json[96];
+    char headers[48], json[ANSWER_BYTES];
     snprintf(headers, sizeof headers, "retry-after: %lld\r\n", (long long)(wait_ms + 999) / 1000);
-    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":%.3f}",
-             (double)wait_ms / 1000);
-    http_answer(request, 429, "application/json", text_of(json), headers);
+    http_answer(request, 429, "application/json", answer_limited(json, wait_ms), headers);
 }
 
 /* The head is there: answer at once, or wait for the body, or go on. */
@@ -445,7 +457,7 @@ static void request_begin(struct connection *conn, struct http_request *request)
     conn->request = request;
     conn->phase = PHASE_ANSWER;
     conn->keep_alive = !head->close && !refused && !server_is_closing(conn->server);
-    read_forwarded(conn, head, &request->request.secure);
+    read_forwarded(conn, request);
     address_format(&conn->client, request->request.address);
     wait_ms =
         limiter_take(pipeline->limiter, pipeline->conf, LIMITED_REQUEST, NULL, &conn->client, NULL);
@@ -458,7 +470,7 @@ static void request_begin(struct connection *conn, struct http_request *request)
         http_answer_error(request, 417, "Only 100-continue can be expected");
     } else if (wait_ms) {
         conn->keep_alive = false; /* its body is not read */
-        answer_limited(request, wait_ms);
+        answer_too_often(request, wait_ms);
     } else if (!request_decode(request)) {
         conn->keep_alive = false;
         http_answer_error(request, 400, "The target is not percent-encoded as it should be");

@@ -68,12 +68,13 @@ static bool wish_permit(const struct pipeline *pipeline, const struct user *user
 {
     enum access_verdict verdict = access_ask(pipeline->access, wish->room, user, RIGHT_READ);
     wish->history = access_allows(pipeline->access, wish->room, user, RIGHT_HISTORY);
-    why->status = 403;
-    why->err = verdict == ACCESS_TOKEN_NEEDED ? "unauthorized" : "forbidden";
-    if (verdict != ACCESS_GRANTED)
-        return false;
-    why->err = "banned";
-    return !banned_from_reading(pipeline, wish->room, user, client);
+    const char *err = verdict == ACCESS_TOKEN_NEEDED                            ? "unauthorized"
+                      : verdict == ACCESS_FORBIDDEN                             ? "forbidden"
+                      : banned_from_reading(pipeline, wish->room, user, client) ? "banned"
+                                                                                : NULL;
+    if (err)
+        *why = (struct reading_refusal){403, err};
+    return !err;
 }
 
 struct reading *reading_of_json(const struct pipeline *pipeline, const struct user *user,
