@@ -10,6 +10,7 @@
 #include "forwarded.h"
 #include "pipeline.h"
 #include "reading.h"
+#include "say.h"
 #include "server.h"
 #include "url.h"
 #include "user.h"
@@ -424,13 +425,11 @@ static bool request_decode(struct http_request *request)
     return good;
 }
 
-static void answer_limited(struct http_request *request, int64_t wait_ms)
+static void answer_too_often(struct http_request *request, int64_t wait_ms)
 {
-    char headers[48], json[96];
+    char headers[48], json[ANSWER_BYTES];
     snprintf(headers, sizeof headers, "retry-after: %lld\r\n", (long long)(wait_ms + 999) / 1000);
-    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":%.3f}",
-             (double)wait_ms / 1000);
-    http_answer(request, 429, "application/json", text_of(json), headers);
+    http_answer(request, 429, "application/json", answer_limited(json, wait_ms), headers);
 }
 
 /* The head is there: answer at once, or wait for the body, or go on. */
@@ -458,7 +457,7 @@ static void request_begin(struct connection *conn, struct http_request *request)
         http_answer_error(request, 417, "Only 100-continue can be expected");
     } else if (wait_ms) {
         conn->keep_alive = false; /* its body is not read */
-        answer_limited(request, wait_ms);
+        answer_too_often(request, wait_ms);
     } else if (!request_decode(request)) {
         conn->keep_alive = false;
         http_answer_error(request, 400, "The target is not percent-encoded as it should be");

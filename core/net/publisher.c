@@ -11,6 +11,7 @@
 #include "json.h"
 #include "name.h"
 #include "pipeline.h"
+#include "say.h"
 #include "server.h"
 #include "user.h"
 
@@ -110,17 +111,14 @@ static void reply_with(void *arg, struct text json)
 
 static void reply_error(struct reply *reply, const char *err)
 {
-    char json[128];
-    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"%s\"}", err);
-    reply_with(reply, text_of(json));
+    char json[ANSWER_BYTES];
+    reply_with(reply, answer_error(json, err));
 }
 
 static void reply_limited(struct reply *reply, int64_t wait_ms)
 {
-    char json[96];
-    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":%.3f}",
-             (double)wait_ms / 1000);
-    reply_with(reply, text_of(json));
+    char json[ANSWER_BYTES];
+    reply_with(reply, answer_limited(json, wait_ms));
 }
 
 /* ---- requests ---- */
@@ -128,9 +126,6 @@ static void reply_limited(struct reply *reply, int64_t wait_ms)
 /* A second token may come later, before the first one ends: of the same person only. */
 static void on_auth(struct publisher *publisher, const json_t *token, struct reply *reply)
 {
-    static const char *const errors[] = {[TOKEN_MALFORMED] = "Wrong format",
-                                         [TOKEN_WRONG] = "Wrong JWT",
-                                         [TOKEN_CONTENT] = "Wrong JWT content"};
     struct connection *conn = publisher->conn;
     struct pipeline *pipeline = publisher->pipeline;
     size_t length = json_string_length(token);
@@ -144,7 +139,7 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
     enum token_status status =
         user_from_token(pipeline->keys, json_string_value(token), length, clock_wall_ms(), &user);
     if (status != TOKEN_OK) {
-        reply_error(reply, errors[status]);
+        reply_error(reply, token_error(status));
     } else if (conn->user && !user_same_identity(conn->user, user)) {
         user_unref(user);
         reply_error(reply, "Already authenticated");
@@ -261,32 +256,27 @@ static bool may_say(struct publisher *publisher)
 
 static void on_say(struct publisher *publisher, const json_t *say, struct reply *reply)
 {
-    const json_t *msg = json_object_get(say, "msg"), *cid = json_object_get(say, "cid");
+    struct say what;
     struct connection *conn = publisher->conn;
     struct pipeline *pipeline = publisher->pipeline;
     size_t max = (size_t)pipeline->conf->limits.message_bytes;
     int64_t wait_ms;
-    if (!json_is_string(msg) || (cid && (!json_is_string(cid) || !json_string_length(cid) ||
-                                         json_string_length(cid) > 64))) {
+    if (!say_read(say, &what)) {
         reply_error(reply, "Wrong format");
     } else if (!publisher->room) {
         reply_error(reply, "Never joined a room");
     } else if (!may_say(publisher)) {
         reply_error(reply, "forbidden");
-    } else if (json_string_length(msg) > max) {
-        char json[96];
+    } else if (what.msg.length > max) {
+        char json[ANSWER_BYTES];
         count_up(COUNT_too_long_messages);
-        snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":%zu}",
-                 max);
-        reply_with(reply, text_of(json));
+        reply_with(reply, answer_too_long(json, max));
     } else if ((wait_ms = limiter_take(pipeline->limiter, pipeline->conf, LIMITED_SAY,
                                        &publisher->says, &conn->client, conn->user))) {
         reply_limited(reply, wait_ms);
     } else {
-        pipeline_say(pipeline, conn->user, &conn->client, publisher->room,
-                     (struct text){json_string_value(msg), json_string_length(msg)},
-                     (struct text){json_string_value(cid), json_string_length(cid)}, reply_with,
-                     reply);
+        pipeline_say(pipeline, conn->user, &conn->client, publisher->room, what.msg, what.cid,
+                     reply_with, reply);
     }
 }
 

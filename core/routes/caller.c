@@ -7,6 +7,7 @@
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
+#include "say.h"
 #include "user.h"
 
 #include <strings.h>
@@ -63,9 +64,6 @@ static void reply_wrong_token(struct request *request, const char *err)
 
 bool request_user(struct request *request, struct user **user_out)
 {
-    static const char *const errors[] = {[TOKEN_MALFORMED] = "Wrong format",
-                                         [TOKEN_WRONG] = "Wrong JWT",
-                                         [TOKEN_CONTENT] = "Wrong JWT content"};
     const struct pipeline *pipeline = request->pipeline;
     struct text token = caller_token(request->authorization, request->query);
     if (!token.at) {
@@ -77,7 +75,7 @@ bool request_user(struct request *request, struct user **user_out)
         status = user_from_token(pipeline->keys, token.at, token.length, clock_wall_ms(), user_out);
     if (status == TOKEN_OK)
         return true;
-    reply_wrong_token(request, errors[status]);
+    reply_wrong_token(request, token_error(status));
     return false;
 }
 

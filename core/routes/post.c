@@ -9,6 +9,7 @@
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
+#include "say.h"
 #include "user.h"
 
 #include <jansson.h>
@@ -77,12 +78,8 @@ static enum verdict item_read(struct item *item, const json_t *json, size_t max_
 
 static void reply_too_long(struct request *request, size_t max_bytes)
 {
-    struct buffer json = {0};
-    buffer_text(&json, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":");
-    buffer_number(&json, (int64_t)max_bytes);
-    buffer_text(&json, "}");
-    request_reply_json(request, 400, (struct text){json.at, json.length});
-    buffer_finish(&json);
+    char json[ANSWER_BYTES];
+    request_reply_json(request, 400, answer_too_long(json, max_bytes));
 }
 
 /* returns  as many items as payload has, for items_free; NULL after answering */

@@ -11,6 +11,7 @@ const struct route routes[] = {
     {"/join", METHOD_POST, false, route_join},
     {"/stats", METHOD_GET, false, route_stats},
     {"/messages", METHOD_GET, false, route_messages},
+    {"/pub", METHOD_POST, true, route_say}, /* GET is a websocket */
     {"/post", METHOD_POST, true, route_post},
     {"/ban", METHOD_POST, true, route_ban},
     {"/unban", METHOD_POST, true, route_unban},
