@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "frame.h"
 #include "message.h"
 #include "rooms.h"
@@ -98,6 +99,7 @@ static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn,
                                    struct name *room, struct address address,
                                    struct message_fields *fields)
 {
+    count_up(COUNT_messages_in);
     *turn = (struct turn){
         .event = {.size = sizeof turn->event,
                   .flags = flags,

@@ -46,6 +46,11 @@ static inline void count_up(enum counter counter)
     atomic_fetch_add_explicit(&counters[counter], 1, memory_order_relaxed);
 }
 
+static inline void count_add(enum counter counter, uint64_t more)
+{
+    atomic_fetch_add_explicit(&counters[counter], more, memory_order_relaxed);
+}
+
 static inline void count_down(enum counter counter)
 {
     atomic_fetch_sub_explicit(&counters[counter], 1, memory_order_relaxed);

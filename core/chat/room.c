@@ -1,5 +1,6 @@
 #include "room.h"
 #include "alloc.h"
+#include "counters.h"
 #include "frame.h"
 #include "message.h"
 #include "subscriber.h"
@@ -51,6 +52,7 @@ size_t room_fan_out(struct room *room, struct frame *frame)
         else
             taken++;
     }
+    count_add(COUNT_deliveries, taken);
     return taken;
 }
 

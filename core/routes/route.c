@@ -22,6 +22,7 @@ const struct route routes[] = {
     {"/health", METHOD_GET, true, route_live},
     {"/health/live", METHOD_GET, true, route_live},
     {"/health/ready", METHOD_GET, true, route_ready},
+    {"/metrics", METHOD_GET, true, route_metrics},
     {"/", METHOD_GET, true, route_page},
     {"/style.css", METHOD_GET, true, route_page},
     {"/app.js", METHOD_GET, true, route_page},
