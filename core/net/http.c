@@ -228,14 +228,22 @@ static const struct route *route_find(const struct route *route, struct text pat
     return NULL;
 }
 
-static void answer_not_allowed(struct http_request *request, uint32_t methods)
+static void answer_not_allowed(struct http_request *request, const char *methods)
 {
     char allow[80];
-    snprintf(allow, sizeof allow, "allow: OPTIONS%s%s%s%s\r\n",
-             methods & METHOD_GET ? ", GET, HEAD" : "", methods & METHOD_POST ? ", POST" : "",
-             methods & METHOD_PUT ? ", PUT" : "", methods & METHOD_DELETE ? ", DELETE" : "");
+    snprintf(allow, sizeof allow, "allow: OPTIONS, %s\r\n", methods);
     http_answer(request, 405, "application/json",
                 text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), allow);
+}
+
+/* HEAD is GET to a route; a stream has no head without a body. */
+static void answer_wrong_method(struct http_request *request, uint32_t methods)
+{
+    char list[48];
+    snprintf(list, sizeof list, "%s%s%s%s", methods & METHOD_GET ? ", GET, HEAD" : "",
+             methods & METHOD_POST ? ", POST" : "", methods & METHOD_PUT ? ", PUT" : "",
+             methods & METHOD_DELETE ? ", DELETE" : "");
+    answer_not_allowed(request, list + 2);
 }
 
 static void answer_upgrade_required(struct http_request *request, const char *err)
@@ -273,13 +281,13 @@ static void dispatch(struct http_request *request)
         if (method == HTTP_GET)
             stream_open(conn, request);
         else
-            answer_not_allowed(request, METHOD_GET);
+            answer_not_allowed(request, "GET");
     } else if (path_is(path, "/ws") || (text_is(path, "/pub") && method != HTTP_POST)) {
         answer_upgrade_required(request, "This is a websocket");
     } else if (!route) {
         http_answer_error(request, 404, "Not found");
     } else if (!(route->methods & asked->method)) {
-        answer_not_allowed(request, route->methods);
+        answer_wrong_method(request, route->methods);
     } else {
         request->asked = true;
         route->handle(asked);
