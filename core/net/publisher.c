@@ -3,7 +3,7 @@
  * Each request gets a reply in its order: one that is done waits for those before it. */
 #include "access.h"
 #include "alloc.h"
-#include "clock.h"
+#include "caller.h"
 #include "config.h"
 #include "connection.h"
 #include "counters.h"
@@ -127,17 +127,10 @@ static void reply_limited(struct reply *reply, int64_t wait_ms)
 static void on_auth(struct publisher *publisher, const json_t *token, struct reply *reply)
 {
     struct connection *conn = publisher->conn;
-    struct pipeline *pipeline = publisher->pipeline;
-    size_t length = json_string_length(token);
     struct user *user = NULL;
-    if (!json_is_string(token) || length > (size_t)pipeline->conf->limits.token_bytes) {
-        if (length)
-            count_up(COUNT_too_big_tokens);
-        reply_error(reply, "Wrong format");
-        return;
-    }
     enum token_status status =
-        user_from_token(pipeline->keys, json_string_value(token), length, clock_wall_ms(), &user);
+        caller_user(publisher->pipeline,
+                    (struct text){json_string_value(token), json_string_length(token)}, &user);
     if (status != TOKEN_OK) {
         reply_error(reply, token_error(status));
     } else if (conn->user && !user_same_identity(conn->user, user)) {
