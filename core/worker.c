@@ -157,13 +157,16 @@ static bool plugins_load(struct worker *worker, struct error *err)
     return true;
 }
 
-/* Descriptors for the clients we say we take, with some kept for everything else. */
+/* Descriptors for the clients we say we take, for those that are open by then, and the reserve.
+ * Never fewer than we were given. */
 void worker_raise_files(const struct settings *settings)
 {
+    enum { FILES_PER_LOOP = 8 };
     const struct config *conf = settings->conf;
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)(conf->limits.connections + conf->limits.reserved_files);
-    if (getrlimit(RLIMIT_NOFILE, &limit))
+    rlim_t wanted = (rlim_t)(conf->limits.connections + 2 * conf->limits.reserved_files +
+                             (int64_t)conf->threads * FILES_PER_LOOP);
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
