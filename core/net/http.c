@@ -388,21 +388,25 @@ static uint32_t method_of(const struct http_head *head)
 }
 
 /* What a trusted proxy says of its client. */
-static void read_forwarded(struct connection *conn, const struct http_head *head, bool *secure)
+static void read_forwarded(struct connection *conn, struct http_request *request)
 {
-    const struct config *conf = conf_of(conn);
-    struct address client = conn->peer;
+    const struct config_networks *trusted = &conf_of(conn)->trusted;
+    const struct http_head *head = &request->head;
     bool is_forwarded = head->forwarded.at != NULL;
-    *secure = conn->secure;
+    struct buffer joined = {0};
+    request->request.secure = conn->secure;
     conn->client = conn->peer;
-    if (!conf->trusted.count ||
-        !networks_contain(conf->trusted.networks, conf->trusted.count, &conn->peer))
+    if (!trusted->count || !networks_contain(trusted->networks, trusted->count, &conn->peer))
         return;
-    if (forwarded_client(is_forwarded ? head->forwarded : head->forwarded_for, is_forwarded,
-                         conf->trusted.networks, conf->trusted.count, &client))
-        conn->client = client;
+    http_head_join(request->head_bytes, request->head_length,
+                   is_forwarded ? "forwarded" : "x-forwarded-for", &joined);
+    struct text chain = {joined.at ? joined.at : "", joined.length};
+    forwarded_client(chain, is_forwarded, trusted->networks, trusted->count, &conn->client);
     if (head->forwarded_proto.at)
-        *secure = text_is(head->forwarded_proto, "https");
+        request->request.secure = text_is(head->forwarded_proto, "https");
+    else if (is_forwarded && !conn->secure)
+        request->request.secure = forwarded_is_secure(chain, trusted->networks, trusted->count);
+    buffer_finish(&joined);
 }
 
 static struct http_request *request_create(struct connection *conn, size_t length)
@@ -411,6 +415,7 @@ static struct http_request *request_create(struct connection *conn, size_t lengt
     const char *why;
     request->conn = conn;
     request->head_bytes = xmemdup(conn->in.at, length);
+    request->head_length = length;
     http_head_parse(request->head_bytes, length, length + 1, &request->head, &why);
     buffer_skip(&conn->in, length);
     request->request =
@@ -452,7 +457,7 @@ static void request_begin(struct connection *conn, struct http_request *request)
     conn->request = request;
     conn->phase = PHASE_ANSWER;
     conn->keep_alive = !head->close && !refused && !server_is_closing(conn->server);
-    read_forwarded(conn, head, &request->request.secure);
+    read_forwarded(conn, request);
     address_format(&conn->client, request->request.address);
     wait_ms =
         limiter_take(pipeline->limiter, pipeline->conf, LIMITED_REQUEST, NULL, &conn->client, NULL);
