@@ -38,6 +38,7 @@ static void config_write(const char *dir, const struct server_options *options, 
             "listen:\n"
             "  address: 127.0.0.1\n"
             "  port: 0\n"
+            "%s"
             "threads: %d\n"
             "client_dir: \"%s\"\n"
             "plugins_dir: \"%s\"\n"
@@ -48,6 +49,7 @@ static void config_write(const char *dir, const struct server_options *options, 
             "      secret: \"%s\"\n"
             "%s"
             "%s",
+            options->proxy_protocol ? "  proxy_protocol: true\n" : "",
             options->threads ? options->threads : 1, environment("CHATUP_CLIENT"),
             environment("CHATUP_PLUGINS"), dir, TOKEN_SECRET, options->keys ? options->keys : "",
             options->yaml ? options->yaml : "");

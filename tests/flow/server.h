@@ -9,13 +9,14 @@
 #include <sys/types.h>
 
 struct server_options {
-    int threads;      /* 0 means 1 */
-    const char *yaml; /* further configuration, whole sections */
-    const char *keys; /* further items of jwt.keys, indented by four */
-    int files;        /* how many it may open; 0: as we may */
-    bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
-    bool supervised;  /* with the process that starts a dead worker again: then pid is its own */
-    bool own_disk;    /* for server_disk */
+    int threads;         /* 0 means 1 */
+    const char *yaml;    /* further configuration, whole sections */
+    const char *keys;    /* further items of jwt.keys, indented by four */
+    int files;           /* how many it may open; 0: as we may */
+    bool proxy_protocol; /* each connection begins with a PROXY header */
+    bool rates;          /* with the limits of how fast one may speak, which are off otherwise */
+    bool supervised;     /* with the process that starts a dead worker again: then pid is its own */
+    bool own_disk;       /* for server_disk */
 };
 
 struct server {
