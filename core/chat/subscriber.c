@@ -48,7 +48,7 @@ enum subscriber_sent subscriber_send(struct subscriber *sub, struct frame *frame
 void subscriber_on_writable(struct subscriber *sub, int64_t now_ms)
 {
     size_t sent = 0;
-    if (!sub->queued) /* told without having asked: libwebsockets' own output has drained */
+    if (!sub->queued) /* told without having asked */
         return;
     while (sent < sub->queued && sub->socket->writable(sub)) {
         sub->queued_bytes -= sub->queue[sent]->length;
