@@ -126,6 +126,33 @@ START_TEST(forwarded_is_read_by_its_for)
 }
 END_TEST
 
+START_TEST(https_is_what_the_element_of_the_client_says)
+{
+    static const struct {
+        const char *header;
+        bool secure;
+    } cases[] = {
+        {"for=192.0.2.1;proto=https", true},
+        {"proto=HTTPS;for=192.0.2.1", true},
+        {"for=192.0.2.1;proto=\"https\"", true},
+        {"for=192.0.2.1;proto=http", false},
+        {"for=192.0.2.1;proto=httpss", false},
+        {"for=192.0.2.1", false},
+        {"for=192.0.2.1;proto=https, for=10.0.0.7;proto=http", true}, /* behind the first proxy */
+        {"for=192.0.2.1, for=10.0.0.7;proto=https", false},
+        {"for=198.51.100.9;proto=https, for=192.0.2.1;proto=http", false}, /* it says so itself */
+        {"proto=https", false},
+        {"for=unknown;proto=https", false},
+        {"", false},
+    };
+    trust();
+    for (size_t i = 0; i < COUNT(cases); i++)
+        ck_assert_msg(forwarded_is_secure(text_of(cases[i].header), trusted,
+                                          (size_t)trusted_count) == cases[i].secure,
+                      "%s", cases[i].header);
+}
+END_TEST
+
 /* ---- the PROXY protocol ---- */
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
@@ -236,5 +263,5 @@ START_TEST(a_line_of_a_proxy_has_an_end)
 END_TEST
 
 UNIT_MAIN("forwarded", the_client_is_the_rightmost_whom_nobody_trusted_vouches_for,
-          forwarded_is_read_by_its_for, proxy_headers_are_read_at_once_and_byte_by_byte,
-          a_line_of_a_proxy_has_an_end)
+          forwarded_is_read_by_its_for, https_is_what_the_element_of_the_client_says,
+          proxy_headers_are_read_at_once_and_byte_by_byte, a_line_of_a_proxy_has_an_end)

@@ -1,4 +1,5 @@
 #include "http_head.h"
+#include "buffer.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -433,6 +434,34 @@ START_TEST(headers_are_read_whatever_their_case_and_spaces)
 }
 END_TEST
 
+START_TEST(headers_of_several_lines_are_joined)
+{
+    static const struct {
+        const char *bytes, *joined;
+    } lines[] = {
+        {GET END, ""},
+        {GET "X-F: a\r\n" END, "a"},
+        {GET "X-F:\r\n" END, ""},
+        {GET "X-F: a\r\nOther: b\r\nx-f:c, d\r\n" END, "a,c,d"},
+        {GET "X-FF: a\r\nX-: b\r\nY: X-F: c\r\n" END, ""},
+        {"GET /X-F:a HTTP/1.1\r\nHost: x\r\nX-F: b\r\n\r\n", "b"},
+        {"\r\nGET / HTTP/1.1\r\nX-F: b\r\nHost: x\r\n\r\n", "b"},
+    };
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        struct buffer joined = {0};
+        char plain[100];
+        size_t length = 0;
+        http_head_join(lines[i].bytes, strlen(lines[i].bytes), "x-f", &joined);
+        for (size_t at = 0; at < joined.length; at++)
+            if (joined.at[at] != ' ') /* spaces do not matter in it */
+                plain[length++] = joined.at[at];
+        plain[length] = 0;
+        ck_assert_str_eq(plain, lines[i].joined);
+        buffer_finish(&joined);
+    }
+}
+END_TEST
+
 START_TEST(every_transfer_encoding_is_seen)
 {
     static const char *const lines[] = {
@@ -510,5 +539,6 @@ UNIT_MAIN("http_head", requests_are_taken_or_refused_at_once_and_byte_by_byte,
           a_head_of_exactly_the_limit_is_taken_and_a_byte_more_is_not,
           a_first_line_too_long_is_told_apart, so_many_headers_and_no_more,
           a_host_is_up_to_255_bytes, the_target_is_taken_apart, methods_and_versions_are_known,
-          headers_are_read_whatever_their_case_and_spaces, every_transfer_encoding_is_seen,
-          connections_and_expectations_are_lists_in_any_case, random_changes_do_no_harm)
+          headers_are_read_whatever_their_case_and_spaces, headers_of_several_lines_are_joined,
+          every_transfer_encoding_is_seen, connections_and_expectations_are_lists_in_any_case,
+          random_changes_do_no_harm)
