@@ -158,8 +158,8 @@ void connection_process(struct connection *conn)
         }
     }
     conn->processing = false;
-    if (conn->pauses & PAUSE_ENDED && (conn->phase == PHASE_HEAD || conn->phase == PHASE_BODY)) {
-        connection_drop(conn); /* what is missing will not come */
+    if (conn->pauses & PAUSE_ENDED && conn->phase != PHASE_ANSWER && conn->phase != PHASE_LINGER) {
+        connection_drop(conn); /* what is missing will not come, and nobody listens */
         return;
     }
     bool full = (conn->phase == PHASE_ANSWER || conn->phase == PHASE_STREAM) &&
@@ -173,7 +173,7 @@ void connection_process(struct connection *conn)
 static void connection_take(struct connection *conn, unsigned char *bytes, size_t length)
 {
     if (conn->phase == PHASE_LINGER) {
-        enum { DISCARD_KIB = 256 };
+        enum { DISCARD_KIB = 16 * 1024 }; /* a body that was refused may be on its way */
         conn->discarded_kib = (uint16_t)(conn->discarded_kib + (length + 1023) / 1024);
         if (conn->discarded_kib > DISCARD_KIB)
             connection_drop(conn);

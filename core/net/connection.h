@@ -66,6 +66,7 @@ struct connection {
     struct publisher *publisher;  /* of /pub */
     struct reading *reading; /* channels it asked for; of a websocket only until all are there */
     struct stream *stream;   /* /ev, /lp, /sub */
+    uint32_t head_seen;      /* so much of conn->in is no whole head */
     uint16_t discarded_kib;  /* while lingering */
     uint8_t phase, pauses;
     bool processing, secure;

@@ -257,6 +257,7 @@ static void answer_upgrade_required(struct http_request *request, const char *er
     buffer_finish(&json);
 }
 
+/* Of what is split into channels before it is decoded, the path as it came. */
 static bool path_is(struct text path, const char *name)
 {
     size_t length = strlen(name);
@@ -277,12 +278,13 @@ static void dispatch(struct http_request *request)
     const struct route *route = route_find(server_routes(conn->server), path, &asked->rest);
     if (method == HTTP_OPTIONS) {
         http_answer(request, 200, "text/plain", text_of(""), NULL);
-    } else if (stream_is_path(path)) {
+    } else if (stream_is_path(request->head.path)) {
         if (method == HTTP_GET)
             stream_open(conn, request);
         else
             answer_not_allowed(request, "GET");
-    } else if (path_is(path, "/ws") || (text_is(path, "/pub") && method != HTTP_POST)) {
+    } else if (path_is(request->head.path, "/ws") ||
+               (text_is(path, "/pub") && method != HTTP_POST)) {
         answer_upgrade_required(request, "This is a websocket");
     } else if (!route) {
         http_answer_error(request, 404, "Not found");
@@ -303,7 +305,7 @@ static bool upgrade_is_good(struct http_request *request, char accept[WEBSOCKET_
     struct text path = request->request.path;
     char allowed[1100];
     request->conn->keep_alive = false;
-    if (!path_is(path, "/ws") && !text_is(path, "/pub"))
+    if (!path_is(head->path, "/ws") && !text_is(path, "/pub"))
         http_answer_error(request, 404, "Not found: websockets are /ws/<channel> and /pub");
     else if (head->method != HTTP_GET || head->is_1_0 || head->content_length > 0)
         http_answer_error(request, 400, "A websocket begins with GET, HTTP/1.1 and no body");
@@ -487,6 +489,16 @@ static void request_begin(struct connection *conn, struct http_request *request)
     }
 }
 
+/* Without the end of another line, what was read of it before is all there is to know: who sends it
+ * byte by byte must not have it read again with each. */
+static bool head_is_unchanged(const struct connection *conn, size_t max_bytes)
+{
+    enum { EMPTY_LINES = 8 }; /* may come before it */
+    size_t seen = conn->head_seen;
+    return seen > EMPTY_LINES && conn->in.length < max_bytes &&
+           !memchr(conn->in.at + seen, '\n', conn->in.length - seen);
+}
+
 bool http_process(struct connection *conn)
 {
     struct http_request *request = conn->request;
@@ -506,10 +518,11 @@ bool http_process(struct connection *conn)
     }
     struct http_head head;
     const char *why;
-    if (!conn->in.length)
+    size_t max = (size_t)conf_of(conn)->limits.header_bytes;
+    if (!conn->in.length || head_is_unchanged(conn, max))
         return false;
-    long used = http_head_parse(conn->in.at, conn->in.length,
-                                (size_t)conf_of(conn)->limits.header_bytes, &head, &why);
+    long used = http_head_parse(conn->in.at, conn->in.length, max, &head, &why);
+    conn->head_seen = used ? 0 : (uint32_t)conn->in.length;
     if (used == 0)
         return false;
     if (used < 0)

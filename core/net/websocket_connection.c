@@ -103,7 +103,8 @@ size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t leng
             websocket_read(&conn->frames, bytes + used, length - used, message_max(conn), &event);
         if (event.got == WEBSOCKET_MORE)
             continue;
-        if (limiter_take_frame(conf_of(conn), &conn->frame_bucket)) {
+        bool whole = !conn->frames.in_payload; /* one that comes in pieces counts once */
+        if (whole && limiter_take_frame(conf_of(conn), &conn->frame_bucket)) {
             count_up(COUNT_limited_frames);
             connection_pause(conn, PAUSE_FRAMES); /* this one still counts, the next waits */
         }

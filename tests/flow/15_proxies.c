@@ -311,13 +311,12 @@ START_TEST(tls_begins_behind_the_proxy_header)
 {
     struct certificate certificate = certificate_make("server");
     struct server *server = start_behind(certificate_yaml(&certificate));
-    static const char header[] = "PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n";
     stream_trust(server->port, certificate.authority);
     for (size_t piece = 1; piece < 100; piece += 13) {
+        char *header = textf("PROXY TCP4 192.0.2.%zu 10.0.0.1 4711 443\r\n", piece);
         struct stream *stream = stream_open_plain(server->port, 0);
-        for (size_t at = 0; at < sizeof header - 1; at += piece)
-            stream_send(stream, header + at,
-                        at + piece < sizeof header - 1 ? piece : sizeof header - 1 - at);
+        for (const char *p = header; *p; p += strnlen(p, piece))
+            stream_send(stream, p, strnlen(p, piece));
         stream_secure(stream);
         char *request = http_text(server, "POST", "/join/a", "Connection: close\r\n", "{}");
         stream_send(stream, request, strlen(request));
@@ -326,15 +325,6 @@ START_TEST(tls_begins_behind_the_proxy_header)
         assert_contains(get_string(answer->json, "host"), "https://");
         ck_assert(stream_is_closed_by(stream, deadline_in(20)));
         stream_cut(stream);
-        for (int64_t deadline = deadline_in(20);
-             now_ms() < deadline;) { /* until its place is free */
-            struct stream *probe = stream_open_plain(server->port, 0);
-            stream_send(probe, header, sizeof header - 1);
-            bool refused = stream_receive(probe, now_ms() + 50) == STREAM_ENDED;
-            stream_cut(probe);
-            if (!refused)
-                break;
-        }
     }
 }
 END_TEST
