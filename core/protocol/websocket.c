@@ -198,7 +198,8 @@ size_t websocket_read(struct websocket_reader *reader, unsigned char *bytes, siz
             reader->message_bytes = 0;
             reader->utf8 = (struct utf8_state){0};
         }
-        if (reader->opcode < CLOSE && reader->left > max_bytes - reader->message_bytes)
+        if (reader->opcode < CLOSE &&
+            (reader->left > max_bytes || reader->message_bytes > max_bytes - reader->left))
             return fail(event, used, 1009, "message too big");
         reader->in_payload = true;
     }
