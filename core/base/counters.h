@@ -7,6 +7,7 @@
 /* name, help. All are monotonic but those that end in _now. */
 #define COUNTERS(X)                                                                                \
     X(connections_now, "client connections that are open")                                         \
+    X(rooms_now, "rooms in memory: with somebody there, or used in the last seconds")              \
     X(connections, "client connections accepted")                                                  \
     X(requests, "HTTP requests, websocket handshakes among them")                                  \
     X(websockets, "websocket handshakes completed")                                                \
