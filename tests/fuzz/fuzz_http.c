@@ -64,6 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         head.forwarded_for,   head.forwarded_proto};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         within(parts[i], data, size);
+    if (!text_is(head.path, "/")) /* of http://host it is ours */
+        within(head.path, data, size);
     assert(head.content_length >= -1 && head.path.length > 0);
     target(&head);
     websocket_accept(head.websocket_key, accept);
