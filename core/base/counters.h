@@ -34,7 +34,8 @@
     X(timed_out_auth, "connections closed: limits.auth")                                           \
     X(timed_out_idle, "connections closed: limits.idle")                                           \
     X(bad_requests, "requests refused that are no proper HTTP or websocket")                       \
-    X(tls_failures, "TLS handshakes that failed")
+    X(tls_failures, "TLS handshakes that failed")                                                  \
+    X(failed_allocations, "connections and requests given up for want of memory")
 
 #define X(name, help) COUNT_##name,
 enum counter { COUNTERS(X) COUNTER_COUNT };

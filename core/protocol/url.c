@@ -13,6 +13,8 @@ bool url_decode(struct text text, bool in_query, struct buffer *out)
 {
     char *to = buffer_reserve(out, text.length + 1);
     size_t length = 0;
+    if (!to)
+        return false;
     for (size_t i = 0; i < text.length; i++) {
         char c = text.at[i];
         if (c == '+' && in_query) {
