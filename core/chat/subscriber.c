@@ -34,8 +34,12 @@ enum subscriber_sent subscriber_send(struct subscriber *sub, struct frame *frame
     if (sub->queued_bytes + frame->length > sub->queue_limit)
         return QUEUE_FULL;
     if (sub->queued == sub->queue_room) {
-        sub->queue_room = sub->queue_room ? sub->queue_room * 2 : 8;
-        sub->queue = xrealloc(sub->queue, sub->queue_room * sizeof *sub->queue);
+        size_t room = sub->queue_room ? sub->queue_room * 2 : 8;
+        struct frame **queue = realloc(sub->queue, room * sizeof *queue);
+        if (!queue)
+            return QUEUE_FULL;
+        sub->queue = queue;
+        sub->queue_room = room;
     }
     sub->queue[sub->queued++] = frame_ref(frame);
     sub->queued_bytes += frame->length;

@@ -107,8 +107,7 @@ static void answer_send(struct connection *conn, int status, const char *content
         buffer_bytes(&answer, body.at, body.length);
     conn->phase = PHASE_ANSWER;
     conn->deadline_ms = 0;
-    connection_write(conn, answer.at, answer.length);
-    buffer_finish(&answer);
+    connection_write_buffer(conn, &answer);
     if (conn->phase == PHASE_ANSWER && wire_is_clear(&conn->wire))
         http_answered(conn);
 }
@@ -155,8 +154,7 @@ void http_begin_stream(struct connection *conn, const struct http_request *reque
     buffer_text(&head, "content-type: ");
     buffer_text(&head, content_type);
     buffer_text(&head, "\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n\r\n");
-    connection_write(conn, head.at, head.length);
-    buffer_finish(&head);
+    connection_write_buffer(conn, &head);
 }
 
 void http_answered(struct connection *conn)
@@ -513,7 +511,10 @@ bool http_process(struct connection *conn)
             buffer_bytes(&request->body, conn->in.at, length);
             buffer_skip(&conn->in, length);
         }
-        dispatch(request);
+        if (request->body.failed)
+            http_answer_error(request, 503, "unavailable");
+        else
+            dispatch(request);
         return true;
     }
     struct http_head head;

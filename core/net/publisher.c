@@ -7,7 +7,6 @@
 #include "config.h"
 #include "connection.h"
 #include "counters.h"
-#include "frame.h"
 #include "json.h"
 #include "name.h"
 #include "pipeline.h"
@@ -77,7 +76,7 @@ static void replies_send(struct publisher *publisher)
 {
     while (!list_empty(&publisher->replies)) {
         struct reply *reply = list_entry(publisher->replies.next, struct reply, in_order);
-        if (!reply->json.length)
+        if (!reply->json.length && !reply->json.failed)
             return;
         if (publisher->conn && publisher->conn->out.state == SUBSCRIBER_OPEN) {
             struct buffer json = {0};
@@ -86,10 +85,9 @@ static void replies_send(struct publisher *publisher)
             buffer_text(&json, ",\"reply\":");
             buffer_bytes(&json, reply->json.at, reply->json.length);
             buffer_text(&json, "}");
-            struct frame *frame = frame_create((struct text){json.at, json.length});
-            if (subscriber_send(&publisher->conn->out, frame) == QUEUE_FULL)
-                subscriber_close(&publisher->conn->out, CLOSE_TOO_SLOW);
-            frame_unref(frame);
+            if (reply->json.failed)
+                buffer_fail(&json);
+            websocket_send(publisher->conn, (struct text){json.at, json.length});
             buffer_finish(&json);
         }
         reply_free(reply);
@@ -105,6 +103,8 @@ static void reply_with(void *arg, struct text json)
     struct reply *reply = arg;
     struct publisher *publisher = reply->publisher;
     buffer_bytes(&reply->json, json.at, json.length);
+    if (!json.length) /* of a buffer that has failed */
+        buffer_fail(&reply->json);
     replies_send(publisher);
     publisher_unref(publisher);
 }

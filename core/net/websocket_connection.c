@@ -68,6 +68,10 @@ static void on_data(struct connection *conn, const struct websocket_event *event
         return;
     }
     buffer_bytes(&conn->message, event->payload.at, event->payload.length);
+    if (conn->message.failed) {
+        websocket_close(conn, 1013, "no memory for the message");
+        return;
+    }
     if (!event->last)
         return;
     struct buffer message = conn->message; /* an idle connection keeps no buffer */
@@ -131,7 +135,11 @@ size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t leng
 void websocket_send(struct connection *conn, struct text json)
 {
     struct frame *frame = frame_create(json);
-    if (conn->out.state == SUBSCRIBER_OPEN && subscriber_send(&conn->out, frame) == QUEUE_FULL)
+    if (conn->out.state != SUBSCRIBER_OPEN)
+        ;
+    else if (!frame)
+        subscriber_close(&conn->out, CLOSE_UNAVAILABLE);
+    else if (subscriber_send(&conn->out, frame) == QUEUE_FULL)
         subscriber_close(&conn->out, CLOSE_TOO_SLOW);
     frame_unref(frame);
 }

@@ -33,6 +33,10 @@ const struct route routes[] = {
 
 void request_reply_json(struct request *request, int status, struct text json)
 {
+    if (!json.length) { /* there is no empty JSON: there was no memory for it */
+        status = 503;
+        json = text_of("{\"status\":\"error\",\"err\":\"unavailable\"}");
+    }
     request->reply(request, status, "application/json", json, NULL);
 }
 

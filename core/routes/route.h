@@ -32,6 +32,7 @@ struct request {
                   const char *headers);
 };
 
+/* json: empty, as of a buffer that has failed, is answered 503. */
 void request_reply_json(struct request *request, int status, struct text json);
 /* {"status":"error","err":err} */
 void request_reply_error(struct request *request, int status, const char *err);
