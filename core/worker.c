@@ -293,6 +293,7 @@ int worker_serve(struct settings *settings, struct listening *listening, void (*
     struct uuid_source source = {.left = 0};
     sigset_t signals;
     signal(SIGPIPE, SIG_IGN);
+    umask(077); /* what is stored is nobody else's business */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);

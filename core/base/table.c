@@ -2,13 +2,23 @@
 #include "alloc.h"
 
 #include <assert.h>
+#include <sys/random.h>
 
 enum { TABLE_MIN = 16 };
+
+/* Drawn before main: clients choose names, and must not know which of them share a bucket. */
+static uint64_t process_seed;
+
+__attribute__((constructor)) static void seed_draw(void)
+{
+    if (getrandom(&process_seed, sizeof process_seed, 0) != sizeof process_seed)
+        abort();
+}
 
 uint64_t table_hash(uint64_t seed, const void *bytes, size_t length)
 {
     const uint8_t *p = bytes;
-    uint64_t hash = 0xcbf29ce484222325u ^ seed;
+    uint64_t hash = 0xcbf29ce484222325u ^ process_seed ^ seed;
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ p[i]) * 0x100000001b3u;
     hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;

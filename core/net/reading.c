@@ -96,7 +96,7 @@ struct reading *reading_of_json(const struct pipeline *pipeline, const struct us
     for (size_t i = 0; good && i < count; i++) {
         const char *wrong = wish_read(reading, json_array_get(channels, i));
         if (wrong)
-            why->err = wrong;
+            *why = (struct reading_refusal){400, wrong};
         good = !wrong && wish_permit(pipeline, user, client, &reading->wishes[i], why);
     }
     if (good)

@@ -2,6 +2,7 @@
  * the lines are path, query (arguments separated by &, as they are decoded) and since. Where it
  * then is must be something it can come back with. */
 #include "access.h"
+#include "address.h"
 #include "buffer.h"
 #include "config.h"
 #include "fuzz.h"
@@ -15,7 +16,7 @@
 #include <jansson.h>
 
 static int64_t nobody_is_banned(struct broker *broker, const struct name *room,
-                                const struct identity *who, struct text *reason_out)
+                                const struct identity *who, struct text *reason)
 {
     return 0;
 }
@@ -63,14 +64,13 @@ static void positions(const struct reading *reading)
     buffer_finish(&out);
 }
 
-static const struct address nowhere;
-
 static struct reading *ask(struct text rest, const struct user *user, struct reading_refusal *why)
 {
+    static const struct address client;
     struct text first = fuzz_part(&rest, '\n');
     if (text_is(first, "j")) {
         json_t *channels = json_read(rest, 8);
-        struct reading *reading = reading_of_json(pipeline_of(), user, &nowhere, channels, why);
+        struct reading *reading = reading_of_json(pipeline_of(), user, &client, channels, why);
         json_decref(channels);
         return reading;
     }
@@ -79,7 +79,7 @@ static struct reading *ask(struct text rest, const struct user *user, struct rea
     struct reading *reading = NULL;
     *why = (struct reading_refusal){400, "the query"};
     if (url_decode_query(query, &arguments))
-        reading = reading_of_target(pipeline_of(), user, &nowhere, first,
+        reading = reading_of_target(pipeline_of(), user, &client, first,
                                     (struct text){arguments.at, arguments.length},
                                     since.length ? since : (struct text){0}, why);
     buffer_finish(&arguments);
@@ -94,6 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct reading *reading = ask((struct text){(const char *)data, size}, users[i], &why);
         assert(reading || !why.status || why.status == 400 || why.status == 403);
         assert(reading || !why.status || why.err);
+        assert(reading || (why.status == 403) == (why.err && (!strcmp(why.err, "unauthorized") ||
+                                                              !strcmp(why.err, "forbidden"))));
         if (reading)
             positions(reading);
         reading_destroy(reading);
