@@ -68,12 +68,13 @@ static bool wish_permit(const struct pipeline *pipeline, const struct user *user
 {
     enum access_verdict verdict = access_ask(pipeline->access, wish->room, user, RIGHT_READ);
     wish->history = access_allows(pipeline->access, wish->room, user, RIGHT_HISTORY);
+    if (verdict == ACCESS_GRANTED && !banned_from_reading(pipeline, wish->room, user, client))
+        return true;
     why->status = 403;
-    why->err = verdict == ACCESS_TOKEN_NEEDED ? "unauthorized" : "forbidden";
-    if (verdict != ACCESS_GRANTED)
-        return false;
-    why->err = "banned";
-    return !banned_from_reading(pipeline, wish->room, user, client);
+    why->err = verdict == ACCESS_GRANTED        ? "banned"
+               : verdict == ACCESS_TOKEN_NEEDED ? "unauthorized"
+                                                : "forbidden";
+    return false;
 }
 
 struct reading *reading_of_json(const struct pipeline *pipeline, const struct user *user,
