@@ -54,9 +54,11 @@ static struct rate rate_of(const struct config *conf, int64_t per_second)
     return (struct rate){(uint32_t)per_second, (uint32_t)(burst < 1 ? 1 : burst)};
 }
 
+/* A proxy is not a client: it comes for all of its own, who are counted once they are known. */
 static bool is_exempt(const struct config *conf, const struct address *address)
 {
     return !address_is_known(address) ||
+           networks_contain(conf->trusted.networks, conf->trusted.count, address) ||
            networks_contain(conf->exempt.networks, conf->exempt.count, address);
 }
 

@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "frame.h"
 #include "message.h"
 #include "rooms.h"
@@ -98,6 +99,7 @@ static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn,
                                    struct name *room, struct address address,
                                    struct message_fields *fields)
 {
+    count_up(COUNT_messages_in);
     *turn = (struct turn){
         .event = {.size = sizeof turn->event,
                   .flags = flags,
@@ -148,11 +150,14 @@ void pipeline_say(struct pipeline *pipeline, struct user *user, const struct add
     };
     struct turn turn;
     enum chain_verdict verdict = turn_run(pipeline, &turn, 0, room, *address, &fields);
-    if (verdict == CHAIN_ACCEPT) {
+    struct message *message = verdict == CHAIN_ACCEPT ? message_create(room, &fields) : NULL;
+    if (verdict == CHAIN_ACCEPT && !message) {
+        done(arg, text_of("{\"status\":\"error\",\"err\":\"unavailable\"}"));
+    } else if (verdict == CHAIN_ACCEPT) {
         struct said *said = xmalloc(sizeof *said);
         *said = (struct said){done, arg};
         struct buffer key = {0};
-        struct publication publication = {.message = message_create(room, &fields),
+        struct publication publication = {.message = message,
                                           .client_id = identity_key(&key, user, client_id),
                                           .address = *address,
                                           .check_ban = true};
@@ -197,12 +202,14 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
     struct turn turn;
     enum chain_verdict verdict =
         turn_run(pipeline, &turn, CHATUP_FROM_POST, post->room, (struct address){{0}}, &fields);
-    if (verdict == CHAIN_ACCEPT) {
+    struct message *message = verdict == CHAIN_ACCEPT ? message_create(post->room, &fields) : NULL;
+    if (verdict == CHAIN_ACCEPT && !message) {
+        done(arg, BROKER_UNAVAILABLE, false);
+    } else if (verdict == CHAIN_ACCEPT) {
         struct posted *posted = xmalloc(sizeof *posted);
         *posted = (struct posted){done, arg};
         broker_publish(pipeline->broker,
-                       &(struct publication){.message = message_create(post->room, &fields),
-                                             .client_id = post->client_id},
+                       &(struct publication){.message = message, .client_id = post->client_id},
                        post_published, posted);
     } else {
         done(arg, BROKER_OK, verdict == CHAIN_REJECT);
@@ -242,6 +249,7 @@ static struct frame *encode(struct pipeline *pipeline, struct name *room, uint64
     buffer_text(&json, "]}");
     if (first)
         upto = first->at;
+    /* of json that has failed there is no text, and so no frame */
     struct frame *frame = frame_create_in((struct text){json.at, json.length}, room, &upto,
                                           !first || !first->recovered || count > 0);
     buffer_finish(&json);
@@ -251,7 +259,10 @@ static struct frame *encode(struct pipeline *pipeline, struct name *room, uint64
 static struct frame *pipeline_encode(void *arg, struct room *room, struct message *const *messages,
                                      size_t count)
 {
-    return encode(arg, room->name, room->offset, NULL, messages, count);
+    struct frame *frame = encode(arg, room->name, room->offset, NULL, messages, count);
+    if (!frame)
+        room_fail(room);
+    return frame;
 }
 
 static void pipeline_count_changed(void *arg, struct room *room, uint32_t count)
@@ -331,7 +342,10 @@ static void pipeline_reset(void *arg, struct name *name, const struct snapshot *
     room->offset = snapshot->at.offset;
     struct frame *frame =
         encode(pipeline, name, snapshot->at.offset, snapshot, snapshot->messages, snapshot->count);
-    room_fan_out(room, frame);
+    if (frame)
+        room_fan_out(room, frame);
+    else
+        room_fail(room);
     frame_unref(frame);
 }
 

@@ -17,6 +17,7 @@
 #include "worker_parts.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -157,13 +158,16 @@ static bool plugins_load(struct worker *worker, struct error *err)
     return true;
 }
 
-/* Descriptors for the clients we say we take, with some kept for everything else. */
+/* Descriptors for the clients we say we take, for those that are open by then, and the reserve.
+ * Never fewer than we were given. */
 void worker_raise_files(const struct settings *settings)
 {
+    enum { FILES_PER_LOOP = 8 };
     const struct config *conf = settings->conf;
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)(conf->limits.connections + conf->limits.reserved_files);
-    if (getrlimit(RLIMIT_NOFILE, &limit))
+    rlim_t wanted = (rlim_t)(conf->limits.connections + 2 * conf->limits.reserved_files +
+                             (int64_t)conf->threads * FILES_PER_LOOP);
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
@@ -172,9 +176,28 @@ void worker_raise_files(const struct settings *settings)
                  (long long)conf->limits.connections, (unsigned long long)limit.rlim_cur);
 }
 
+/* What a crowd needed and left is full of holes, which the allocator keeps for the next one. Give
+ * the pages back where there are many. */
+static void memory_trim(struct worker *worker)
+{
+#ifdef __GLIBC__
+    enum { WORTH_BYTES = 16 * 1024 * 1024, EVERY_TICKS = 10 };
+    if (++worker->ticks % EVERY_TICKS)
+        return;
+    size_t unused = mallinfo2().fordblks;
+    if (unused < worker->given_back) /* some of that is in use again */
+        worker->given_back = unused;
+    if (unused - worker->given_back < WORTH_BYTES)
+        return;
+    malloc_trim(0);
+    worker->given_back = unused;
+#endif
+}
+
 static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
 {
     log_tick();
+    memory_trim(timer->data);
 }
 
 /* A server without its socket still serves, and has SIGHUP: that is no reason not to start. */
@@ -190,6 +213,7 @@ static void control_open(struct worker *worker)
     if (!worker->control)
         log_warn("%s; `chatup reload` and others will not reach this server", err.text);
     ev_timer_init(&worker->tick, on_tick, 1, 1);
+    worker->tick.data = worker;
     ev_timer_start(loop_ev(worker->control_loop), &worker->tick);
 }
 

@@ -5,6 +5,7 @@
 #include "broker.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "embedded.h"
 #include "log.h"
 #include "loop.h"
@@ -14,6 +15,7 @@
 #include "worker_parts.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -210,9 +212,19 @@ static json_t *last_reload(const struct worker *worker)
                      *why ? why : NULL);
 }
 
+static uint64_t heap_in_use(void)
+{
+#ifdef __GLIBC__
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd; /* and what is so large that it has its own mapping */
+#else
+    return 0;
+#endif
+}
+
 /* {"ok":true,"version":…,"pid":…,"uptime":seconds,"config":path,"port":…,"loops":…,"rooms":…,
- *  "store":…,"plugins":[…],"reloads":…,"reloads_refused":…,"last_reload":…}; rooms: that have a
- * reader, counted on each loop */
+ *  "store":…,"plugins":[…],"reloads":…,"reloads_refused":…,"last_reload":…,"connections":…,
+ *  "rooms_in_memory":…,"heap":bytes}; rooms: that have a reader, counted on each loop */
 static void status_done(struct round *round)
 {
     struct worker *worker = round->worker;
@@ -220,13 +232,16 @@ static void status_done(struct round *round)
     json_t *plugins = json_array();
     for (size_t i = 0; i < conf->plugin_count; i++)
         json_array_append_new(plugins, json_string(conf->plugins[i].name));
-    json_t *status = json_pack(
-        "{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:o,s:I,s:I,s:o}", "ok", 1, "version", CHATUP_VERSION,
-        "pid", (int)getpid(), "uptime", (json_int_t)((clock_mono_ms() - worker->started_ms) / 1000),
-        "config", conf->path, "port", worker->port, "loops", (int)worker->count, "rooms",
-        (json_int_t)round->rooms, "store", health_of_store(&round->health), "plugins", plugins,
-        "reloads", (json_int_t)worker->reload.done, "reloads_refused",
-        (json_int_t)worker->reload.refused, "last_reload", last_reload(worker));
+    json_t *status =
+        json_pack("{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:o,s:I,s:I,s:o,s:I,s:I,s:I}", "ok", 1,
+                  "version", CHATUP_VERSION, "pid", (int)getpid(), "uptime",
+                  (json_int_t)((clock_mono_ms() - worker->started_ms) / 1000), "config", conf->path,
+                  "port", worker->port, "loops", (int)worker->count, "rooms",
+                  (json_int_t)round->rooms, "store", health_of_store(&round->health), "plugins",
+                  plugins, "reloads", (json_int_t)worker->reload.done, "reloads_refused",
+                  (json_int_t)worker->reload.refused, "last_reload", last_reload(worker),
+                  "connections", (json_int_t)counters[COUNT_connections_now], "rooms_in_memory",
+                  (json_int_t)counters[COUNT_rooms_now], "heap", (json_int_t)heap_in_use());
     char *line = status ? json_dumps(status, JSON_COMPACT) : NULL;
     if (line)
         control_answer(round->call, line);

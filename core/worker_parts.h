@@ -37,8 +37,10 @@ struct worker {
     struct loop *control_loop;
     struct control *control; /* NULL: no socket, SIGHUP only */
     ev_timer tick;           /* once a second */
-    int64_t started_ms;      /* clock_mono_ms */
-    bool closing;            /* no reload begins any more */
+    uint64_t ticks;
+    size_t given_back;  /* bytes of unused heap whose pages the system has */
+    int64_t started_ms; /* clock_mono_ms */
+    bool closing;       /* no reload begins any more */
     struct {
         bool running;
         struct list asked;   /* calls that get the answer of the one that runs */

@@ -1,6 +1,7 @@
 /* alloc.h: allocation of our own small structs. Out of memory there is a bug of the machine, not
  * of a client: these abort, so no caller checks. What a client sizes is bounded before it is
- * allocated. Any thread. */
+ * allocated, and goes into buffers, messages and frames, which say when there was no memory for
+ * them (buffer.h, message.h, frame.h). Any thread. */
 #pragma once
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 #include "buffer.h"
-#include "alloc.h"
+#include "counters.h"
+
+#include <stdlib.h>
 
 void buffer_finish(struct buffer *buffer)
 {
@@ -7,13 +9,27 @@ void buffer_finish(struct buffer *buffer)
     *buffer = (struct buffer){0};
 }
 
+void buffer_fail(struct buffer *buffer)
+{
+    free(buffer->at);
+    *buffer = (struct buffer){.failed = true};
+    count_up(COUNT_failed_allocations);
+}
+
 char *buffer_reserve(struct buffer *buffer, size_t size)
 {
+    if (buffer->failed)
+        return NULL;
     if (buffer->room - buffer->length < size) {
         size_t room = buffer->room ? buffer->room : 256;
         while (room - buffer->length < size)
             room *= 2;
-        buffer->at = xrealloc(buffer->at, room);
+        char *at = realloc(buffer->at, room);
+        if (!at) {
+            buffer_fail(buffer);
+            return NULL;
+        }
+        buffer->at = at;
         buffer->room = room;
     }
     return buffer->at + buffer->length;
@@ -21,9 +37,10 @@ char *buffer_reserve(struct buffer *buffer, size_t size)
 
 void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size)
 {
-    if (!size)
+    char *to = size ? buffer_reserve(buffer, size) : NULL;
+    if (!to)
         return;
-    memcpy(buffer_reserve(buffer, size), bytes, size);
+    memcpy(to, bytes, size);
     buffer->length += size;
 }
 
@@ -82,6 +99,8 @@ void buffer_json_string(struct buffer *buffer, struct text text)
     static const char hex[] = "0123456789abcdef";
     char *out = buffer_reserve(buffer, text.length * 6 + 2);
     char *p = out;
+    if (!out)
+        return;
     *p++ = '"';
     for (size_t i = 0; i < text.length; i++) {
         unsigned char c = (unsigned char)text.at[i];

@@ -1,5 +1,9 @@
 /* buffer.h: bytes that grow, and JSON (RFC 8259) written by hand into them: encoding a message so
- * is several times cheaper than through a tree. Zero-initialised is empty. Not shared. */
+ * is several times cheaper than through a tree. Zero-initialised is empty. Not shared.
+ *
+ * Clients decide how large they get, so want of memory is no end of the process here: the buffer is
+ * empty then, has failed, and takes nothing more until buffer_finish. Whoever uses what was written
+ * looks once, at the end. */
 #pragma once
 #include "text.h"
 #include <stdint.h>
@@ -7,10 +11,14 @@
 struct buffer {
     char *at;
     size_t length, room;
+    bool failed;
 };
 
 void buffer_finish(struct buffer *buffer);
-/* Room for size more bytes; returns where they go. Does not change length. */
+/* What was to be written is not there: as if there were no memory for it. */
+void buffer_fail(struct buffer *buffer);
+/* Room for size more bytes; returns where they go, NULL if it has failed. Does not change length.
+ */
 char *buffer_reserve(struct buffer *buffer, size_t size);
 void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size);
 void buffer_text(struct buffer *buffer, const char *string);

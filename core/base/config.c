@@ -185,6 +185,7 @@ struct config *config_load(const char *path, const char *const *sets, size_t set
     make_beside(conf, &conf->tls.key);
     if (!*conf->tls.certificate == !*conf->tls.key) {
         networks_compile(conf->trusted_proxies, &conf->trusted);
+        networks_compile(conf->metrics_from, &conf->metrics_networks);
         networks_compile(conf->limits.exempt, &conf->exempt);
         return conf;
     }
@@ -204,6 +205,7 @@ void config_destroy(struct config *conf)
     config_plugins_clear(conf);
     config_node_destroy(conf->root);
     free(conf->trusted.networks);
+    free(conf->metrics_networks.networks);
     free(conf->exempt.networks);
     free(conf->path);
     free(conf);

@@ -77,6 +77,8 @@ struct config {
     bool proxy_protocol;
     char *trusted_proxies;
     struct config_networks trusted; /* the same */
+    char *metrics_from;
+    struct config_networks metrics_networks; /* the same */
     struct {
         char *certificate, *key; /* PEM files; "" for none */
     } tls;

@@ -38,6 +38,7 @@ static const struct row rows[] = {
     {{"listen.port", CONFIG_INT, "8080", 0, 65535}, AT(port), .fixed = true},
     {{"listen.proxy_protocol", CONFIG_BOOL, "false", 0, 0}, AT(proxy_protocol), .fixed = true},
     {{"trusted_proxies", CONFIG_STRING, "", 0, 1024}, AT(trusted_proxies), .check = check_networks},
+    {{"metrics_from", CONFIG_STRING, "127.0.0.0/8, ::1", 0, 1024}, AT(metrics_from), .check = check_networks},
     {{"tls.certificate", CONFIG_STRING, "", 0, 1024}, AT(tls.certificate)},
     {{"tls.key", CONFIG_STRING, "", 0, 1024}, AT(tls.key)},
     {{"threads", CONFIG_INT, "0", 0, 256}, AT(threads), .fixed = true},

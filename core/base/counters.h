@@ -7,6 +7,7 @@
 /* name, help. All are monotonic but those that end in _now. */
 #define COUNTERS(X)                                                                                \
     X(connections_now, "client connections that are open")                                         \
+    X(rooms_now, "rooms in memory: with somebody there, or used in the last seconds")              \
     X(connections, "client connections accepted")                                                  \
     X(requests, "HTTP requests, websocket handshakes among them")                                  \
     X(websockets, "websocket handshakes completed")                                                \
@@ -33,7 +34,8 @@
     X(timed_out_auth, "connections closed: limits.auth")                                           \
     X(timed_out_idle, "connections closed: limits.idle")                                           \
     X(bad_requests, "requests refused that are no proper HTTP or websocket")                       \
-    X(tls_failures, "TLS handshakes that failed")
+    X(tls_failures, "TLS handshakes that failed")                                                  \
+    X(failed_allocations, "connections and requests given up for want of memory")
 
 #define X(name, help) COUNT_##name,
 enum counter { COUNTERS(X) COUNTER_COUNT };
@@ -44,6 +46,11 @@ extern _Atomic uint64_t counters[COUNTER_COUNT];
 static inline void count_up(enum counter counter)
 {
     atomic_fetch_add_explicit(&counters[counter], 1, memory_order_relaxed);
+}
+
+static inline void count_add(enum counter counter, uint64_t more)
+{
+    atomic_fetch_add_explicit(&counters[counter], more, memory_order_relaxed);
 }
 
 static inline void count_down(enum counter counter)

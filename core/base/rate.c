@@ -67,7 +67,8 @@ int64_t rate_table_take(struct rate_table *table, uint8_t kind, const void *key,
     int64_t wait, least = INT64_MAX;
     if (!rate.per_second)
         return 0;
-    uint64_t hash = table_hash(table->seed + kind, key, length);
+    /* High bits: those of a key's first byte would undo a small difference. */
+    uint64_t hash = table_hash(table->seed ^ kind * 0x9e3779b97f4a7c15u, key, length);
     for (int row = 0; row < ROWS; row++) {
         int64_t full = table->full_at_ns[row][slot_of(hash, row)];
         if (full < least)

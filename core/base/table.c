@@ -18,7 +18,10 @@ uint64_t table_hash(uint64_t seed, const void *bytes, size_t length)
 
 static void table_resize(struct table *table, size_t size)
 {
-    struct table_link **buckets = xcalloc(size, sizeof *buckets);
+    struct table_link **buckets =
+        table->buckets ? calloc(size, sizeof *buckets) : xcalloc(size, sizeof *buckets);
+    if (!buckets)
+        return; /* it is slower as it is, no more */
     for (size_t i = 0; table->buckets && i <= table->mask; i++)
         for (struct table_link *link = table->buckets[i], *next; link; link = next) {
             next = link->next;

@@ -187,7 +187,7 @@ struct message *home_room_event(struct embedded *owner, struct home_room *room, 
         fields.sub = who->sub;
         fields.name = who->name;
     }
-    return message_create(room->name, &fields);
+    return alloc_checked(message_create(room->name, &fields)); /* limits.token_bytes bounds it */
 }
 
 struct event {

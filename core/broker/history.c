@@ -27,7 +27,13 @@ void history_add(struct history *history, struct message *message, uint32_t max,
     }
     if (history->count == history->room) { /* grows as the room does, up to max */
         uint32_t room = history->room ? history->room * 2 : 4;
-        struct message **ring = xmalloc(room * sizeof *ring);
+        struct message **ring = malloc(room * sizeof *ring);
+        if (!ring && history->count) { /* as if max were what it has room for */
+            drop_oldest(history);
+            history_add(history, message, max, max_bytes);
+            return;
+        }
+        alloc_checked(ring);
         for (uint32_t i = 0; i < history->count; i++)
             ring[i] = *slot(history, i);
         free(history->ring);

@@ -1,5 +1,6 @@
 #include "home_room.h"
 #include "alloc.h"
+#include "counters.h"
 
 #include <assert.h>
 
@@ -11,6 +12,7 @@ struct home_room *home_room_create(struct name *name, size_t loop_count)
     answers_init(&room->answers);
     members_init(&room->members);
     list_init(&room->cooling);
+    count_up(COUNT_rooms_now);
     return room;
 }
 
@@ -23,6 +25,7 @@ void home_room_destroy(struct home_room *room)
     list_remove(&room->cooling);
     name_unref(room->name);
     free(room);
+    count_down(COUNT_rooms_now);
 }
 
 bool home_room_in_use(const struct home_room *room)

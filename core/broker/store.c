@@ -446,6 +446,7 @@ bool store_purge(struct store *store, int64_t now_ms, bool *more_out, struct err
 
 /* ---- reading ---- */
 
+/* NULL without memory for it. */
 static struct message *column_message(sqlite3_stmt *list, struct name *room)
 {
     struct message_fields fields = {
@@ -459,8 +460,10 @@ static struct message *column_message(sqlite3_stmt *list, struct name *room)
         .data = column_text(list, 9),
     };
     struct message *message = message_create(room, &fields);
-    message->offset = (uint64_t)sqlite3_column_int64(list, 0);
-    message->removed = sqlite3_column_int(list, 3);
+    if (message) {
+        message->offset = (uint64_t)sqlite3_column_int64(list, 0);
+        message->removed = sqlite3_column_int(list, 3);
+    }
     return message;
 }
 
@@ -476,6 +479,14 @@ static bool load_messages(struct store *store, struct name *name, int64_t room, 
     int rc;
     while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
         struct message *message = column_message(list, name);
+        struct message **messages =
+            message ? realloc(out->messages, (out->message_count + 1) * sizeof *messages) : NULL;
+        if (!messages) {
+            message_unref(message);
+            error_set(err, "no memory for the history of a room");
+            break;
+        }
+        out->messages = messages;
         bytes += message->json.length;
         if (out->message_count && store->limits.history_bytes &&
             bytes > store->limits.history_bytes) {
@@ -483,10 +494,9 @@ static bool load_messages(struct store *store, struct name *name, int64_t room, 
             rc = SQLITE_DONE;
             break;
         }
-        out->messages = xrealloc(out->messages, (out->message_count + 1) * sizeof *out->messages);
         out->messages[out->message_count++] = message;
     }
-    if (rc != SQLITE_DONE)
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
         store_failed(store, err);
     sqlite3_reset(list);
     for (size_t i = 0, j = out->message_count; i + 1 < j; i++) {
@@ -506,7 +516,13 @@ static bool load_answers(struct store *store, int64_t room, int64_t since_ms,
     sqlite3_bind_int64(list, 3, store->limits.dedupe_entries);
     int rc;
     while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
-        out->answers = xrealloc(out->answers, (out->answer_count + 1) * sizeof *out->answers);
+        struct store_answer *answers =
+            realloc(out->answers, (out->answer_count + 1) * sizeof *answers);
+        if (!answers) {
+            error_set(err, "no memory for the client ids of a room");
+            break;
+        }
+        out->answers = answers;
         struct store_answer *answer = &out->answers[out->answer_count++];
         struct text client_id = column_text(list, 0);
         answer->client_id = xstrndup(client_id.at, client_id.length);
@@ -515,7 +531,7 @@ static bool load_answers(struct store *store, int64_t room, int64_t since_ms,
         snprintf(answer->id, sizeof answer->id, "%s", (const char *)sqlite3_column_text(list, 2));
         answer->time_ms = sqlite3_column_int64(list, 3);
     }
-    if (rc != SQLITE_DONE)
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
         store_failed(store, err);
     sqlite3_reset(list);
     for (size_t i = 0, j = out->answer_count; i + 1 < j; i++) { /* oldest first */

@@ -20,6 +20,7 @@ struct frame {
     unsigned char storage[];
 };
 
+/* returns NULL without memory for it, or without a payload, as of a buffer that has failed. */
 struct frame *frame_create(struct text payload);
 /* The same of a room. refs room. */
 struct frame *frame_create_in(struct text payload, struct name *room, const struct position *upto,

@@ -1,6 +1,7 @@
 #include "message.h"
 #include "alloc.h"
 #include "buffer.h"
+#include "counters.h"
 
 #include <stdatomic.h>
 
@@ -50,7 +51,12 @@ struct message *message_create(struct name *room, const struct message_fields *f
     size_t size = json.length + fields->id.length + fields->user.length + fields->sub.length +
                   fields->name.length + fields->msg.length + fields->ev.length +
                   fields->data.length;
-    struct message *message = xmalloc(sizeof *message + size);
+    struct message *message = json.failed ? NULL : malloc(sizeof *message + size);
+    if (!message) {
+        count_up(COUNT_failed_allocations);
+        buffer_finish(&json);
+        return NULL;
+    }
     atomic_init(&message->refs, 1);
     message->removed = false;
     message->offset = 0;
@@ -74,8 +80,10 @@ struct message *message_create(struct name *room, const struct message_fields *f
 struct message *message_tombstone(const struct message *message)
 {
     struct message *tombstone =
-        message_create(message->room, &(struct message_fields){.id = message->fields.id,
-                                                               .time_ms = message->fields.time_ms});
+        alloc_checked(/* it is small */
+                      message_create(message->room,
+                                     &(struct message_fields){.id = message->fields.id,
+                                                              .time_ms = message->fields.time_ms}));
     tombstone->removed = true;
     tombstone->offset = message->offset;
     return tombstone;

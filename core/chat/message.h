@@ -31,7 +31,7 @@ struct message {
     char storage[];
 };
 
-/* Copies all fields; refs room. */
+/* Copies all fields; refs room. NULL without memory for it. */
 struct message *message_create(struct name *room, const struct message_fields *fields);
 /* What is left of a removed message: its offset, time and id. */
 struct message *message_tombstone(const struct message *message);

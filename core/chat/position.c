@@ -1,5 +1,13 @@
 #include "position.h"
 
+/* Positions come back to the client, in JSON and in lists with commas: nothing in them may be
+ * taken for something else. */
+static bool is_epoch_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_';
+}
+
 bool position_parse(struct text text, struct position *out)
 {
     struct position parsed = {.offset = 0};
@@ -10,6 +18,9 @@ bool position_parse(struct text text, struct position *out)
     }
     if (!colon || colon == text.at || colon - text.at > EPOCH_MAX)
         return false;
+    for (const char *p = text.at; p < colon; p++)
+        if (!is_epoch_char(*p))
+            return false;
     memcpy(parsed.epoch, text.at, (size_t)(colon - text.at));
     const char *digit = colon + 1, *end = text.at + text.length;
     if (digit == end || end - digit > 18) /* 18 digits always fit */
@@ -19,9 +30,6 @@ bool position_parse(struct text text, struct position *out)
             return false;
         parsed.offset = parsed.offset * 10 + (uint64_t)(*digit - '0');
     }
-    for (const char *p = parsed.epoch; *p; p++)
-        if (*p <= ' ' || *p > '~')
-            return false;
     *out = parsed;
     return true;
 }

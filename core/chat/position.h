@@ -7,7 +7,7 @@
 enum { EPOCH_MAX = 24 };
 
 struct position {
-    char epoch[EPOCH_MAX + 1]; /* "": nowhere yet */
+    char epoch[EPOCH_MAX + 1]; /* letters, digits, - and _; "": nowhere yet */
     uint64_t offset;
 };
 

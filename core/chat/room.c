@@ -1,5 +1,6 @@
 #include "room.h"
 #include "alloc.h"
+#include "counters.h"
 #include "frame.h"
 #include "message.h"
 #include "subscriber.h"
@@ -30,8 +31,15 @@ bool room_add(struct room *room, struct message *message)
         room->offset = message->offset;
     }
     if (room->batch_count == room->batch_room) {
-        room->batch_room = room->batch_room ? room->batch_room * 2 : 4;
-        room->batch = xrealloc(room->batch, room->batch_room * sizeof *room->batch);
+        uint32_t wider = room->batch_room ? room->batch_room * 2 : 4;
+        struct message **batch = realloc(room->batch, wider * sizeof *batch);
+        if (!batch) {
+            room_batch_drop(room);
+            room_fail(room);
+            return false;
+        }
+        room->batch = batch;
+        room->batch_room = wider;
     }
     room->batch[room->batch_count++] = message_ref(message);
     return true;
@@ -51,7 +59,15 @@ size_t room_fan_out(struct room *room, struct frame *frame)
         else
             taken++;
     }
+    count_add(COUNT_deliveries, taken);
     return taken;
+}
+
+void room_fail(struct room *room)
+{
+    struct membership *member;
+    list_for_each (member, &room->members, in_room)
+        subscriber_close(member->sub, CLOSE_UNAVAILABLE);
 }
 
 void room_batch_drop(struct room *room)

@@ -43,4 +43,6 @@ bool room_add(struct room *room, struct message *message);
  *   frame    borrowed
  *   returns  how many took it; a full queue closes its subscriber */
 size_t room_fan_out(struct room *room, struct frame *frame);
+/* There was no memory for what it has to send: its readers are closed, come back, and get it. */
+void room_fail(struct room *room);
 void room_batch_drop(struct room *room);

@@ -160,7 +160,9 @@ bool rooms_admit(struct rooms *rooms, struct membership *member, uint64_t offset
     room->member_count++;
     list_append(&room->members, &member->in_room);
     room_count_changed(rooms, room);
-    if (subscriber_send(member->sub, first) == QUEUE_FULL)
+    if (!first)
+        subscriber_close(member->sub, CLOSE_UNAVAILABLE);
+    else if (subscriber_send(member->sub, first) == QUEUE_FULL)
         subscriber_close(member->sub, CLOSE_TOO_SLOW);
     gap_timer_set(rooms, clock_mono_ms());
     if (member->sub->state == SUBSCRIBER_OPEN)

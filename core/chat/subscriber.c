@@ -34,8 +34,12 @@ enum subscriber_sent subscriber_send(struct subscriber *sub, struct frame *frame
     if (sub->queued_bytes + frame->length > sub->queue_limit)
         return QUEUE_FULL;
     if (sub->queued == sub->queue_room) {
-        sub->queue_room = sub->queue_room ? sub->queue_room * 2 : 8;
-        sub->queue = xrealloc(sub->queue, sub->queue_room * sizeof *sub->queue);
+        size_t room = sub->queue_room ? sub->queue_room * 2 : 8;
+        struct frame **queue = realloc(sub->queue, room * sizeof *queue);
+        if (!queue)
+            return QUEUE_FULL;
+        sub->queue = queue;
+        sub->queue_room = room;
     }
     sub->queue[sub->queued++] = frame_ref(frame);
     sub->queued_bytes += frame->length;
@@ -48,7 +52,7 @@ enum subscriber_sent subscriber_send(struct subscriber *sub, struct frame *frame
 void subscriber_on_writable(struct subscriber *sub, int64_t now_ms)
 {
     size_t sent = 0;
-    if (!sub->queued) /* told without having asked: libwebsockets' own output has drained */
+    if (!sub->queued) /* told without having asked */
         return;
     while (sent < sub->queued && sub->socket->writable(sub)) {
         sub->queued_bytes -= sub->queue[sent]->length;

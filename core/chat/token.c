@@ -22,11 +22,17 @@ static bool token_split(const char *token, size_t length, struct text parts[3])
     return true; /* a third dot is no base64url: the signature's check finds it */
 }
 
+/* Tokens of servers are whole bodies: without memory for one, it is as good as wrong. */
+static unsigned char *room_for(size_t length)
+{
+    return malloc(length ? length : 1);
+}
+
 static bool part_is_base64url(const struct text *part)
 {
-    unsigned char *bytes = xmalloc(part->length);
+    unsigned char *bytes = room_for(part->length);
     size_t length;
-    bool good = base64url_decode(part->at, part->length, bytes, &length);
+    bool good = bytes && base64url_decode(part->at, part->length, bytes, &length);
     free(bytes);
     return good;
 }
@@ -36,9 +42,9 @@ static bool part_is_base64url(const struct text *part)
 static enum token_status part_json(const struct text *part, json_t **json_out)
 {
     enum token_status status = TOKEN_MALFORMED;
-    unsigned char *bytes = xmalloc(part->length);
+    unsigned char *bytes = room_for(part->length);
     size_t length;
-    if (base64url_decode(part->at, part->length, bytes, &length)) {
+    if (bytes && base64url_decode(part->at, part->length, bytes, &length)) {
         json_error_t why;
         *json_out = json_loadb((char *)bytes, length, JSON_REJECT_DUPLICATES, &why);
         if (*json_out)
@@ -116,10 +122,10 @@ static bool token_is_valid(const struct keyring *keys, const char *token, size_t
     const json_t *kid = json_object_get(header, "kid");
     if (!header_is_ours(header))
         return false;
-    char *text = xstrndup(token, length); /* libjwt wants a NUL behind it */
-    bool good =
-        keyring_verify(keys, json_string_value(json_object_get(header, "alg")),
-                       (struct text){json_string_value(kid), json_string_length(kid)}, text);
+    char *text = strndup(token, length); /* libjwt wants a NUL behind it */
+    bool good = text && keyring_verify(
+                            keys, json_string_value(json_object_get(header, "alg")),
+                            (struct text){json_string_value(kid), json_string_length(kid)}, text);
     free(text);
     return good && claims_are_good(keys, payload, now_ms);
 }

@@ -399,6 +399,10 @@ static void write_item(const struct out_item *item, struct buffer *to)
     struct message_fields fields = item->message->fields;
     fields.msg = (struct text){item->msg, item->msg_length};
     struct message *edited = message_create(item->message->room, &fields);
+    if (!edited) {
+        buffer_fail(to);
+        return;
+    }
     edited->offset = item->message->offset;
     message_write_json(edited, to);
     message_unref(edited);

@@ -135,6 +135,8 @@ static void websocket_process(struct connection *conn)
     size_t used = websocket_take(conn, (unsigned char *)waiting.at, waiting.length);
     if (used < waiting.length && conn->phase != PHASE_DEAD)
         buffer_bytes(&conn->in, waiting.at + used, waiting.length - used);
+    if (conn->in.failed)
+        connection_drop(conn);
     buffer_finish(&waiting);
 }
 
@@ -158,8 +160,8 @@ void connection_process(struct connection *conn)
         }
     }
     conn->processing = false;
-    if (conn->pauses & PAUSE_ENDED && (conn->phase == PHASE_HEAD || conn->phase == PHASE_BODY)) {
-        connection_drop(conn); /* what is missing will not come */
+    if (conn->pauses & PAUSE_ENDED && conn->phase != PHASE_ANSWER && conn->phase != PHASE_LINGER) {
+        connection_drop(conn); /* what is missing will not come, and nobody listens */
         return;
     }
     bool full = (conn->phase == PHASE_ANSWER || conn->phase == PHASE_STREAM) &&
@@ -173,7 +175,7 @@ void connection_process(struct connection *conn)
 static void connection_take(struct connection *conn, unsigned char *bytes, size_t length)
 {
     if (conn->phase == PHASE_LINGER) {
-        enum { DISCARD_KIB = 256 };
+        enum { DISCARD_KIB = 16 * 1024 }; /* a body that was refused may be on its way */
         conn->discarded_kib = (uint16_t)(conn->discarded_kib + (length + 1023) / 1024);
         if (conn->discarded_kib > DISCARD_KIB)
             connection_drop(conn);
@@ -190,7 +192,10 @@ static void connection_take(struct connection *conn, unsigned char *bytes, size_
     if (conn->phase == PHASE_DEAD || conn->phase == PHASE_LINGER)
         return;
     buffer_bytes(&conn->in, bytes + used, length - used);
-    connection_process(conn);
+    if (conn->in.failed)
+        connection_drop(conn);
+    else
+        connection_process(conn);
 }
 
 /* The peer has sent its last. Requests that it sent before still get their answers. */
@@ -348,6 +353,15 @@ void connection_write(struct connection *conn, const void *bytes, size_t length)
 {
     if (conn->phase != PHASE_DEAD && !wire_write(&conn->wire, bytes, length))
         connection_drop(conn);
+}
+
+void connection_write_buffer(struct connection *conn, struct buffer *bytes)
+{
+    if (bytes->failed)
+        connection_drop(conn);
+    else
+        connection_write(conn, bytes->at, bytes->length);
+    buffer_finish(bytes);
 }
 
 void connection_set_user(struct connection *conn, struct user *user)

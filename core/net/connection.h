@@ -66,6 +66,7 @@ struct connection {
     struct publisher *publisher;  /* of /pub */
     struct reading *reading; /* channels it asked for; of a websocket only until all are there */
     struct stream *stream;   /* /ev, /lp, /sub */
+    uint32_t head_seen;      /* so much of conn->in is no whole head */
     uint16_t discarded_kib;  /* while lingering */
     uint8_t phase, pauses;
     bool processing, secure;
@@ -94,6 +95,8 @@ void connection_resume(struct connection *conn, enum connection_pause why);
 void connection_process(struct connection *conn);
 /* Write; a broken connection is dropped. */
 void connection_write(struct connection *conn, const void *bytes, size_t length);
+/* The same; and finish the buffer. Of one that has failed nothing can be said: it is dropped. */
+void connection_write_buffer(struct connection *conn, struct buffer *bytes);
 /* Once a second. */
 void connection_tick(struct connection *conn, int64_t now_ms);
 /* Count it as its client's, not its proxy's; false: that one has too many. */

@@ -10,6 +10,7 @@
 #include "forwarded.h"
 #include "pipeline.h"
 #include "reading.h"
+#include "say.h"
 #include "server.h"
 #include "url.h"
 #include "user.h"
@@ -106,8 +107,7 @@ static void answer_send(struct connection *conn, int status, const char *content
         buffer_bytes(&answer, body.at, body.length);
     conn->phase = PHASE_ANSWER;
     conn->deadline_ms = 0;
-    connection_write(conn, answer.at, answer.length);
-    buffer_finish(&answer);
+    connection_write_buffer(conn, &answer);
     if (conn->phase == PHASE_ANSWER && wire_is_clear(&conn->wire))
         http_answered(conn);
 }
@@ -154,8 +154,7 @@ void http_begin_stream(struct connection *conn, const struct http_request *reque
     buffer_text(&head, "content-type: ");
     buffer_text(&head, content_type);
     buffer_text(&head, "\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n\r\n");
-    connection_write(conn, head.at, head.length);
-    buffer_finish(&head);
+    connection_write_buffer(conn, &head);
 }
 
 void http_answered(struct connection *conn)
@@ -227,14 +226,22 @@ static const struct route *route_find(const struct route *route, struct text pat
     return NULL;
 }
 
-static void answer_not_allowed(struct http_request *request, uint32_t methods)
+static void answer_not_allowed(struct http_request *request, const char *methods)
 {
     char allow[80];
-    snprintf(allow, sizeof allow, "allow: OPTIONS%s%s%s%s\r\n",
-             methods & METHOD_GET ? ", GET, HEAD" : "", methods & METHOD_POST ? ", POST" : "",
-             methods & METHOD_PUT ? ", PUT" : "", methods & METHOD_DELETE ? ", DELETE" : "");
+    snprintf(allow, sizeof allow, "allow: OPTIONS, %s\r\n", methods);
     http_answer(request, 405, "application/json",
                 text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), allow);
+}
+
+/* HEAD is GET to a route; a stream has no head without a body. */
+static void answer_wrong_method(struct http_request *request, uint32_t methods)
+{
+    char list[48];
+    snprintf(list, sizeof list, "%s%s%s%s", methods & METHOD_GET ? ", GET, HEAD" : "",
+             methods & METHOD_POST ? ", POST" : "", methods & METHOD_PUT ? ", PUT" : "",
+             methods & METHOD_DELETE ? ", DELETE" : "");
+    answer_not_allowed(request, list + 2);
 }
 
 static void answer_upgrade_required(struct http_request *request, const char *err)
@@ -248,6 +255,7 @@ static void answer_upgrade_required(struct http_request *request, const char *er
     buffer_finish(&json);
 }
 
+/* Of what is split into channels before it is decoded, the path as it came. */
 static bool path_is(struct text path, const char *name)
 {
     size_t length = strlen(name);
@@ -268,17 +276,18 @@ static void dispatch(struct http_request *request)
     const struct route *route = route_find(server_routes(conn->server), path, &asked->rest);
     if (method == HTTP_OPTIONS) {
         http_answer(request, 200, "text/plain", text_of(""), NULL);
-    } else if (stream_is_path(path)) {
+    } else if (stream_is_path(request->head.path)) {
         if (method == HTTP_GET)
             stream_open(conn, request);
         else
-            answer_not_allowed(request, METHOD_GET);
-    } else if (path_is(path, "/ws") || (text_is(path, "/pub") && method != HTTP_POST)) {
+            answer_not_allowed(request, "GET");
+    } else if (path_is(request->head.path, "/ws") ||
+               (text_is(path, "/pub") && method != HTTP_POST)) {
         answer_upgrade_required(request, "This is a websocket");
     } else if (!route) {
         http_answer_error(request, 404, "Not found");
     } else if (!(route->methods & asked->method)) {
-        answer_not_allowed(request, route->methods);
+        answer_wrong_method(request, route->methods);
     } else {
         request->asked = true;
         route->handle(asked);
@@ -294,7 +303,7 @@ static bool upgrade_is_good(struct http_request *request, char accept[WEBSOCKET_
     struct text path = request->request.path;
     char allowed[1100];
     request->conn->keep_alive = false;
-    if (!path_is(path, "/ws") && !text_is(path, "/pub"))
+    if (!path_is(head->path, "/ws") && !text_is(path, "/pub"))
         http_answer_error(request, 404, "Not found: websockets are /ws/<channel> and /pub");
     else if (head->method != HTTP_GET || head->is_1_0 || head->content_length > 0)
         http_answer_error(request, 400, "A websocket begins with GET, HTTP/1.1 and no body");
@@ -379,21 +388,25 @@ static uint32_t method_of(const struct http_head *head)
 }
 
 /* What a trusted proxy says of its client. */
-static void read_forwarded(struct connection *conn, const struct http_head *head, bool *secure)
+static void read_forwarded(struct connection *conn, struct http_request *request)
 {
-    const struct config *conf = conf_of(conn);
-    struct address client = conn->peer;
+    const struct config_networks *trusted = &conf_of(conn)->trusted;
+    const struct http_head *head = &request->head;
     bool is_forwarded = head->forwarded.at != NULL;
-    *secure = conn->secure;
+    struct buffer joined = {0};
+    request->request.secure = conn->secure;
     conn->client = conn->peer;
-    if (!conf->trusted.count ||
-        !networks_contain(conf->trusted.networks, conf->trusted.count, &conn->peer))
+    if (!trusted->count || !networks_contain(trusted->networks, trusted->count, &conn->peer))
         return;
-    if (forwarded_client(is_forwarded ? head->forwarded : head->forwarded_for, is_forwarded,
-                         conf->trusted.networks, conf->trusted.count, &client))
-        conn->client = client;
+    http_head_join(request->head_bytes, request->head_length,
+                   is_forwarded ? "forwarded" : "x-forwarded-for", &joined);
+    struct text chain = {joined.at ? joined.at : "", joined.length};
+    forwarded_client(chain, is_forwarded, trusted->networks, trusted->count, &conn->client);
     if (head->forwarded_proto.at)
-        *secure = text_is(head->forwarded_proto, "https");
+        request->request.secure = text_is(head->forwarded_proto, "https");
+    else if (is_forwarded && !conn->secure)
+        request->request.secure = forwarded_is_secure(chain, trusted->networks, trusted->count);
+    buffer_finish(&joined);
 }
 
 static struct http_request *request_create(struct connection *conn, size_t length)
@@ -402,6 +415,7 @@ static struct http_request *request_create(struct connection *conn, size_t lengt
     const char *why;
     request->conn = conn;
     request->head_bytes = xmemdup(conn->in.at, length);
+    request->head_length = length;
     http_head_parse(request->head_bytes, length, length + 1, &request->head, &why);
     buffer_skip(&conn->in, length);
     request->request =
@@ -424,13 +438,11 @@ static bool request_decode(struct http_request *request)
     return good;
 }
 
-static void answer_limited(struct http_request *request, int64_t wait_ms)
+static void answer_too_often(struct http_request *request, int64_t wait_ms)
 {
-    char headers[48], json[96];
+    char headers[48], json[ANSWER_BYTES];
     snprintf(headers, sizeof headers, "retry-after: %lld\r\n", (long long)(wait_ms + 999) / 1000);
-    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":%.3f}",
-             (double)wait_ms / 1000);
-    http_answer(request, 429, "application/json", text_of(json), headers);
+    http_answer(request, 429, "application/json", answer_limited(json, wait_ms), headers);
 }
 
 /* The head is there: answer at once, or wait for the body, or go on. */
@@ -445,7 +457,7 @@ static void request_begin(struct connection *conn, struct http_request *request)
     conn->request = request;
     conn->phase = PHASE_ANSWER;
     conn->keep_alive = !head->close && !refused && !server_is_closing(conn->server);
-    read_forwarded(conn, head, &request->request.secure);
+    read_forwarded(conn, request);
     address_format(&conn->client, request->request.address);
     wait_ms =
         limiter_take(pipeline->limiter, pipeline->conf, LIMITED_REQUEST, NULL, &conn->client, NULL);
@@ -458,7 +470,7 @@ static void request_begin(struct connection *conn, struct http_request *request)
         http_answer_error(request, 417, "Only 100-continue can be expected");
     } else if (wait_ms) {
         conn->keep_alive = false; /* its body is not read */
-        answer_limited(request, wait_ms);
+        answer_too_often(request, wait_ms);
     } else if (!request_decode(request)) {
         conn->keep_alive = false;
         http_answer_error(request, 400, "The target is not percent-encoded as it should be");
@@ -475,6 +487,16 @@ static void request_begin(struct connection *conn, struct http_request *request)
     }
 }
 
+/* Without the end of another line, what was read of it before is all there is to know: who sends it
+ * byte by byte must not have it read again with each. */
+static bool head_is_unchanged(const struct connection *conn, size_t max_bytes)
+{
+    enum { EMPTY_LINES = 8 }; /* may come before it */
+    size_t seen = conn->head_seen;
+    return seen > EMPTY_LINES && conn->in.length < max_bytes &&
+           !memchr(conn->in.at + seen, '\n', conn->in.length - seen);
+}
+
 bool http_process(struct connection *conn)
 {
     struct http_request *request = conn->request;
@@ -489,15 +511,19 @@ bool http_process(struct connection *conn)
             buffer_bytes(&request->body, conn->in.at, length);
             buffer_skip(&conn->in, length);
         }
-        dispatch(request);
+        if (request->body.failed)
+            http_answer_error(request, 503, "unavailable");
+        else
+            dispatch(request);
         return true;
     }
     struct http_head head;
     const char *why;
-    if (!conn->in.length)
+    size_t max = (size_t)conf_of(conn)->limits.header_bytes;
+    if (!conn->in.length || head_is_unchanged(conn, max))
         return false;
-    long used = http_head_parse(conn->in.at, conn->in.length,
-                                (size_t)conf_of(conn)->limits.header_bytes, &head, &why);
+    long used = http_head_parse(conn->in.at, conn->in.length, max, &head, &why);
+    conn->head_seen = used ? 0 : (uint32_t)conn->in.length;
     if (used == 0)
         return false;
     if (used < 0)

@@ -11,6 +11,7 @@ struct http_request {        /* lives until it is answered, even if its client d
     struct connection *conn; /* NULL: it is gone */
     struct http_head head;   /* its texts are in head_bytes */
     char *head_bytes;
+    size_t head_length;
     struct buffer path, query, body; /* decoded; as it came */
     bool asked;                      /* a route is at it, which will answer */
 };

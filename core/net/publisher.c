@@ -3,14 +3,14 @@
  * Each request gets a reply in its order: one that is done waits for those before it. */
 #include "access.h"
 #include "alloc.h"
-#include "clock.h"
+#include "caller.h"
 #include "config.h"
 #include "connection.h"
 #include "counters.h"
-#include "frame.h"
 #include "json.h"
 #include "name.h"
 #include "pipeline.h"
+#include "say.h"
 #include "server.h"
 #include "user.h"
 
@@ -76,7 +76,7 @@ static void replies_send(struct publisher *publisher)
 {
     while (!list_empty(&publisher->replies)) {
         struct reply *reply = list_entry(publisher->replies.next, struct reply, in_order);
-        if (!reply->json.length)
+        if (!reply->json.length && !reply->json.failed)
             return;
         if (publisher->conn && publisher->conn->out.state == SUBSCRIBER_OPEN) {
             struct buffer json = {0};
@@ -85,10 +85,9 @@ static void replies_send(struct publisher *publisher)
             buffer_text(&json, ",\"reply\":");
             buffer_bytes(&json, reply->json.at, reply->json.length);
             buffer_text(&json, "}");
-            struct frame *frame = frame_create((struct text){json.at, json.length});
-            if (subscriber_send(&publisher->conn->out, frame) == QUEUE_FULL)
-                subscriber_close(&publisher->conn->out, CLOSE_TOO_SLOW);
-            frame_unref(frame);
+            if (reply->json.failed)
+                buffer_fail(&json);
+            websocket_send(publisher->conn, (struct text){json.at, json.length});
             buffer_finish(&json);
         }
         reply_free(reply);
@@ -104,23 +103,22 @@ static void reply_with(void *arg, struct text json)
     struct reply *reply = arg;
     struct publisher *publisher = reply->publisher;
     buffer_bytes(&reply->json, json.at, json.length);
+    if (!json.length) /* of a buffer that has failed */
+        buffer_fail(&reply->json);
     replies_send(publisher);
     publisher_unref(publisher);
 }
 
 static void reply_error(struct reply *reply, const char *err)
 {
-    char json[128];
-    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"%s\"}", err);
-    reply_with(reply, text_of(json));
+    char json[ANSWER_BYTES];
+    reply_with(reply, answer_error(json, err));
 }
 
 static void reply_limited(struct reply *reply, int64_t wait_ms)
 {
-    char json[96];
-    snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":%.3f}",
-             (double)wait_ms / 1000);
-    reply_with(reply, text_of(json));
+    char json[ANSWER_BYTES];
+    reply_with(reply, answer_limited(json, wait_ms));
 }
 
 /* ---- requests ---- */
@@ -128,23 +126,13 @@ static void reply_limited(struct reply *reply, int64_t wait_ms)
 /* A second token may come later, before the first one ends: of the same person only. */
 static void on_auth(struct publisher *publisher, const json_t *token, struct reply *reply)
 {
-    static const char *const errors[] = {[TOKEN_MALFORMED] = "Wrong format",
-                                         [TOKEN_WRONG] = "Wrong JWT",
-                                         [TOKEN_CONTENT] = "Wrong JWT content"};
     struct connection *conn = publisher->conn;
-    struct pipeline *pipeline = publisher->pipeline;
-    size_t length = json_string_length(token);
     struct user *user = NULL;
-    if (!json_is_string(token) || length > (size_t)pipeline->conf->limits.token_bytes) {
-        if (length)
-            count_up(COUNT_too_big_tokens);
-        reply_error(reply, "Wrong format");
-        return;
-    }
     enum token_status status =
-        user_from_token(pipeline->keys, json_string_value(token), length, clock_wall_ms(), &user);
+        caller_user(publisher->pipeline,
+                    (struct text){json_string_value(token), json_string_length(token)}, &user);
     if (status != TOKEN_OK) {
-        reply_error(reply, errors[status]);
+        reply_error(reply, token_error(status));
     } else if (conn->user && !user_same_identity(conn->user, user)) {
         user_unref(user);
         reply_error(reply, "Already authenticated");
@@ -170,7 +158,8 @@ static void write_joined(struct buffer *json, enum broker_status status, int64_t
 {
     if (status != BROKER_OK) {
         buffer_text(json, "{\"status\":\"error\",\"err\":");
-        buffer_text(json, status == BROKER_FULL ? "\"tooManyRooms\"}" : "\"unavailable\"}");
+        buffer_json_string(json, text_of(broker_status_text(status)));
+        buffer_text(json, "}");
     } else if (!ban_ttl) {
         buffer_text(json, "\"ok\"");
     } else {
@@ -261,32 +250,27 @@ static bool may_say(struct publisher *publisher)
 
 static void on_say(struct publisher *publisher, const json_t *say, struct reply *reply)
 {
-    const json_t *msg = json_object_get(say, "msg"), *cid = json_object_get(say, "cid");
+    struct say what;
     struct connection *conn = publisher->conn;
     struct pipeline *pipeline = publisher->pipeline;
     size_t max = (size_t)pipeline->conf->limits.message_bytes;
     int64_t wait_ms;
-    if (!json_is_string(msg) || (cid && (!json_is_string(cid) || !json_string_length(cid) ||
-                                         json_string_length(cid) > 64))) {
+    if (!say_read(say, &what)) {
         reply_error(reply, "Wrong format");
     } else if (!publisher->room) {
         reply_error(reply, "Never joined a room");
     } else if (!may_say(publisher)) {
         reply_error(reply, "forbidden");
-    } else if (json_string_length(msg) > max) {
-        char json[96];
+    } else if (what.msg.length > max) {
+        char json[ANSWER_BYTES];
         count_up(COUNT_too_long_messages);
-        snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":%zu}",
-                 max);
-        reply_with(reply, text_of(json));
+        reply_with(reply, answer_too_long(json, max));
     } else if ((wait_ms = limiter_take(pipeline->limiter, pipeline->conf, LIMITED_SAY,
                                        &publisher->says, &conn->client, conn->user))) {
         reply_limited(reply, wait_ms);
     } else {
-        pipeline_say(pipeline, conn->user, &conn->client, publisher->room,
-                     (struct text){json_string_value(msg), json_string_length(msg)},
-                     (struct text){json_string_value(cid), json_string_length(cid)}, reply_with,
-                     reply);
+        pipeline_say(pipeline, conn->user, &conn->client, publisher->room, what.msg, what.cid,
+                     reply_with, reply);
     }
 }
 

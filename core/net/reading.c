@@ -68,13 +68,13 @@ static bool wish_permit(const struct pipeline *pipeline, const struct user *user
 {
     enum access_verdict verdict = access_ask(pipeline->access, wish->room, user, RIGHT_READ);
     wish->history = access_allows(pipeline->access, wish->room, user, RIGHT_HISTORY);
-    if (verdict == ACCESS_GRANTED && !banned_from_reading(pipeline, wish->room, user, client))
-        return true;
-    why->status = 403;
-    why->err = verdict == ACCESS_GRANTED        ? "banned"
-               : verdict == ACCESS_TOKEN_NEEDED ? "unauthorized"
-                                                : "forbidden";
-    return false;
+    const char *err = verdict == ACCESS_TOKEN_NEEDED                            ? "unauthorized"
+                      : verdict == ACCESS_FORBIDDEN                             ? "forbidden"
+                      : banned_from_reading(pipeline, wish->room, user, client) ? "banned"
+                                                                                : NULL;
+    if (err)
+        *why = (struct reading_refusal){403, err};
+    return !err;
 }
 
 struct reading *reading_of_json(const struct pipeline *pipeline, const struct user *user,
@@ -116,17 +116,22 @@ static struct text part_of(struct text *rest, char separator)
 
 static json_t *item_of(struct text name, struct text since)
 {
-    struct buffer decoded = {0};
+    json_t *item = NULL, *channel = json_stringn(name.at, name.length);
+    json_t *position = since.length ? json_stringn(since.at, since.length) : json_null();
+    if (channel && position)
+        item = json_pack("{s:O, s:O}", "channel", channel, "since", position);
+    json_decref(channel);
+    json_decref(position);
+    return item;
+}
+
+static json_t *item_of_part(struct text part, struct text since)
+{
+    struct buffer name = {0};
     json_t *item = NULL;
-    if (url_decode(name, false, &decoded)) {
-        json_t *channel = json_stringn(decoded.at ? decoded.at : "", decoded.length);
-        json_t *position = since.length ? json_stringn(since.at, since.length) : json_null();
-        if (channel && position)
-            item = json_pack("{s:O, s:O}", "channel", channel, "since", position);
-        json_decref(channel);
-        json_decref(position);
-    }
-    buffer_finish(&decoded);
+    if (url_decode(part, false, &name))
+        item = item_of((struct text){name.at, name.length}, since);
+    buffer_finish(&name);
     return item;
 }
 
@@ -136,7 +141,7 @@ static json_t *channels_of_path(struct text path, struct text since)
     json_t *channels = json_array();
     while (path.at) {
         struct text name = part_of(&path, '/');
-        json_t *item = item_of(name, since.at ? part_of(&since, ',') : since);
+        json_t *item = item_of_part(name, since.at ? part_of(&since, ',') : since);
         if (!item || json_array_append_new(channels, item)) {
             json_decref(channels);
             return NULL;
@@ -164,7 +169,7 @@ struct reading *reading_of_target(const struct pipeline *pipeline, const struct 
                                   const struct address *client, struct text path, struct text query,
                                   struct text since, struct reading_refusal *why)
 {
-    struct text asked = query_argument(query, "channels");
+    struct text asked = query_argument(query, "channels"), one = query_argument(query, "channel");
     json_t *channels;
     *why = (struct reading_refusal){0};
     if (path.length) {
@@ -174,6 +179,9 @@ struct reading *reading_of_target(const struct pipeline *pipeline, const struct 
         channels = json_read(asked, (size_t)pipeline->conf->limits.json_depth);
         add_positions(channels, since);
         why->err = "channels: not a JSON array";
+    } else if (one.at) {
+        channels = json_pack("[o*]", item_of(one, since));
+        why->err = "channel: a name is 1 to 200 bytes of UTF-8";
     } else {
         return NULL;
     }

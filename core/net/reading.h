@@ -26,7 +26,8 @@ struct reading_refusal {
 struct reading *reading_of_json(const struct pipeline *pipeline, const struct user *user,
                                 const struct address *client, const struct json_t *channels,
                                 struct reading_refusal *why);
-/* path: what follows /ws/, /ev/ …, not decoded: "lobby/a%2Fb", or "" and then ?channels= is asked.
+/* path: what follows /ws/, /ev/ …, not decoded: "lobby/a%2Fb", or "" and then ?channels= is asked,
+ * or else ?channel=.
  * since: "E:1,E:2", absent without.
  *   returns  NULL with *why; its status is 0 if no channel is named at all */
 struct reading *reading_of_target(const struct pipeline *pipeline, const struct user *user,

@@ -88,8 +88,7 @@ static void stream_write(struct connection *conn, const char *event, struct text
         buffer_text(&out, "\n");
     }
     conn->stream->wrote_ms = clock_mono_ms();
-    connection_write(conn, out.at, out.length);
-    buffer_finish(&out);
+    connection_write_buffer(conn, &out);
 }
 
 static void poll_answer_soon(struct connection *conn)
@@ -107,7 +106,8 @@ static void poll_take(struct connection *conn, const struct frame *frame)
             buffer_text(&stream->frames, ",");
         buffer_bytes(&stream->frames, frame->json.at, frame->json.length);
     }
-    bool full = stream->frames.length > (size_t)conf_of(conn)->limits.queue_bytes;
+    bool full =
+        stream->frames.failed || stream->frames.length > (size_t)conf_of(conn)->limits.queue_bytes;
     if (full)
         conn->out.state = SUBSCRIBER_CLOSING; /* the rest is for the next poll */
     if (full || (stream->frames.length && reading_is_complete(conn->reading)))
@@ -147,6 +147,9 @@ static void stream_close(struct subscriber *out, enum close_reason why)
         count_up(COUNT_slow_readers);
         stream_end(conn, 1013, "too slow");
     } else {
+        if (conn->phase == PHASE_STREAM && conn->stream->kind == POLL &&
+            !conn->stream->frames.length)
+            buffer_fail(&conn->stream->frames); /* a poll is answered 503 */
         stream_end(conn, 1013, "unavailable");
     }
 }
@@ -175,14 +178,18 @@ void stream_answer(struct connection *conn)
     buffer_text(&json, "\",\"frames\":[");
     buffer_bytes(&json, conn->stream->frames.at, conn->stream->frames.length);
     buffer_text(&json, "]}");
+    bool failed = json.failed || conn->stream->frames.failed;
     pipeline_leave(server_pipeline(conn->server), &conn->out);
     connection_init_out(conn);
     reading_destroy(conn->reading);
     conn->reading = NULL;
     stream_destroy(conn);
     connection_set_user(conn, NULL);
-    http_answer(request, 200, "application/json", (struct text){json.at, json.length},
-                "cache-control: no-store\r\n");
+    if (failed)
+        http_answer_error(request, 503, "unavailable");
+    else
+        http_answer(request, 200, "application/json", (struct text){json.at, json.length},
+                    "cache-control: no-store\r\n");
     buffer_finish(&json);
 }
 

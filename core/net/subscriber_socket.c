@@ -1,7 +1,7 @@
 /* What a reader says on its websocket: at first, unless its URL did, which channels it wants,
  *   {"channels": ["lobby", {"channel": "a/b", "since": "epoch:12"}], "token": token}
  * and later a fresh token, {"token": token}. Anything else is ignored. */
-#include "clock.h"
+#include "caller.h"
 #include "config.h"
 #include "connection.h"
 #include "json.h"
@@ -21,12 +21,10 @@ void subscriber_socket_on_open(struct connection *conn)
 /* returns  false: it was closed */
 static bool authenticate(struct connection *conn, const json_t *token)
 {
-    const struct pipeline *pipeline = server_pipeline(conn->server);
     struct user *user = NULL;
     enum token_status status =
-        json_is_string(token) ? user_from_token(pipeline->keys, json_string_value(token),
-                                                json_string_length(token), clock_wall_ms(), &user)
-                              : TOKEN_MALFORMED;
+        caller_user(server_pipeline(conn->server),
+                    (struct text){json_string_value(token), json_string_length(token)}, &user);
     const char *wrong = status != TOKEN_OK                                    ? "Wrong JWT"
                         : conn->user && !user_same_identity(conn->user, user) ? "another identity"
                         : !connection_may_read(conn, user)                    ? "forbidden"

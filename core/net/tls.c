@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509err.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,12 +18,13 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* The first error of openssl's queue is the cause, what follows are its callers. */
 static SSL_CTX *refuse(SSL_CTX *context, const char *option, const char *file, struct error *err)
 {
-    char why[200];
-    ERR_error_string_n(ERR_peek_last_error(), why, sizeof why);
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    error_set(err, "%s: %s: %s", option, file, reason ? reason : why);
+    unsigned long cause = ERR_peek_error();
+    const char *reason =
+        ERR_SYSTEM_ERROR(cause) ? strerror(ERR_GET_REASON(cause)) : ERR_reason_error_string(cause);
+    error_set(err, "%s: %s: %s", option, file, reason ? reason : "openssl refuses it");
     ERR_clear_error();
     SSL_CTX_free(context);
     return NULL;
@@ -43,10 +45,12 @@ SSL_CTX *tls_context_create(const char *certificate, const char *key, struct err
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
         return refuse(context, "tls.certificate", certificate, err);
-    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
-        return refuse(context, "tls.key", key, err);
-    if (SSL_CTX_check_private_key(context) != 1)
-        return refuse(context, "tls.key does not fit tls.certificate", key, err);
+    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(context) != 1) {
+        bool is_other = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
+        return refuse(context, is_other ? "tls.key does not fit tls.certificate" : "tls.key", key,
+                      err);
+    }
     return context;
 }
 

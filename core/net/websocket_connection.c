@@ -68,6 +68,10 @@ static void on_data(struct connection *conn, const struct websocket_event *event
         return;
     }
     buffer_bytes(&conn->message, event->payload.at, event->payload.length);
+    if (conn->message.failed) {
+        websocket_close(conn, 1013, "no memory for the message");
+        return;
+    }
     if (!event->last)
         return;
     struct buffer message = conn->message; /* an idle connection keeps no buffer */
@@ -103,7 +107,8 @@ size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t leng
             websocket_read(&conn->frames, bytes + used, length - used, message_max(conn), &event);
         if (event.got == WEBSOCKET_MORE)
             continue;
-        if (limiter_take_frame(conf_of(conn), &conn->frame_bucket)) {
+        bool whole = !conn->frames.in_payload; /* one that comes in pieces counts once */
+        if (whole && limiter_take_frame(conf_of(conn), &conn->frame_bucket)) {
             count_up(COUNT_limited_frames);
             connection_pause(conn, PAUSE_FRAMES); /* this one still counts, the next waits */
         }
@@ -130,7 +135,11 @@ size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t leng
 void websocket_send(struct connection *conn, struct text json)
 {
     struct frame *frame = frame_create(json);
-    if (conn->out.state == SUBSCRIBER_OPEN && subscriber_send(&conn->out, frame) == QUEUE_FULL)
+    if (conn->out.state != SUBSCRIBER_OPEN)
+        ;
+    else if (!frame)
+        subscriber_close(&conn->out, CLOSE_UNAVAILABLE);
+    else if (subscriber_send(&conn->out, frame) == QUEUE_FULL)
         subscriber_close(&conn->out, CLOSE_TOO_SLOW);
     frame_unref(frame);
 }
@@ -160,12 +169,12 @@ void websocket_tick(struct connection *conn, int64_t now_ms)
         count_up(COUNT_timed_out_auth);
         websocket_close(conn, 1008,
                         conn->publisher ? "not authenticated in time" : "no first frame in time");
+    } else if (silent_ms > conf->limits.idle_ms / 2 && !conn->pinged &&
+               wire_is_clear(&conn->wire)) {
+        conn->pinged = true; /* and it has until the next tick, however short limits.idle is */
+        connection_write(conn, ping, sizeof ping);
     } else if (silent_ms > conf->limits.idle_ms) {
         count_up(COUNT_timed_out_idle);
         connection_drop(conn);
-    } else if (silent_ms > conf->limits.idle_ms / 2 && !conn->pinged &&
-               wire_is_clear(&conn->wire)) {
-        conn->pinged = true;
-        connection_write(conn, ping, sizeof ping);
     }
 }

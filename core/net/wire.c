@@ -160,6 +160,10 @@ bool wire_write(struct wire *wire, const void *bytes, size_t length)
         if (!wire->rest.length)
             wire->progress_ms = clock_mono_ms();
         buffer_bytes(&wire->rest, (const char *)bytes + sent, length - (size_t)sent);
+        if (wire->rest.failed) {
+            wire->rest_at = 0;
+            return false;
+        }
         watch(wire);
     }
     return true;

@@ -26,15 +26,17 @@ static bool node_parse(struct text text, struct address *out)
     return address_parse(text, out);
 }
 
-/* The value of for= in one element of Forwarded: for="[2001:db8::1]:4711";proto=https */
-static struct text for_of(struct text element)
+/* A value in one element of Forwarded: for="[2001:db8::1]:4711";proto=https
+ *   name  with its = */
+static struct text value_of(struct text element, const char *name)
 {
+    size_t name_length = strlen(name);
     while (element.length) {
         const char *semicolon = memchr(element.at, ';', element.length);
         size_t length = semicolon ? (size_t)(semicolon - element.at) : element.length;
         struct text pair = trimmed((struct text){element.at, length});
-        if (pair.length > 4 && !strncasecmp(pair.at, "for=", 4)) {
-            struct text value = {pair.at + 4, pair.length - 4};
+        if (pair.length > name_length && !strncasecmp(pair.at, name, name_length)) {
+            struct text value = {pair.at + name_length, pair.length - name_length};
             if (value.length >= 2 && *value.at == '"' && value.at[value.length - 1] == '"')
                 value = (struct text){value.at + 1, value.length - 2};
             return value;
@@ -46,8 +48,9 @@ static struct text for_of(struct text element)
     return (struct text){"", 0};
 }
 
-bool forwarded_client(struct text header, bool is_forwarded, const struct network *trusted,
-                      size_t trusted_count, struct address *out)
+/* As forwarded_client; *element_out: the one that names it. */
+static bool client_find(struct text header, bool is_forwarded, const struct network *trusted,
+                        size_t trusted_count, struct address *out, struct text *element_out)
 {
     bool found = false;
     size_t end = header.length;
@@ -57,11 +60,10 @@ bool forwarded_client(struct text header, bool is_forwarded, const struct networ
             start--;
         struct text element = trimmed((struct text){header.at + start, end - start});
         struct address address;
-        if (is_forwarded)
-            element = for_of(element);
-        if (!node_parse(element, &address))
+        if (!node_parse(is_forwarded ? value_of(element, "for=") : element, &address))
             break;
         *out = address;
+        *element_out = element;
         found = true;
         if (!networks_contain(trusted, trusted_count, &address))
             break;
@@ -69,6 +71,23 @@ bool forwarded_client(struct text header, bool is_forwarded, const struct networ
         end = start ? start - 1 : 0;
     }
     return found;
+}
+
+bool forwarded_client(struct text header, bool is_forwarded, const struct network *trusted,
+                      size_t trusted_count, struct address *out)
+{
+    struct text element;
+    return client_find(header, is_forwarded, trusted, trusted_count, out, &element);
+}
+
+bool forwarded_is_secure(struct text header, const struct network *trusted, size_t trusted_count)
+{
+    struct address client;
+    struct text element;
+    if (!client_find(header, true, trusted, trusted_count, &client, &element))
+        return false;
+    element = value_of(element, "proto=");
+    return element.length == 5 && !strncasecmp(element.at, "https", 5);
 }
 
 /* ---- the PROXY protocol ---- */

@@ -12,6 +12,10 @@
 bool forwarded_client(struct text header, bool is_forwarded, const struct network *trusted,
                       size_t trusted_count, struct address *out);
 
+/* Whether that client came by https, as the element of Forwarded that names it says; http if none
+ * does. */
+bool forwarded_is_secure(struct text header, const struct network *trusted, size_t trusted_count);
+
 /* A PROXY header at the beginning of a connection.
  *   returns  its length, with the client in *out (untouched if it is unknown, or a health check of
  *            the proxy's own); 0: it goes on; -1: this is none */

@@ -1,4 +1,5 @@
 #include "http_head.h"
+#include "buffer.h"
 
 #include <strings.h>
 
@@ -290,4 +291,17 @@ long http_head_parse(const char *bytes, size_t length, size_t max_bytes, struct 
         return 0;
     *why = p == first ? "the target is too long" : "the headers are too long";
     return p == first ? -414 : -431;
+}
+
+void http_head_join(const char *bytes, size_t length, const char *name, struct buffer *out)
+{
+    const char *end = bytes + length;
+    for (const char *p = bytes, *lf; (lf = memchr(p, '\n', (size_t)(end - p))); p = lf + 1) {
+        const char *colon = memchr(p, ':', (size_t)(lf - p));
+        if (!colon || !text_is_nocase((struct text){p, (size_t)(colon - p)}, name))
+            continue;
+        if (out->length)
+            buffer_text(out, ",");
+        buffer_bytes(out, colon + 1, (size_t)(lf - 1 - (colon + 1)));
+    }
 }

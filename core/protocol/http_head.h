@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buffer;
+
 enum http_method {
     HTTP_GET = 1,
     HTTP_POST = 2,
@@ -24,7 +26,8 @@ struct http_head {
     struct text path, query; /* as they came; query absent without a "?" */
     /* Headers; absent if there are none. */
     struct text host, origin, authorization, idempotency_key, last_event_id, websocket_key;
-    struct text forwarded, forwarded_for, forwarded_proto; /* the last of each */
+    struct text forwarded, forwarded_for, forwarded_proto; /* the last of each;
+                                                            * http_head_join has all */
     int64_t content_length;                                /* -1: none */
     bool has_transfer_encoding; /* not for us: such a request must be refused and the last one */
     bool close;                 /* Connection: close, or HTTP/1.0 */
@@ -39,5 +42,9 @@ struct http_head {
  *            and why */
 long http_head_parse(const char *bytes, size_t length, size_t max_bytes, struct http_head *head,
                      const char **why);
+/* All values of a header that may come several times, in their order, joined by commas (RFC 9110,
+ * section 5.3).
+ *   bytes  a head that has been parsed */
+void http_head_join(const char *bytes, size_t length, const char *name, struct buffer *out);
 /* Whether a comma-separated header has that element, in any case. */
 bool http_list_has(struct text list, const char *element);

@@ -13,6 +13,8 @@ bool url_decode(struct text text, bool in_query, struct buffer *out)
 {
     char *to = buffer_reserve(out, text.length + 1);
     size_t length = 0;
+    if (!to)
+        return false;
     for (size_t i = 0; i < text.length; i++) {
         char c = text.at[i];
         if (c == '+' && in_query) {
@@ -33,15 +35,15 @@ bool url_decode(struct text text, bool in_query, struct buffer *out)
 
 bool url_decode_query(struct text query, struct buffer *out)
 {
-    const char *p = query.at, *end = query.at + query.length;
-    while (p < end) {
-        const char *and = memchr(p, '&', (size_t)(end - p));
-        size_t length = and? (size_t)(and-p) : (size_t)(end - p);
+    while (query.length) {
+        const char *end = memchr(query.at, '&', query.length);
+        size_t length = end ? (size_t)(end - query.at) : query.length,
+               used = length + (end != NULL);
         if (length && out->length)
             buffer_bytes(out, "", 1);
-        if (!url_decode((struct text){p, length}, true, out))
+        if (!url_decode((struct text){query.at, length}, true, out))
             return false;
-        p += length + 1;
+        query = (struct text){query.at + used, query.length - used};
     }
     return true;
 }

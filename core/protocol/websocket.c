@@ -12,6 +12,8 @@ bool websocket_accept(struct text key, char out[WEBSOCKET_ACCEPT_SIZE])
     unsigned char both[24 + sizeof guid], digest[SHA_DIGEST_LENGTH], plain[20];
     if (key.length != 24 || !text_is((struct text){key.at + 22, 2}, "=="))
         return false;
+    if (memchr(key.at, '=', 22)) /* which openssl would take for an A */
+        return false;
     memcpy(both, key.at, 24);
     if (EVP_DecodeBlock(plain, both, 24) != 18)
         return false;
@@ -198,7 +200,8 @@ size_t websocket_read(struct websocket_reader *reader, unsigned char *bytes, siz
             reader->message_bytes = 0;
             reader->utf8 = (struct utf8_state){0};
         }
-        if (reader->opcode < CLOSE && reader->left > max_bytes - reader->message_bytes)
+        if (reader->opcode < CLOSE &&
+            (reader->left > max_bytes || reader->message_bytes > max_bytes - reader->left))
             return fail(event, used, 1009, "message too big");
         reader->in_payload = true;
     }

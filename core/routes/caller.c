@@ -4,9 +4,11 @@
 #include "buffer.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
+#include "say.h"
 #include "user.h"
 
 #include <strings.h>
@@ -61,23 +63,29 @@ static void reply_wrong_token(struct request *request, const char *err)
     buffer_finish(&json);
 }
 
+enum token_status caller_user(const struct pipeline *pipeline, struct text token,
+                              struct user **user_out)
+{
+    if (token.length > (size_t)pipeline->conf->limits.token_bytes) {
+        count_up(COUNT_too_big_tokens);
+        return TOKEN_MALFORMED;
+    }
+    if (!token.at)
+        return TOKEN_MALFORMED;
+    return user_from_token(pipeline->keys, token.at, token.length, clock_wall_ms(), user_out);
+}
+
 bool request_user(struct request *request, struct user **user_out)
 {
-    static const char *const errors[] = {[TOKEN_MALFORMED] = "Wrong format",
-                                         [TOKEN_WRONG] = "Wrong JWT",
-                                         [TOKEN_CONTENT] = "Wrong JWT content"};
-    const struct pipeline *pipeline = request->pipeline;
     struct text token = caller_token(request->authorization, request->query);
     if (!token.at) {
         *user_out = NULL;
         return true;
     }
-    enum token_status status = TOKEN_MALFORMED;
-    if (token.length <= (size_t)pipeline->conf->limits.token_bytes)
-        status = user_from_token(pipeline->keys, token.at, token.length, clock_wall_ms(), user_out);
+    enum token_status status = caller_user(request->pipeline, token, user_out);
     if (status == TOKEN_OK)
         return true;
-    reply_wrong_token(request, errors[status]);
+    reply_wrong_token(request, token_error(status));
     return false;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "access.h"
 #include "text.h"
+#include "token.h"
 #include <stdbool.h>
 
 struct address;
@@ -16,6 +17,11 @@ struct text bearer_token(struct text authorization);
 /* The token a caller gives: of the header, else of the argument `token` in a query as in route.h;
  * absent if it gives none. */
 struct text caller_token(struct text authorization, struct text query);
+
+/* The user that a token speaks of, if it is no larger than limits.token_bytes. token: absent if
+ * what was given is no text. user_out  user_unref; left alone unless TOKEN_OK */
+enum token_status caller_user(const struct pipeline *pipeline, struct text token,
+                              struct user **user_out);
 
 /* The user of the caller's token.
  *   user_out  user_unref; NULL: a guest

@@ -124,8 +124,11 @@ static void call_signed(struct request *request, const json_t *items)
     struct text rest = {0};
     uint32_t allowed = 0;
     const struct chatup_route *route = find(request, &i, &rest, &allowed);
-    char *body = alloc_checked(json_dumps(items, JSON_COMPACT | JSON_ENCODE_ANY));
-    call(request, route, i, rest, (struct chatup_text){body, strlen(body)});
+    char *body = json_dumps(items, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (body)
+        call(request, route, i, rest, (struct chatup_text){body, strlen(body)});
+    else
+        request_reply_error(request, 503, "unavailable");
     free(body);
 }
 

@@ -9,13 +9,14 @@
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
+#include "say.h"
 #include "user.h"
 
 #include <jansson.h>
 
 enum { KEY_BYTES_MAX = 64 };
 
-enum verdict { ITEM_GOOD, ITEM_WRONG, ITEM_TOO_LONG };
+enum verdict { ITEM_GOOD, ITEM_WRONG, ITEM_TOO_LONG, ITEM_NO_MEMORY };
 
 struct item {
     struct post post; /* msg, ev and name point into the payload, user and data here: */
@@ -39,14 +40,14 @@ static struct text string_text(const json_t *value)
     return (struct text){json_string_value(value), json_string_length(value)};
 }
 
-/* The value as JSON, freed by the caller; NULL without one. */
-static char *dump(const json_t *value, struct text *text_out)
+/* The value, if there is one, as JSON, freed by the caller; false without memory for it. */
+static bool dump(const json_t *value, char **json_out, struct text *text_out)
 {
     if (!value)
-        return NULL;
-    char *json = alloc_checked(json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY));
-    *text_out = text_of(json);
-    return json;
+        return true;
+    *json_out = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    *text_out = text_of(*json_out);
+    return *json_out != NULL;
 }
 
 /* {"channel":string,"msg":string,"ev":string,"user":any,"data":any}; msg or ev is required, and
@@ -67,8 +68,9 @@ static enum verdict item_read(struct item *item, const json_t *json, size_t max_
     post->name = string_text(json_object_get(user, "name"));
     if (post->name.length > USER_NAME_BYTES_MAX)
         post->name = (struct text){0}; /* nobody can be banned by it: /ban takes no such name */
-    item->user = dump(user, &post->user);
-    item->data = dump(json_object_get(json, "data"), &post->data);
+    if (!dump(user, &item->user, &post->user) ||
+        !dump(json_object_get(json, "data"), &item->data, &post->data))
+        return ITEM_NO_MEMORY;
     if (post->msg.length > max_bytes || post->ev.length > max_bytes ||
         post->user.length > max_bytes || post->data.length > max_bytes)
         return ITEM_TOO_LONG;
@@ -77,12 +79,8 @@ static enum verdict item_read(struct item *item, const json_t *json, size_t max_
 
 static void reply_too_long(struct request *request, size_t max_bytes)
 {
-    struct buffer json = {0};
-    buffer_text(&json, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":");
-    buffer_number(&json, (int64_t)max_bytes);
-    buffer_text(&json, "}");
-    request_reply_json(request, 400, (struct text){json.at, json.length});
-    buffer_finish(&json);
+    char json[ANSWER_BYTES];
+    request_reply_json(request, 400, answer_too_long(json, max_bytes));
 }
 
 /* returns  as many items as payload has, for items_free; NULL after answering */
@@ -94,13 +92,19 @@ static struct item *items_read(struct request *request, const json_t *payload)
         request_reply_error(request, 400, "Wrong JWT content");
         return NULL;
     }
-    struct item *items = xcalloc(count, sizeof *items);
+    struct item *items = calloc(count + 1, sizeof *items);
+    if (!items) {
+        request_reply_error(request, 503, "unavailable");
+        return NULL;
+    }
     for (size_t i = 0; i < count; i++) {
         enum verdict verdict = item_read(&items[i], json_array_get(payload, i), max_bytes);
         if (verdict == ITEM_GOOD)
             continue;
         items_free(items, count);
-        if (verdict == ITEM_TOO_LONG)
+        if (verdict == ITEM_NO_MEMORY)
+            request_reply_error(request, 503, "unavailable");
+        else if (verdict == ITEM_TOO_LONG)
             reply_too_long(request, max_bytes);
         else
             request_reply_error(request, 400, "Wrong JWT content");

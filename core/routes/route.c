@@ -11,6 +11,7 @@ const struct route routes[] = {
     {"/join", METHOD_POST, false, route_join},
     {"/stats", METHOD_GET, false, route_stats},
     {"/messages", METHOD_GET, false, route_messages},
+    {"/pub", METHOD_POST, true, route_say}, /* GET is a websocket */
     {"/post", METHOD_POST, true, route_post},
     {"/ban", METHOD_POST, true, route_ban},
     {"/unban", METHOD_POST, true, route_unban},
@@ -21,6 +22,7 @@ const struct route routes[] = {
     {"/health", METHOD_GET, true, route_live},
     {"/health/live", METHOD_GET, true, route_live},
     {"/health/ready", METHOD_GET, true, route_ready},
+    {"/metrics", METHOD_GET, true, route_metrics},
     {"/", METHOD_GET, true, route_page},
     {"/style.css", METHOD_GET, true, route_page},
     {"/app.js", METHOD_GET, true, route_page},
@@ -31,6 +33,10 @@ const struct route routes[] = {
 
 void request_reply_json(struct request *request, int status, struct text json)
 {
+    if (!json.length) { /* there is no empty JSON: there was no memory for it */
+        status = 503;
+        json = text_of("{\"status\":\"error\",\"err\":\"unavailable\"}");
+    }
     request->reply(request, status, "application/json", json, NULL);
 }
 

@@ -17,7 +17,7 @@ enum method { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_DELETE = 8
 struct request {
     struct pipeline *pipeline;
     uint32_t method;   /* enum method */
-    struct text path;  /* decoded by libwebsockets: "/join/lobby" */
+    struct text path;  /* decoded: "/join/lobby" */
     struct text rest;  /* behind the route's own path: "lobby", "" */
     struct text query; /* decoded arguments, joined by NUL bytes: "limit=5\0skip=10" */
     struct text body;
@@ -32,6 +32,7 @@ struct request {
                   const char *headers);
 };
 
+/* json: empty, as of a buffer that has failed, is answered 503. */
 void request_reply_json(struct request *request, int status, struct text json);
 /* {"status":"error","err":err} */
 void request_reply_error(struct request *request, int status, const char *err);
@@ -69,6 +70,8 @@ void route_remove(struct request *request);   /* remove.c */
 void route_plugin(struct request *request);   /* plugin.c: /plugin/<name>/… */
 void route_live(struct request *request);     /* health.c */
 void route_ready(struct request *request);    /* health.c */
+void route_say(struct request *request);      /* say.c: POST /pub */
+void route_metrics(struct request *request);  /* metrics.c */
 void route_page(struct request *request);     /* page.c: /, /style.css, /app.js of client_dir */
 
 extern const struct route routes[]; /* route.c; ends with a path of NULL. The only list of them */

@@ -203,13 +203,18 @@ void account_expect_clean(const struct account *account)
 
 /* ---- reader ---- */
 
+void reader_account_frame(struct reader *reader, const json_t *frame)
+{
+    account_frame(reader_account(reader, get_string(frame, "channel")), frame);
+}
+
 static bool frame_take(struct reader *reader)
 {
     json_decref(reader->frame);
     reader->frame =
         json_loadb(reader->ws->message, reader->ws->length, JSON_REJECT_DUPLICATES, NULL);
     ck_assert_msg(reader->frame != NULL, "not JSON: %.300s", reader->ws->message);
-    account_frame(reader_account(reader, get_string(reader->frame, "channel")), reader->frame);
+    reader_account_frame(reader, reader->frame);
     return true;
 }
 
@@ -241,7 +246,7 @@ static void wait_first_frames(struct reader *reader, size_t before)
             more(reader, "the first frame");
 }
 
-static struct reader *reader_create(struct server *server, const json_t *channels)
+struct reader *reader_create(struct server *server, const json_t *channels)
 {
     struct reader *reader = calloc(1, sizeof *reader);
     size_t i;

@@ -66,6 +66,10 @@ struct reader *reader_open_stalled(struct server *server, const char *channel, i
 /* In the path form, with as many channels. */
 struct reader *reader_open_path(struct server *server, const char *target, size_t count);
 
+/* Only its accounts, of ["a",{"channel":"b"}], for frames that come by another way. */
+struct reader *reader_create(struct server *server, const json_t *channels);
+void reader_account_frame(struct reader *reader, const json_t *frame);
+
 /* Next frame, accounted for; borrowed until the next call; NULL if the connection is over. The test
  * fails if nothing comes. */
 json_t *reader_next(struct reader *reader);

@@ -2,6 +2,7 @@
 #include "flow.h"
 #include "token.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -37,6 +38,7 @@ static void config_write(const char *dir, const struct server_options *options, 
             "listen:\n"
             "  address: 127.0.0.1\n"
             "  port: 0\n"
+            "%s"
             "threads: %d\n"
             "client_dir: \"%s\"\n"
             "plugins_dir: \"%s\"\n"
@@ -47,6 +49,7 @@ static void config_write(const char *dir, const struct server_options *options, 
             "      secret: \"%s\"\n"
             "%s"
             "%s",
+            options->proxy_protocol ? "  proxy_protocol: true\n" : "",
             options->threads ? options->threads : 1, environment("CHATUP_CLIENT"),
             environment("CHATUP_PLUGINS"), dir, TOKEN_SECRET, options->keys ? options->keys : "",
             options->yaml ? options->yaml : "");
@@ -55,10 +58,12 @@ static void config_write(const char *dir, const struct server_options *options, 
 
 /* ---- a life ---- */
 
-static void child_exec(const char *const *argv, int out, const char *err_path)
+static void child_exec(const char *const *argv, int out, const char *err_path, rlim_t files)
 {
     int err = open(err_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (files)
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){files, files});
     signal(SIGXFSZ, SIG_IGN); /* server_disk_full: an error of write(), not the end */
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
@@ -82,7 +87,8 @@ static int status_wait(pid_t pid, int64_t deadline)
     }
 }
 
-/* "chatup: http://127.0.0.1:PORT/" on standard output says that it accepts connections. */
+/* "chatup: http://127.0.0.1:PORT/", or https, on standard output says that it accepts connections.
+ */
 static int port_read(struct server *server)
 {
     char line[4096];
@@ -98,8 +104,8 @@ static int port_read(struct server *server)
         ck_assert_msg(got > 0, "the server ended before it listened, see its log");
         length += (size_t)got;
         line[length] = 0;
-        const char *said = strstr(line, "chatup: http://127.0.0.1:");
-        if (said && strchr(said, '\n') && sscanf(said, "chatup: http://127.0.0.1:%d/", &port) == 1)
+        const char *said = strstr(line, "chatup: http"), *host = said ? strstr(said, "://") : NULL;
+        if (host && strchr(host, '\n') && sscanf(host, "://127.0.0.1:%d/", &port) == 1)
             return port;
         ck_assert_uint_lt(length, sizeof line - 1);
     }
@@ -137,7 +143,7 @@ static void server_live(struct server *server)
     if (server->pid == 0) {
         if (server->disk)
             disk_load(server->disk);
-        child_exec(argv, out[1], server->log);
+        child_exec(argv, out[1], server->log, (rlim_t)server->files);
     }
     close(out[1]);
     server->out = out[0];
@@ -159,6 +165,7 @@ struct server *server_start_with(const struct server_options *options)
         server->disk = textf("%s/disk", server->dir);
     ck_assert_int_eq(mkdir(server->dir, 0700), 0);
     server->rates = options->rates;
+    server->files = options->files;
     config_write(server->dir, options, server->config);
     servers[server_count++] = server;
     server_live(server);
@@ -291,6 +298,17 @@ uint64_t server_cpu_ticks(const struct server *server)
     return user + system_;
 }
 
+size_t server_files(const struct server *server)
+{
+    size_t count = 0;
+    DIR *folder = opendir(textf("/proc/%d/fd", (int)server->pid));
+    ck_assert_ptr_nonnull(folder);
+    for (struct dirent *entry; (entry = readdir(folder));)
+        count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
 uint64_t server_rss_kib(const struct server *server)
 {
     char *status = file_read(textf("/proc/%d/status", (int)server->pid));
@@ -314,7 +332,7 @@ struct run chatup_run(const char *const *arguments)
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0)
-        child_exec(argv, out, err_path);
+        child_exec(argv, out, err_path, 0);
     close(out);
     int status = status_wait(pid, deadline_in(RUN_SECONDS));
     ck_assert_msg(status != -1, "chatup %s does not end", arguments[0] ? arguments[0] : "");

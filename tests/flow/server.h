@@ -9,12 +9,14 @@
 #include <sys/types.h>
 
 struct server_options {
-    int threads;      /* 0 means 1 */
-    const char *yaml; /* further configuration, whole sections */
-    const char *keys; /* further items of jwt.keys, indented by four */
-    bool rates;       /* with the limits of how fast one may speak, which are off otherwise */
-    bool supervised;  /* with the process that starts a dead worker again: then pid is its own */
-    bool own_disk;    /* for server_disk */
+    int threads;         /* 0 means 1 */
+    const char *yaml;    /* further configuration, whole sections */
+    const char *keys;    /* further items of jwt.keys, indented by four */
+    int files;           /* how many it may open; 0: as we may */
+    bool proxy_protocol; /* each connection begins with a PROXY header */
+    bool rates;          /* with the limits of how fast one may speak, which are off otherwise */
+    bool supervised;     /* with the process that starts a dead worker again: then pid is its own */
+    bool own_disk;       /* for server_disk */
 };
 
 struct server {
@@ -23,6 +25,7 @@ struct server {
     char *log;  /* standard error of all its lives */
     char *disk; /* the file that says how its disk does; NULL: as every disk */
     int threads;
+    int files;
     bool rates;
     int port; /* the same in all its lives */
     int out;
@@ -55,6 +58,7 @@ void server_disk_full(struct server *server, bool full);
 void server_disk(struct server *server, const char *how);
 bool server_is_alive(struct server *server);
 uint64_t server_cpu_ticks(const struct server *server); /* used so far, user and system */
+size_t server_files(const struct server *server);       /* open ones */
 uint64_t server_rss_kib(const struct server *server);
 
 /* Run a command of the binary until it ends.

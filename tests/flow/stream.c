@@ -3,15 +3,42 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { SEND_SECONDS = 20, RECEIVE_BYTES = 64 * 1024 };
 
-struct stream *stream_open(int port, int receive_bytes)
+static const char *source;
+static int secure_port;
+static SSL_CTX *authority;
+
+void stream_come_from(const char *address)
+{
+    source = address;
+}
+
+void stream_trust(int port, const char *file)
+{
+    SSL_CTX_free(authority);
+    authority = NULL;
+    secure_port = file ? port : 0;
+    if (!file)
+        return;
+    authority = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_options(authority, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(authority,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_verify(authority, SSL_VERIFY_PEER, NULL);
+    ck_assert_int_eq(SSL_CTX_load_verify_file(authority, file), 1);
+}
+
+struct stream *stream_open_plain(int port, int receive_bytes)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET,
@@ -24,6 +51,10 @@ struct stream *stream_open(int port, int receive_bytes)
     if (receive_bytes)
         setsockopt(stream->fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (source) {
+        struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(source)};
+        ck_assert_int_eq(bind(stream->fd, (struct sockaddr *)&from, sizeof from), 0);
+    }
     ck_assert_msg(connect(stream->fd, (struct sockaddr *)&address, sizeof address) == 0,
                   "cannot connect to port %d: %s", port, strerror(errno));
     return stream;
@@ -36,12 +67,62 @@ static bool ready(struct stream *stream, short events, int64_t deadline)
     return poll(&fd, 1, left > 0 ? (int)left : 0) > 0;
 }
 
+void stream_secure(struct stream *stream)
+{
+    int64_t deadline = deadline_in(SEND_SECONDS);
+    int done;
+    fcntl(stream->fd, F_SETFL, fcntl(stream->fd, F_GETFL) | O_NONBLOCK);
+    stream->ssl = SSL_new(authority);
+    ck_assert_int_eq(SSL_set_fd(stream->ssl, stream->fd), 1);
+    SSL_set1_host(stream->ssl, "127.0.0.1");
+    while ((done = SSL_connect(stream->ssl)) != 1) {
+        int why = SSL_get_error(stream->ssl, done);
+        ck_assert_msg(why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE, "no TLS: %d %s",
+                      why, ERR_error_string(ERR_peek_last_error(), NULL));
+        ck_assert_msg(ready(stream, why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline),
+                      "no TLS in time");
+    }
+}
+
+struct stream *stream_open(int port, int receive_bytes)
+{
+    struct stream *stream = stream_open_plain(port, receive_bytes);
+    if (port == secure_port)
+        stream_secure(stream);
+    return stream;
+}
+
+/* What a call of openssl returned, as send and recv would have. */
+static ssize_t ssl_result(struct stream *stream, int result)
+{
+    if (result > 0)
+        return result;
+    int why = SSL_get_error(stream->ssl, result);
+    ERR_clear_error();
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPIPE;
+    return why == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
+static ssize_t send_some(struct stream *stream, const char *bytes, size_t length)
+{
+    if (stream->ssl)
+        return ssl_result(stream, SSL_write(stream->ssl, bytes, (int)length));
+    return send(stream->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t receive_some(struct stream *stream, char *bytes, size_t size)
+{
+    if (stream->ssl)
+        return ssl_result(stream, SSL_read(stream->ssl, bytes, (int)size));
+    return recv(stream->fd, bytes, size, MSG_DONTWAIT);
+}
+
 bool stream_send(struct stream *stream, const void *bytes, size_t length)
 {
     const char *at = bytes;
     int64_t deadline = deadline_in(SEND_SECONDS);
     while (length && !stream->ended) {
-        ssize_t sent = send(stream->fd, at, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send_some(stream, at, length);
         if (sent >= 0) {
             at += sent;
             length -= (size_t)sent;
@@ -73,7 +154,7 @@ enum stream_got stream_receive(struct stream *stream, int64_t deadline)
 {
     while (!stream->ended) {
         make_room(stream);
-        ssize_t got = recv(stream->fd, stream->data + stream->end, RECEIVE_BYTES, MSG_DONTWAIT);
+        ssize_t got = receive_some(stream, stream->data + stream->end, RECEIVE_BYTES);
         if (got > 0) {
             stream->end += (size_t)got;
             stream->data[stream->end] = 0;
@@ -117,6 +198,7 @@ void stream_half_close(struct stream *stream)
 
 void stream_cut(struct stream *stream)
 {
+    SSL_free(stream->ssl);
     close(stream->fd);
     free(stream->data);
     free(stream);

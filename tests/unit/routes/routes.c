@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "config.h"
 #include "keyring.h"
+#include "limiter.h"
 #include "message.h"
 #include "name.h"
 #include "plugin.h"
@@ -49,6 +50,25 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
     note("\n", (struct text){0});
     asked.posted[asked.count] = done;
     asked.arg[asked.count++] = arg;
+}
+
+static const char *said; /* what a say is answered */
+
+void pipeline_say(struct pipeline *pipeline, struct user *user, const struct address *address,
+                  struct name *room, struct text msg, struct text client_id, pipeline_said *done,
+                  void *arg)
+{
+    note("", name_text(room));
+    note(" says=", msg);
+    note(" id=", client_id);
+    note("\n", (struct text){0});
+    done(arg, text_of(said));
+}
+
+int64_t limiter_take(struct limiter *limiter, const struct config *conf, enum limited what,
+                     struct bucket *own, const struct address *address, const struct user *user)
+{
+    return 0;
 }
 
 static size_t hidden_pages; /* so many a plugin hides wholly */
@@ -278,6 +298,7 @@ static void setup(void)
     conf.legacy_tokens = true;
     conf.limits.message_bytes = 64;
     conf.limits.token_bytes = 512;
+    conf.limits.json_depth = 4;
     plugin.api.routes = plugin_routes;
     plugin.api.route_count = 4;
     pipeline = (struct pipeline){.conf = &conf,
@@ -615,6 +636,71 @@ START_TEST(a_wrong_item_publishes_nothing)
     ANSWERED(400, "{\"status\":\"error\",\"err\":\"messageTooLong\",\"max\":64}");
     send_signed(route_post, "[]", "");
     ck_assert_int_eq(answer.status, 400);
+    finish();
+}
+END_TEST
+
+static void pub(const char *body, const char *idempotency)
+{
+    char *text = token("{\"sub\":\"42\",\"_public\":{}}");
+    char *bearer = NULL;
+    text[strcspn(text, "\n")] = 0;
+    ck_assert_int_gt(asprintf(&bearer, "Bearer %s", text), 0);
+    struct request *request = request_to("/pub", "");
+    request->body = text_of(body);
+    request->authorization = text_of(bearer);
+    if (idempotency)
+        request->idempotency_key = text_of(idempotency);
+    memset(&asked, 0, sizeof asked);
+    route_say(request);
+    free(bearer);
+    free(text);
+}
+
+START_TEST(the_status_of_a_say_follows_from_its_answer)
+{
+    static const struct {
+        const char *said;
+        int status;
+        const char *headers;
+    } cases[] = {
+        {"{\"status\":\"ok\",\"offset\":1}", 200, ""},
+        {"{\"whatever\":\"a plugin says\"}", 200, ""},
+        {"\"ok\"", 200, ""},
+        {"{\"status\":\"error\",\"err\":\"rejected\"}", 422, ""},
+        {"{\"status\":\"error\",\"err\":\"of a plugin\"}", 422, ""},
+        {"{\"status\":\"error\"}", 422, ""},
+        {"{\"status\":\"error\",\"err\":\"banned\",\"ttl\":3}", 403, ""},
+        {"{\"status\":\"error\",\"err\":\"unavailable\"}", 503, ""},
+        {"{\"status\":\"error\",\"err\":\"tooManyRooms\"}", 503, ""},
+        {"{\"status\":\"error\",\"err\":\"pluginUnavailable\"}", 503, ""},
+        {"{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":2.1}", 429, "retry-after: 3\r\n"},
+        {"{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":2}", 429, "retry-after: 2\r\n"},
+        {"{\"status\":\"error\",\"err\":\"rateLimited\",\"ttw\":-1e99}", 429, "retry-after: 0\r\n"},
+    };
+    setup();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        said = cases[i].said;
+        pub("{\"room\":\"lobby\",\"msg\":\"hi\"}", NULL);
+        ANSWERED(cases[i].status, cases[i].said);
+        ck_assert_str_eq(answer.headers, cases[i].headers);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(a_say_has_a_client_id_of_its_own_or_the_header)
+{
+    setup();
+    said = "{}";
+    pub("{\"room\":\"lobby\",\"msg\":\"hi\"}", NULL);
+    ck_assert_str_eq(asked.text, "lobby says=hi id=\n");
+    pub("{\"channel\":\"a/b\",\"msg\":\"hi\"}", "k");
+    ck_assert_str_eq(asked.text, "a/b says=hi id=k\n");
+    pub("{\"room\":\"lobby\",\"channel\":\"x\",\"msg\":\"hi\",\"cid\":\"c\"}", "k");
+    ck_assert_str_eq(asked.text, "lobby says=hi id=c\n");
+    pub("{\"room\":\"lobby\",\"msg\":\"hi\"}", "");
+    ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong format\"}");
     finish();
 }
 END_TEST
@@ -1134,9 +1220,11 @@ UNIT_MAIN("routes", join_tells_where_who_and_what, join_refuses_what_it_cannot_t
           a_ban_keeps_from_reading_where_guests_may_not_read,
           a_wrong_token_is_refused_where_none_is_needed,
           post_publishes_all_in_order_and_answers_once, post_says_what_failed,
-          a_wrong_item_publishes_nothing, moderation_asks_the_broker_for_what_the_items_say,
-          a_ban_is_listed_as_it_can_be_sent_back, wrong_moderation_is_told_where_and_does_nothing,
-          moderation_says_what_failed, pages_of_the_history_are_asked_for_by_offset,
+          a_wrong_item_publishes_nothing, the_status_of_a_say_follows_from_its_answer,
+          a_say_has_a_client_id_of_its_own_or_the_header,
+          moderation_asks_the_broker_for_what_the_items_say, a_ban_is_listed_as_it_can_be_sent_back,
+          wrong_moderation_is_told_where_and_does_nothing, moderation_says_what_failed,
+          pages_of_the_history_are_asked_for_by_offset,
           a_page_that_a_plugin_hides_is_not_taken_for_the_end,
           only_an_array_signed_by_our_key_counts,
           a_servers_token_says_for_whom_until_when_and_which_it_is,
