@@ -4,7 +4,6 @@
 #include "store_parts.h"
 
 #include <sqlite3.h>
-#include <sys/random.h>
 
 enum statement {
     BEGIN,
@@ -37,34 +36,6 @@ enum statement {
     PROBE,
     STATEMENTS
 };
-
-/* Names are blobs: any UTF-8, compared byte by byte. A removed message is a row without content.
- *
- * Each step brings a file from the version of its place to the next; a new file takes all of them.
- * A step that was released is never edited: add another. */
-static const char *const schema_steps[] = {
-    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
-    "CREATE TABLE room(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
-    "  offset INTEGER NOT NULL, touched INTEGER NOT NULL);"
-    "CREATE TABLE message(room INTEGER, offset INTEGER, id TEXT, time INTEGER, removed INTEGER,"
-    "  user TEXT, sub TEXT, name TEXT, msg TEXT, ev TEXT, data TEXT,"
-    "  PRIMARY KEY(room, offset)) WITHOUT ROWID;"
-    "CREATE TABLE answer(room INTEGER, client_id BLOB, offset INTEGER, id TEXT, time INTEGER,"
-    "  PRIMARY KEY(room, client_id)) WITHOUT ROWID;"
-    "CREATE INDEX answer_time ON answer(time);"
-    "CREATE TABLE ban(room BLOB, kind INTEGER, who TEXT, expires INTEGER,"
-    "  PRIMARY KEY(room, kind, who)) WITHOUT ROWID;",
-    "CREATE TABLE once(key BLOB PRIMARY KEY, expires INTEGER) WITHOUT ROWID;",
-    /* A ban with an empty room holds everywhere. */
-    "ALTER TABLE ban RENAME TO old_ban;"
-    "CREATE TABLE ban(id INTEGER PRIMARY KEY, room BLOB, kind INTEGER, who TEXT, expires INTEGER,"
-    "  created INTEGER, reason TEXT, UNIQUE(room, kind, who));"
-    "INSERT INTO ban(room, kind, who, expires, created) SELECT room, kind, who, expires, 0"
-    "  FROM old_ban;"
-    "DROP TABLE old_ban;",
-};
-
-enum { SCHEMA_VERSION = sizeof schema_steps / sizeof *schema_steps };
 
 #define MAY_REMOVE " removed = 0 AND (ev IS NULL OR ev NOT IN ('rmUserMsg', 'rmMsg')) "
 #define REMOVE_WHERE                                                                               \
@@ -144,8 +115,7 @@ static int system_error(sqlite3 *db)
     return error ? error : sqlite3_system_errno(db);
 }
 
-/* What SQLite says, and what the system said to it. */
-static bool failed(struct store *store, struct error *err)
+bool store_failed(struct store *store, struct error *err)
 {
     const char *said = sqlite3_errmsg(store->db);
     int code = sqlite3_errcode(store->db) & 0xff;
@@ -192,9 +162,14 @@ static bool run(struct store *store, sqlite3_stmt *statement, struct error *err)
     int rc = sqlite3_step(statement);
     bool ok = rc == SQLITE_DONE || rc == SQLITE_ROW;
     if (!ok)
-        failed(store, err);
+        store_failed(store, err);
     sqlite3_reset(statement);
     return ok;
+}
+
+bool store_execute(struct store *store, const char *sql)
+{
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
 }
 
 bool store_check(const struct store *store, struct error *err)
@@ -273,7 +248,7 @@ static bool room_touch(struct store *store, const struct message *message, int64
     if (ok)
         *room_out = sqlite3_column_int64(touch, 0);
     else
-        failed(store, err);
+        store_failed(store, err);
     sqlite3_reset(touch);
     return ok;
 }
@@ -423,7 +398,7 @@ bool store_rooms_of(struct store *store, enum ban_kind kind, struct text who,
         looked_at++;
     }
     if (rc != SQLITE_DONE)
-        failed(store, err);
+        store_failed(store, err);
     sqlite3_reset(list);
     next.more = looked_at == limit;
     store_page_finish(rc == SQLITE_DONE ? page : &next);
@@ -439,7 +414,7 @@ static bool purge_rooms(struct store *store, int64_t *last_out, struct error *er
 {
     sqlite3_stmt *rooms = store->statements[PURGE_ROOMS];
     sqlite3_bind_int64(rooms, 1, store->purged_room);
-    bool ok = sqlite3_step(rooms) == SQLITE_ROW || failed(store, err);
+    bool ok = sqlite3_step(rooms) == SQLITE_ROW || store_failed(store, err);
     if (ok)
         *last_out = sqlite3_column_int64(rooms, 0);
     sqlite3_reset(rooms);
@@ -522,7 +497,7 @@ static bool load_messages(struct store *store, struct name *name, int64_t room, 
         out->messages[out->message_count++] = message;
     }
     if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-        failed(store, err);
+        store_failed(store, err);
     sqlite3_reset(list);
     for (size_t i = 0, j = out->message_count; i + 1 < j; i++) {
         struct message *swap = out->messages[i];
@@ -557,7 +532,7 @@ static bool load_answers(struct store *store, int64_t room, int64_t since_ms,
         answer->time_ms = sqlite3_column_int64(list, 3);
     }
     if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-        failed(store, err);
+        store_failed(store, err);
     sqlite3_reset(list);
     for (size_t i = 0, j = out->answer_count; i + 1 < j; i++) { /* oldest first */
         struct store_answer swap = out->answers[i];
@@ -579,7 +554,7 @@ bool store_load(struct store *store, struct name *name, int64_t now_ms, struct s
         id = sqlite3_column_int64(find, 0);
         room.offset = (uint64_t)sqlite3_column_int64(find, 1);
     } else if (rc != SQLITE_DONE) {
-        failed(store, err);
+        store_failed(store, err);
     }
     sqlite3_reset(find);
     bool ok = rc == SQLITE_DONE;
@@ -628,7 +603,7 @@ bool store_each_ban(struct store *store, int64_t now_ms,
         name_unref(room);
     }
     if (rc != SQLITE_DONE)
-        failed(store, err);
+        store_failed(store, err);
     sqlite3_reset(list);
     return rc == SQLITE_DONE;
 }
@@ -646,98 +621,12 @@ bool store_each_once(struct store *store,
         name_unref(key);
     }
     if (rc != SQLITE_DONE)
-        failed(store, err);
+        store_failed(store, err);
     sqlite3_reset(list);
     return rc == SQLITE_DONE;
 }
 
 /* ---- opening ---- */
-
-/* The value of a key, "" if there is none.
- *   returns  false with err if the file could not be read */
-static bool read_meta(struct store *store, const char *key, char *out, size_t size,
-                      struct error *err)
-{
-    sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(store->db, "SELECT value FROM meta WHERE key = ?1", -1, &statement,
-                                NULL);
-    *out = 0;
-    if (rc == SQLITE_ERROR) /* a new file: there is no such table */
-        return true;
-    if (rc == SQLITE_OK) {
-        sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
-        rc = sqlite3_step(statement);
-    }
-    if (rc == SQLITE_ROW)
-        snprintf(out, size, "%s", (const char *)sqlite3_column_text(statement, 0));
-    bool ok = rc == SQLITE_ROW || rc == SQLITE_DONE || failed(store, err);
-    sqlite3_finalize(statement);
-    return ok;
-}
-
-/* Before anything is written to the file. */
-static bool read_version(struct store *store, long *version_out, struct error *err)
-{
-    char text[16];
-    if (!read_meta(store, "schema", text, sizeof text, err))
-        return false;
-    *version_out = strtol(text, NULL, 10);
-    if (*version_out >= 0 && *version_out <= SCHEMA_VERSION)
-        return true;
-    error_set(err,
-              "store: %s is of a newer chatup (schema %s, this one knows %d): use that one, or the "
-              "backup that was made before it",
-              store->file.path, text, SCHEMA_VERSION);
-    return false;
-}
-
-static bool execute(struct store *store, const char *sql)
-{
-    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK;
-}
-
-/* A backup says so of itself, and a copy is another file. Either may lack what was announced after
- * it was made: offsets would be given again in the same epoch. */
-static bool is_copy(struct store *store, const char *inode, bool *copy_out, struct error *err)
-{
-    char backup[16], was[32];
-    if (!read_meta(store, "backup", backup, sizeof backup, err) ||
-        !read_meta(store, "inode", was, sizeof was, err))
-        return false;
-    *copy_out = *backup || (*was && strcmp(was, inode) != 0);
-    return true;
-}
-
-/* A file becomes what this version wants in one transaction: it is whole, or as it was. */
-static bool make_schema(struct store *store, long version, struct error *err)
-{
-    char inode[32], was[32];
-    bool copy;
-    uint64_t random;
-    snprintf(inode, sizeof inode, "%llu", (unsigned long long)store->file.inode);
-    if (!is_copy(store, inode, &copy, err) || !read_meta(store, "inode", was, sizeof was, err))
-        return false;
-    if (version == SCHEMA_VERSION && !copy && *was)
-        return true;
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        abort();
-    bool ok = execute(store, "BEGIN EXCLUSIVE");
-    for (long i = version; ok && i < SCHEMA_VERSION; i++)
-        ok = execute(store, schema_steps[i]);
-    if (copy)
-        ok = ok && execute(store, "DELETE FROM meta WHERE key IN ('epoch', 'backup')");
-    char *sql = sqlite3_mprintf("INSERT OR REPLACE INTO meta VALUES('schema', '%d');"
-                                "INSERT OR REPLACE INTO meta VALUES('inode', '%s');"
-                                "INSERT OR IGNORE INTO meta VALUES('epoch', '%016llx'); COMMIT;",
-                                SCHEMA_VERSION, inode, (unsigned long long)random);
-    ok = ok && execute(store, sql);
-    sqlite3_free(sql);
-    if (!ok)
-        failed(store, err);
-    if (!ok && !sqlite3_get_autocommit(store->db))
-        execute(store, "ROLLBACK");
-    return ok;
-}
 
 static bool open_database(struct store *store, struct error *err)
 {
@@ -746,22 +635,24 @@ static bool open_database(struct store *store, struct error *err)
         return false;
     if (sqlite3_open_v2(store->file.path, &store->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL))
-        return failed(store, err);
+        return store_failed(store, err);
     /* Locked first: then the index of the log is in memory, and no file beside it. */
-    if (!execute(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"))
-        return failed(store, err);
-    if (!read_version(store, &version, err))
+    if (!store_execute(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"))
+        return store_failed(store, err);
+    if (!store_read_version(store, &store->file, &version, err))
         return false;
-    if (!execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;"
-                        "ROLLBACK;")) /* makes the files */
-        return failed(store, err);
-    if (!store_file_remember(&store->file, err) || !make_schema(store, version, err) ||
-        !read_meta(store, "epoch", store->epoch, sizeof store->epoch, err))
+    if (!store_execute(store,
+                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;"
+                       "ROLLBACK;")) /* makes the files */
+        return store_failed(store, err);
+    if (!store_file_remember(&store->file, err) ||
+        !store_make_schema(store, &store->file, version, err) ||
+        !store_read_meta(store, "epoch", store->epoch, sizeof store->epoch, err))
         return false;
     for (int i = 0; i < STATEMENTS; i++)
         if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &store->statements[i], NULL))
-            return failed(store, err);
+            return store_failed(store, err);
     return true;
 }
 
