@@ -146,10 +146,12 @@ static void refuse(struct server *server, int fd, const char *why)
     static const char answer[] =
         "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\n"
         "connection: close\r\n\r\n";
-    char request[4096]; /* unread, it would reset the connection under the answer */
-    if (server->pipeline->tls || recv(fd, request, sizeof request, 0) == 0 ||
-        send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) < 0) {
-        /* it is closed all the same */
+    char request[4096];
+    if (!server->pipeline->tls) {
+        /* Unread, the request would reset the connection under the answer. */
+        ssize_t got = recv(fd, request, sizeof request, 0);
+        got = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+        (void)got; /* it is closed all the same */
     }
     close(fd);
     int64_t now_ms = clock_mono_ms();
