@@ -6,6 +6,7 @@
 #include "ask.h"
 #include "buffer.h"
 #include "config.h"
+#include "counters.h"
 #include "error.h"
 #include "name.h"
 #include "pipeline.h"
@@ -89,6 +90,7 @@ static enum verdict item_read(struct item *item, const json_t *json, size_t max_
 static void reply_too_long(struct request *request, size_t max_bytes)
 {
     char json[ANSWER_BYTES];
+    count_up(COUNT_too_long_messages);
     request_reply_json(request, 400, answer_too_long(json, max_bytes));
 }
 
