@@ -85,6 +85,12 @@ START_TEST(check_says_whether_a_configuration_is_right)
         ck_assert_int_eq(run.code, 1);
         assert_contains(run.err, bad[i].says);
     }
+    run = chatup("check", "-c", "conf/chatup.yaml", "--set",
+                 "origins=https://a.example, https://b.example/ c.example http://d.example:81");
+    ck_assert_int_eq(run.code, 0);
+    assert_contains(run.err, "origins: \"https://b.example/\" is not written as browsers do");
+    assert_contains(run.err, "\"c.example\"");
+    ck_assert(!strstr(run.err, "a.example\"") && !strstr(run.err, "d.example"));
     run = chatup("check", "-c", textf("%s/missing.yaml", flow_dir()));
     ck_assert_int_eq(run.code, 1);
     assert_contains(run.err, "missing.yaml");
