@@ -59,13 +59,20 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        if (argc < 3 || argv[2][0] == '-') {
+            usage(stdout);
+            return 0;
+        }
+        argv[1] = argv[2]; /* chatup help COMMAND is chatup COMMAND --help */
+        argv[2] = (char *)"--help";
+        argc = 3;
+    } else if (!strcmp(argv[1], "--version")) {
+        argv[1] = (char *)"version";
+    }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-        usage(stdout);
-        return 0;
-    }
     fprintf(stderr, "chatup: %s: no such command; see chatup --help\n", argv[1]);
     return 2;
 }

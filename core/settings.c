@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <string.h>
 
 static bool keys_load(struct settings *settings, struct error *err)
 {
@@ -15,6 +16,30 @@ static bool keys_load(struct settings *settings, struct error *err)
         return true;
     error_set(err, "%.160s: %.340s", settings->conf->path, why.text);
     return false;
+}
+
+/* https://www.example.org: a scheme (apps have others), a host, perhaps a port, nothing behind it
+ */
+static bool is_origin(const char *at, size_t length)
+{
+    const char *host = memmem(at, length, "://", 3);
+    size_t before = host ? (size_t)(host - at) + 3 : 0;
+    return before > 3 && before < length && !memchr(at + before, '/', length - before);
+}
+
+/* A slash too many, and no page may call: better told here than found in a browser's console. */
+static void warn_of_origins(const char *origins)
+{
+    if (!strcmp(origins, "*"))
+        return;
+    for (const char *p = origins; *p; p += strspn(p, ", ")) {
+        size_t length = strcspn(p, ", ");
+        if (length && !is_origin(p, length))
+            log_warn("origins: \"%.*s\" is not written as browsers do, https://www.example.org: "
+                     "it allows no page",
+                     (int)length, p);
+        p += length;
+    }
 }
 
 struct settings *settings_load(const struct settings_source *source, struct error *err)
@@ -30,8 +55,10 @@ struct settings *settings_load(const struct settings_source *source, struct erro
     if (ok && source->tls_make) /* NULL without a word in err: it is not configured */
         ok = (err->text[0] = 0, settings->tls = source->tls_make(settings->conf, err)) ||
              !err->text[0];
-    if (ok)
+    if (ok) {
+        warn_of_origins(settings->conf->origins);
         return settings;
+    }
     settings_unref(settings);
     return NULL;
 }

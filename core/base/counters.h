@@ -28,6 +28,12 @@
     X(too_big_tokens, "tokens refused: limits.token_bytes")                                        \
     X(too_deep_json, "JSON refused: limits.json_depth")                                            \
     X(too_many_channels, "subscriptions refused: limits.channels")                                 \
+    X(too_many_rooms, "requests refused: limits.rooms")                                            \
+    X(too_many_bans, "bans refused: limits.bans")                                                  \
+    X(too_many_replays, "tokens of servers refused: limits.replays")                               \
+    X(paused_says, "pauses in reading a speaker: limits.pending_says")                             \
+    X(store_refused, "messages refused: limits.store_bytes")                                       \
+    X(store_late, "questions to the store without an answer: limits.store_wait")                   \
     X(slow_readers, "readers closed: limits.queue_bytes or limits.stall")                          \
     X(timed_out_header, "connections closed: limits.header")                                       \
     X(timed_out_body, "connections closed: limits.body")                                           \

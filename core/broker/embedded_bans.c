@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "embedded_parts.h"
 #include "store.h"
 
@@ -132,6 +133,7 @@ static void ban_at_keeper(struct letter *letter)
     bans_expire(&keeper->bans, clock_wall_ms());
     uint64_t count = keeper->bans.table.count + keeper->bans_under_way;
     if (count >= (uint64_t)keeper->conf->limits.bans && !bans_same(&keeper->bans, what->ban)) {
+        count_up(COUNT_too_many_bans);
         errand_go_home(&what->errand, BROKER_FULL_BANS, moderation_home);
         return;
     }

@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "embedded_parts.h"
 #include "store.h"
 
@@ -156,6 +157,7 @@ static void once_at_owner(struct letter *letter)
     if (once && once->stored) {
         errand_go_home(errand, BROKER_REPEATED, once_home);
     } else if (!once && owner->onces.count >= (limit + loops - 1) / loops) {
+        count_up(COUNT_too_many_replays);
         errand_go_home(errand, BROKER_FULL, once_home);
     } else if (store_overdue_ms(owner)) {
         errand_go_home(errand, BROKER_UNAVAILABLE, once_home);

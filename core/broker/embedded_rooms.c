@@ -2,6 +2,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "embedded_parts.h"
 #include "log.h"
 #include "message.h"
@@ -120,8 +121,10 @@ struct home_room *errand_room(struct errand *errand, bool *refused)
     *refused = false;
     if ((!room || !room->ready) && store_overdue_ms(errand->owner))
         return errand_refuse(errand, refused, BROKER_UNAVAILABLE); /* it would only wait */
-    if (!room && !(room = room_open(errand->owner, errand->room, errand->beyond_limit)))
+    if (!room && !(room = room_open(errand->owner, errand->room, errand->beyond_limit))) {
+        count_up(COUNT_too_many_rooms);
         return errand_refuse(errand, refused, BROKER_FULL);
+    }
     room->used_ms = clock_mono_ms();
     if (room->ready) {
         history_expire(&room->history, clock_wall_ms() - errand->owner->conf->history.expire_ms);

@@ -2,6 +2,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "embedded_parts.h"
 #include "message.h"
 #include "store.h"
@@ -166,8 +167,10 @@ void embedded_publish(struct broker *broker, const struct publication *what, bro
     publish->bytes = (int64_t)(sizeof *publish + publish_cost(what));
     errand_sets_out(&publish->errand, publish_give_up);
     if (atomic_fetch_add(&home->bytes_on_their_way, publish->bytes) >
-        publish->errand.from->conf->limits.store_bytes)
+        publish->errand.from->conf->limits.store_bytes) {
+        count_up(COUNT_store_refused);
         errand_go_home(&publish->errand, BROKER_UNAVAILABLE, publish_home);
-    else
+    } else {
         errand_go(&publish->errand, publish->errand.owner->loop, publish_at_owner);
+    }
 }

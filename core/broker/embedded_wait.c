@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "embedded_parts.h"
 #include "log.h"
 
@@ -19,6 +20,7 @@ int64_t store_overdue_ms(const struct embedded *loop)
 static void given_up(struct errand *errand)
 {
     list_remove(&errand->asked);
+    count_up(COUNT_store_late);
     errand->given_up = true;
     errand->give_up(errand);
 }

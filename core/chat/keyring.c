@@ -28,6 +28,7 @@ struct pinned_key {
 struct keyring {
     struct keyring_rules rules;
     bool has_example_key;
+    bool is_copy; /* the keys of users once more, for servers: what there is to say was said */
     size_t count;
     struct pinned_key keys[KEYS_MAX];
 };
@@ -78,7 +79,7 @@ static bool keyring_add(void *arg, struct key *key, const char *kid, const char 
     pinned->kid = kid ? xstrdup(kid) : NULL;
     if (key->algorithm->family == KEY_HMAC)
         secret_for_libjwt(key, pinned);
-    if (pinned->secret && pinned->secret_length < HMAC_BYTES_ADVISED)
+    if (pinned->secret && pinned->secret_length < HMAC_BYTES_ADVISED && !keys->is_copy)
         log_warn("%s: an HMAC secret of %d bytes can be guessed, use at least %d", place,
                  pinned->secret_length, HMAC_BYTES_ADVISED);
     keys->has_example_key |= is_example(key);
@@ -149,6 +150,7 @@ struct keyring *keyring_load(const struct config *conf, struct error *err)
 struct keyring *keyring_load_admin(const struct config *conf, struct error *err)
 {
     struct keyring *keys = keyring_create(NULL, NULL, conf->jwt.leeway_ms);
+    keys->is_copy = !conf->admin.keys.count;
     if (conf->admin.keys.count ? add_all(keys, &conf->admin.keys, "admin.keys", err)
                                : add_users(keys, conf, err))
         return keys;

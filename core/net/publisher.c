@@ -59,8 +59,10 @@ static struct reply *reply_open(struct publisher *publisher, const json_t *id)
     list_append(&publisher->replies, &reply->in_order);
     list_init(&reply->waiting);
     publisher->refs++;
-    if (++publisher->pending >= (unsigned)publisher->pipeline->conf->limits.pending_says)
+    if (++publisher->pending >= (unsigned)publisher->pipeline->conf->limits.pending_says) {
+        count_up(COUNT_paused_says);
         connection_pause(publisher->conn, PAUSE_SAYS); /* its socket waits, nobody else */
+    }
     return reply;
 }
 

@@ -1,7 +1,8 @@
 /* Reading without a websocket, by an answer to GET that does not end at once:
- *   /ev/…   server-sent events (html.spec.whatwg.org, section 9.2): each frame an event, whose id
- * is where the reader is in all its channels /sub/…  the same as lines of JSON /lp/…   long
- * polling: the answer comes when there is something, and ends:
+ *   /ev/…   server-sent events (html.spec.whatwg.org, section 9.2): each frame an event; its id
+ *           says where the reader is in all its channels
+ *   /sub/…  the same as lines of JSON
+ *   /lp/…   long polling: the answer comes when there is something, and ends:
  *           {"since":"E:1,E:2","frames":[frame,…]}
  * Rooms write frames to it as to a websocket. */
 #include "alloc.h"

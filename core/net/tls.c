@@ -24,6 +24,8 @@ static SSL_CTX *refuse(SSL_CTX *context, const char *option, const char *file, s
     unsigned long cause = ERR_peek_error();
     const char *reason =
         ERR_SYSTEM_ERROR(cause) ? strerror(ERR_GET_REASON(cause)) : ERR_reason_error_string(cause);
+    if (ERR_GET_LIB(cause) == ERR_LIB_PEM && ERR_GET_REASON(cause) == PEM_R_NO_START_LINE)
+        reason = "there is none in it; a PEM file is expected";
     error_set(err, "%s: %s: %s", option, file, reason ? reason : "openssl refuses it");
     ERR_clear_error();
     SSL_CTX_free(context);

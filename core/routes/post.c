@@ -6,6 +6,8 @@
 #include "ask.h"
 #include "buffer.h"
 #include "config.h"
+#include "counters.h"
+#include "error.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
@@ -51,16 +53,24 @@ static bool dump(const json_t *value, char **json_out, struct text *text_out)
 }
 
 /* {"channel":string,"msg":string,"ev":string,"user":any,"data":any}; msg or ev is required, and
- * other keys are ignored. What it fills is freed by items_free, whatever it returns. */
-static enum verdict item_read(struct item *item, const json_t *json, size_t max_bytes)
+ * other keys are ignored. What it fills is freed by items_free, whatever it returns.
+ *   why_out  what is wrong, to follow the item's index */
+static enum verdict item_read(struct item *item, const json_t *json, size_t max_bytes,
+                              const char **why_out)
 {
     struct post *post = &item->post;
     const json_t *msg = json_object_get(json, "msg"), *ev = json_object_get(json, "ev");
     const json_t *user = json_object_get(json, "user");
-    if ((msg && !json_is_string(msg)) || (ev && !json_is_string(ev)) || (!msg && !ev))
-        return ITEM_WRONG;
-    post->room = name_create(string_text(json_object_get(json, "channel")));
-    if (!post->room)
+    const json_t *channel = json_object_get(json, "channel");
+    post->room = name_create(string_text(channel));
+    *why_out = !json_is_object(json)         ? ": an object expected"
+               : !channel                    ? ".channel: missing"
+               : !post->room                 ? ".channel: 1 to 200 bytes of UTF-8 expected"
+               : msg && !json_is_string(msg) ? ".msg: a text expected"
+               : ev && !json_is_string(ev)   ? ".ev: a text expected"
+               : !msg && !ev                 ? ".msg: missing, and so is ev"
+                                             : NULL;
+    if (*why_out)
         return ITEM_WRONG;
 
     post->msg = string_text(msg);
@@ -80,6 +90,7 @@ static enum verdict item_read(struct item *item, const json_t *json, size_t max_
 static void reply_too_long(struct request *request, size_t max_bytes)
 {
     char json[ANSWER_BYTES];
+    count_up(COUNT_too_long_messages);
     request_reply_json(request, 400, answer_too_long(json, max_bytes));
 }
 
@@ -88,8 +99,11 @@ static struct item *items_read(struct request *request, const json_t *payload)
 {
     size_t max_bytes = (size_t)request->pipeline->conf->limits.message_bytes;
     size_t count = json_array_size(payload);
+    const char *why;
+    struct error err;
     if (count > ASK_ITEMS_MAX) {
-        request_reply_error(request, 400, "Wrong JWT content");
+        error_set(&err, "Wrong JWT content: more than %d items", ASK_ITEMS_MAX);
+        request_reply_error(request, 400, err.text);
         return NULL;
     }
     struct item *items = calloc(count + 1, sizeof *items);
@@ -98,7 +112,7 @@ static struct item *items_read(struct request *request, const json_t *payload)
         return NULL;
     }
     for (size_t i = 0; i < count; i++) {
-        enum verdict verdict = item_read(&items[i], json_array_get(payload, i), max_bytes);
+        enum verdict verdict = item_read(&items[i], json_array_get(payload, i), max_bytes, &why);
         if (verdict == ITEM_GOOD)
             continue;
         items_free(items, count);
@@ -106,8 +120,10 @@ static struct item *items_read(struct request *request, const json_t *payload)
             request_reply_error(request, 503, "unavailable");
         else if (verdict == ITEM_TOO_LONG)
             reply_too_long(request, max_bytes);
-        else
-            request_reply_error(request, 400, "Wrong JWT content");
+        else {
+            error_set(&err, "Wrong JWT content: [%zu]%s", i, why);
+            request_reply_error(request, 400, err.text);
+        }
         return NULL;
     }
     return items;

@@ -19,12 +19,15 @@ START_TEST(commands_explain_themselves)
     struct run run = chatup("version");
     ck_assert_int_eq(run.code, 0);
     assert_contains(run.out, "0.");
-    static const char *const commands[] = {"serve", "check", "keygen", "token"};
+    ck_assert_str_eq(chatup("--version").out, run.out);
+    static const char *const commands[] = {"serve",  "check",  "reload", "status",
+                                           "backup", "keygen", "token"};
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         run = chatup(commands[i], "--help");
         ck_assert_msg(run.code == 0, "%s --help: %d", commands[i], run.code);
         assert_contains(run.out, textf("usage: chatup %s", commands[i]));
         ck_assert_str_eq(run.err, "");
+        ck_assert_str_eq(chatup("help", commands[i]).out, run.out);
         run = chatup(commands[i], "--nonsense");
         ck_assert_msg(run.code == 2, "%s --nonsense: %d", commands[i], run.code);
         assert_contains(run.err, "--nonsense");
@@ -36,6 +39,7 @@ START_TEST(commands_explain_themselves)
     run = chatup("nonsense");
     ck_assert_int_eq(run.code, 2);
     assert_contains(run.err, "nonsense");
+    ck_assert_int_eq(chatup("help", "nonsense").code, 2);
     run = chatup_run((const char *const[]){NULL});
     ck_assert_int_eq(run.code, 2);
 }
@@ -81,6 +85,12 @@ START_TEST(check_says_whether_a_configuration_is_right)
         ck_assert_int_eq(run.code, 1);
         assert_contains(run.err, bad[i].says);
     }
+    run = chatup("check", "-c", "conf/chatup.yaml", "--set",
+                 "origins=https://a.example, https://b.example/ c.example http://d.example:81");
+    ck_assert_int_eq(run.code, 0);
+    assert_contains(run.err, "origins: \"https://b.example/\" is not written as browsers do");
+    assert_contains(run.err, "\"c.example\"");
+    ck_assert(!strstr(run.err, "a.example\"") && !strstr(run.err, "d.example"));
     run = chatup("check", "-c", textf("%s/missing.yaml", flow_dir()));
     ck_assert_int_eq(run.code, 1);
     assert_contains(run.err, "missing.yaml");

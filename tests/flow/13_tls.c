@@ -315,10 +315,10 @@ START_TEST(files_that_cannot_be_served_with_are_refused_at_start)
     } cases[] = {
         {"none.pem", good.key, {"tls.certificate", "No such file"}},
         {good.file, "none.key", {"tls.key", "No such file"}},
-        {empty, good.key, {"tls.certificate", "empty.pem"}},
+        {empty, good.key, {"tls.certificate", "empty.pem: there is none in it"}},
         {good.file, empty, {"tls.key", "empty.pem"}},
         {good.key, good.key, {"tls.certificate", "good.key"}},
-        {good.file, good.file, {"tls.key", "good.pem"}},
+        {good.file, good.file, {"tls.key", "good.pem: "}},
         {good.file, other.key, {"tls.key", "does not fit"}},
         {flow_dir(), good.key, {"tls.certificate", flow_dir()}},
         {good.file, "", {"tls.certificate and tls.key", "one without the other"}},

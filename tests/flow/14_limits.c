@@ -4,6 +4,8 @@
 #include "follower.h"
 #include "token.h"
 
+#include <time.h>
+
 /* ---- counters ---- */
 
 static int64_t metric(struct server *server, const char *name)
@@ -368,6 +370,73 @@ START_TEST(unanswered_says_wait_and_none_is_lost)
     for (int i = 0; i < SAYS; i++)
         ck_assert_int_eq(get_int(json_object_get(publisher_receive(ann), "reply"), "offset"),
                          i + 1);
+    expect_counted(server, "paused_says", 1);
+}
+END_TEST
+
+/* ---- what is kept ---- */
+
+/* A server's token of its own, that asks for all bans. */
+static char *token_once(const char *jti, int64_t exp)
+{
+    return token_for("{\"aud\":\"chatup-admin\",\"exp\":%lld,\"jti\":\"%s\",\"items\":[{}]}",
+                     (long long)exp, jti);
+}
+
+START_TEST(what_is_kept_is_limited_and_counted)
+{
+    struct server *server =
+        server_start(.yaml =
+                         "limits:\n  rooms: 1\n  bans: 1\n  replays: 1\n  message_bytes: 100\n");
+    publisher_enter(server, "Ann", "lobby");
+    char *say = textf("{\"room\":\"lobby\",\"msg\":\"%s\"}", text_repeat("x", 101));
+    char *ban = token_for("[{\"channel\":\"lobby\",\"name\":\"a\"},"
+                          "{\"channel\":\"lobby\",\"name\":\"b\"}]");
+    int64_t exp = (int64_t)time(NULL) + 600;
+    const struct {
+        const char *path, *body;
+        int status;
+        const char *err, *counter;
+    } cases[] = {
+        {"/post", token_for("[{\"channel\":\"lobby\",\"msg\":\"%s\"}]", text_repeat("x", 101)), 400,
+         "messageTooLong", "too_long_messages"},
+        {"/post", token_for("[{\"channel\":\"other\",\"msg\":\"x\"}]"), 503, "tooManyRooms",
+         "too_many_rooms"},
+        {"/ban", ban, 503, "tooManyBans", "too_many_bans"},
+        {"/bans", token_once("1", exp), 200, NULL, NULL},
+        {"/bans", token_once("2", exp), 503, "tooManyReplays", "too_many_replays"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct http_answer *answer = http_post(server, cases[i].path, cases[i].body);
+        ck_assert_msg(answer->status == cases[i].status, "%zu: %s%s", i, answer->head,
+                      answer->body);
+        if (cases[i].err)
+            assert_error(answer->json, cases[i].err);
+        if (cases[i].counter)
+            expect_counted(server, cases[i].counter, 1);
+    }
+    int64_t before = metric(server, "too_long_messages");
+    http_call(server, "POST", "/pub",
+              textf("Authorization: Bearer %s\r\n", token_user("Ann", NULL)), say);
+    expect_counted(server, "too_long_messages", before + 1);
+}
+END_TEST
+
+START_TEST(what_waits_for_the_disk_is_limited_and_counted)
+{
+    struct server *server = server_start(
+            .own_disk = true,
+            .yaml = "limits:\n  store_wait: 500ms\n  store_bytes: 1MiB\n  message_bytes: 1MiB\n");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    struct publisher *bob = publisher_enter(server, "Bob", "lobby");
+    server_disk(server, "slow");
+    publisher_send_say(ann, text_repeat("x", 800000), NULL);
+    publisher_send_say(ann, text_repeat("x", 800000), NULL);
+    assert_error(json_object_get(publisher_receive(ann), "reply"), "unknown");
+    expect_counted(server, "store_late", 1);
+    assert_error(publisher_say(bob, "x", NULL), "unavailable");
+    expect_counted(server, "store_refused", 1);
+    server_disk(server, "");
 }
 END_TEST
 
@@ -499,6 +568,7 @@ FLOW_MAIN("limits", metrics_are_what_prometheus_reads, metrics_are_for_those_of_
           requests_of_an_address_come_so_often, a_connection_says_so_often,
           a_user_says_so_often_over_all_connections_and_loops, an_address_says_so_often,
           joins_come_so_often, frames_of_a_connection_are_slowed_and_none_is_lost,
-          unanswered_says_wait_and_none_is_lost, heads_and_bodies_and_json_and_tokens_have_a_size,
-          a_readers_queue_has_a_size, who_takes_too_long_is_told_and_closed,
-          who_answers_pings_is_not_idle)
+          unanswered_says_wait_and_none_is_lost, what_is_kept_is_limited_and_counted,
+          what_waits_for_the_disk_is_limited_and_counted,
+          heads_and_bodies_and_json_and_tokens_have_a_size, a_readers_queue_has_a_size,
+          who_takes_too_long_is_told_and_closed, who_answers_pings_is_not_idle)

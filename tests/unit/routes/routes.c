@@ -620,13 +620,23 @@ END_TEST
 
 START_TEST(a_wrong_item_publishes_nothing)
 {
-    static const char *const posts[] = {
-        "[1]", "[{\"channel\":\"a\"}]", "[{\"msg\":\"x\"}]", "[{\"channel\":\"\",\"msg\":\"x\"}]",
-        "[{\"channel\":\"a\",\"msg\":\"x\"},{\"channel\":\"a\",\"msg\":1}]"};
+    static const struct {
+        const char *items, *where;
+    } posts[] = {
+        {"[1]", "[0]: an object expected"},
+        {"[{\"channel\":\"a\"}]", "[0].msg: missing, and so is ev"},
+        {"[{\"msg\":\"x\"}]", "[0].channel: missing"},
+        {"[{\"channel\":\"\",\"msg\":\"x\"}]", "[0].channel: 1 to 200 bytes of UTF-8 expected"},
+        {"[{\"channel\":\"a\",\"msg\":\"x\"},{\"channel\":\"a\",\"msg\":1}]",
+         "[1].msg: a text expected"},
+    };
     setup();
     for (size_t i = 0; i < sizeof posts / sizeof *posts; i++) {
-        send_signed(route_post, posts[i], NULL);
-        ANSWERED(400, "{\"status\":\"error\",\"err\":\"Wrong JWT content\"}");
+        char expected[200];
+        snprintf(expected, sizeof expected,
+                 "{\"status\":\"error\",\"err\":\"Wrong JWT content: %s\"}", posts[i].where);
+        send_signed(route_post, posts[i].items, NULL);
+        ANSWERED(400, expected);
         ck_assert_str_eq(asked.text, "");
     }
     send_signed(route_post,
