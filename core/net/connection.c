@@ -272,6 +272,16 @@ bool connection_count_as_client(struct connection *conn)
     return true;
 }
 
+void connection_count_as_peer(struct connection *conn)
+{
+    struct pipeline *pipeline = server_pipeline(conn->server);
+    if (!memcmp(&conn->peer, &conn->counted_as, sizeof conn->peer))
+        return;
+    if (limiter_move(pipeline->limiter, pipeline->conf, &conn->counted_as, &conn->peer) ==
+        LIMITER_OK)
+        conn->counted_as = conn->peer;
+}
+
 /* Peeked at first, so that not a byte of what follows it is taken: that may be TLS. */
 static void proxy_read(struct connection *conn)
 {

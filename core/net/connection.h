@@ -101,6 +101,8 @@ void connection_write_buffer(struct connection *conn, struct buffer *bytes);
 void connection_tick(struct connection *conn, int64_t now_ms);
 /* Count it as its client's, not its proxy's; false: that one has too many. */
 bool connection_count_as_client(struct connection *conn);
+/* Its next request may be of somebody else. */
+void connection_count_as_peer(struct connection *conn);
 /* It ends if it is meant. */
 void connection_kick(struct connection *conn, const struct kick *kick);
 /* The token of this user counts from now on. Takes the reference. */

@@ -185,6 +185,7 @@ void stream_answer(struct connection *conn)
     conn->reading = NULL;
     stream_destroy(conn);
     connection_set_user(conn, NULL);
+    connection_count_as_peer(conn);
     if (failed)
         http_answer_error(request, 503, "unavailable");
     else
