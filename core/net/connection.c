@@ -4,6 +4,7 @@
 #include "connection.h"
 #include "access.h"
 #include "alloc.h"
+#include "caller.h"
 #include "clock.h"
 #include "config.h"
 #include "counters.h"
@@ -495,14 +496,18 @@ static bool reads_there(const struct connection *conn, const struct kick *kick)
     return false;
 }
 
-bool connection_may_read(const struct connection *conn, const struct user *user)
+const char *connection_unwelcome(const struct connection *conn, const struct user *user)
 {
-    const struct access *access = server_pipeline(conn->server)->access;
+    const struct pipeline *pipeline = server_pipeline(conn->server);
     const struct membership *member;
-    list_for_each (member, &conn->out.memberships, in_subscriber)
-        if (!access_allows(access, member->room->name, user, RIGHT_READ))
-            return false;
-    return true;
+    list_for_each (member, &conn->out.memberships, in_subscriber) {
+        const struct name *room = member->room->name;
+        if (!access_allows(pipeline->access, room, user, RIGHT_READ))
+            return "forbidden";
+        if (banned_from_reading(pipeline, room, user, &conn->client))
+            return "banned";
+    }
+    return NULL;
 }
 
 void connection_turn_out(struct connection *conn, const char *reason)
@@ -515,9 +520,10 @@ void connection_turn_out(struct connection *conn, const char *reason)
 
 void connection_recheck(struct connection *conn)
 {
-    if ((conn->phase == PHASE_WEBSOCKET || conn->phase == PHASE_STREAM) &&
-        !connection_may_read(conn, conn->user))
-        connection_turn_out(conn, "forbidden");
+    bool alive = conn->phase == PHASE_WEBSOCKET || conn->phase == PHASE_STREAM;
+    const char *why = alive ? connection_unwelcome(conn, conn->user) : NULL;
+    if (why)
+        connection_turn_out(conn, why);
 }
 
 void connection_kick(struct connection *conn, const struct kick *kick)

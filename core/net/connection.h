@@ -111,8 +111,8 @@ void connection_set_user(struct connection *conn, struct user *user);
 void connection_turn_out(struct connection *conn, const char *reason);
 /* The rules have changed: it ends if it reads what it may read no more. */
 void connection_recheck(struct connection *conn);
-/* Whether user may read all that it reads. */
-bool connection_may_read(const struct connection *conn, const struct user *user);
+/* Why user may not read all that it reads, as a close frame says it; NULL: they may. */
+const char *connection_unwelcome(const struct connection *conn, const struct user *user);
 /* The server goes. */
 void connection_go_away(struct connection *conn);
 
