@@ -96,14 +96,16 @@ static void answer_send(struct connection *conn, int status, const char *content
 {
     struct buffer answer = {0};
     char line[256];
+    bool has_none = status == 204 || status == 304; /* RFC 9110, section 6.4.1 */
     write_head(&answer, conn->server, status, origin, !conn->keep_alive);
     snprintf(line, sizeof line, "content-type: %s\r\ncontent-length: %zu\r\n", content_type,
              body.length);
-    buffer_text(&answer, line);
+    if (!has_none)
+        buffer_text(&answer, line);
     if (headers)
         buffer_text(&answer, headers);
     buffer_text(&answer, "\r\n");
-    if (!is_head)
+    if (!is_head && !has_none)
         buffer_bytes(&answer, body.at, body.length);
     conn->phase = PHASE_ANSWER;
     conn->deadline_ms = 0;
