@@ -401,11 +401,6 @@ static bool socket_write(struct subscriber *out, const struct frame *frame)
     return wire_write(&conn->wire, frame->at, frame->length);
 }
 
-static void socket_want_writable(struct subscriber *out)
-{
-    /* The wire asks for it as long as it keeps something. */
-}
-
 static void socket_admitted(struct subscriber *out)
 {
     reading_admitted(connection_of(out));
@@ -428,8 +423,8 @@ static void socket_close(struct subscriber *out, enum close_reason why)
     websocket_close(conn, 1013, reasons[why]);
 }
 
-static const struct subscriber_socket websocket = {
-    socket_writable, socket_write, socket_want_writable, socket_admitted, socket_close};
+static const struct subscriber_socket websocket = {socket_writable, socket_write, socket_admitted,
+                                                   socket_close};
 
 void connection_init_out(struct connection *conn)
 {

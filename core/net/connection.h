@@ -71,7 +71,6 @@ struct connection {
     uint8_t phase, pauses;
     bool processing, secure;
     bool keep_alive; /* another request may follow the answer */
-    bool reader;     /* subscribed to something, or about to be */
     bool first_frame_awaited;
     bool pinged, expiry_told;
     uint8_t pong_length; /* of a pong that waits for the socket */
@@ -133,7 +132,6 @@ void http_on_closed(struct connection *conn);
 
 /* ---- websocket_connection.c ---- */
 
-void websocket_open(struct connection *conn);
 /* returns  how many bytes were looked at: all, unless it was paused */
 size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t length);
 /* End it after this turn, with that code; what is queued is dropped. reason is kept as it is. */

@@ -367,7 +367,6 @@ static void upgrade(struct http_request *request)
     count_up(COUNT_websockets);
     conn->phase = PHASE_WEBSOCKET;
     conn->deadline_ms = clock_mono_ms() + conf_of(conn)->limits.auth_ms;
-    conn->reader = !speaks;
     if (speaks)
         publisher_on_open(conn);
     else

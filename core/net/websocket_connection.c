@@ -155,7 +155,7 @@ void websocket_on_clear(struct connection *conn)
         free(pong);
     }
     if (conn->phase == PHASE_WEBSOCKET)
-        subscriber_on_writable(&conn->out, clock_mono_ms());
+        subscriber_on_writable(&conn->out);
     reading_continue(conn);
 }
 
