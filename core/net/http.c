@@ -388,12 +388,13 @@ static uint32_t method_of(const struct http_head *head)
     return 0;
 }
 
-/* What a trusted proxy says of its client. */
+/* What a trusted proxy says of its client. Most set X-Forwarded-For, and pass on a Forwarded that
+ * the client made up: that one counts only without the other. */
 static void read_forwarded(struct connection *conn, struct http_request *request)
 {
     const struct config_networks *trusted = &conf_of(conn)->trusted;
     const struct http_head *head = &request->head;
-    bool is_forwarded = head->forwarded.at != NULL;
+    bool is_forwarded = head->forwarded.at && !head->forwarded_for.at;
     struct buffer joined = {0};
     request->request.secure = conn->secure;
     conn->client = conn->peer;
