@@ -158,12 +158,14 @@ typedef void broker_onced(void *arg, enum broker_status status);
 
 /* BROKER_OK for the first who asks with that key, on whatever loop, BROKER_REPEATED for everybody
  * later; as durable as `durability` says before it answers. BROKER_FULL: too many keys are known.
+ * BROKER_UNKNOWN: it is given back, should it have been the first; until then others are told
+ * BROKER_UNAVAILABLE or BROKER_REPEATED. Nobody but the first may give it back.
  *   key         a name, so 1 to 200 bytes of UTF-8
  *   expires_ms  Unix time until which it is remembered, at least */
 void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, broker_onced *done,
                  void *arg);
-/* What was asked for did not happen, or it is unknown whether it may: whoever asks after this is
- * the first again (and BROKER_UNAVAILABLE until that is settled). */
+/* The first, who was told so, has not done what it was for: whoever asks after this is the first
+ * again (and BROKER_UNAVAILABLE until that is settled). */
 void broker_once_forget(struct broker *broker, struct name *key);
 
 /* ---- whether all is well ---- */

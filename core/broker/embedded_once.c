@@ -104,6 +104,8 @@ static void once_home(struct letter *letter)
     struct once_errand *ask = (struct once_errand *)letter;
     if (errand_comes_home(&ask->errand))
         ask->done(ask->arg, ask->errand.status);
+    else if (ask->first && ask->errand.status == BROKER_OK) /* and did nothing with it */
+        embedded_once_forget(&ask->errand.from->broker, ask->errand.room);
     errand_free(&ask->errand);
 }
 

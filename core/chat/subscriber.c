@@ -1,6 +1,5 @@
 #include "subscriber.h"
 #include "alloc.h"
-#include "clock.h"
 #include "frame.h"
 
 void subscriber_init(struct subscriber *sub, const struct subscriber_socket *socket,
@@ -43,13 +42,10 @@ enum subscriber_sent subscriber_send(struct subscriber *sub, struct frame *frame
     }
     sub->queue[sub->queued++] = frame_ref(frame);
     sub->queued_bytes += frame->length;
-    if (!sub->stalled_since_ms)
-        sub->stalled_since_ms = clock_mono_ms();
-    sub->socket->want_writable(sub);
     return QUEUED;
 }
 
-void subscriber_on_writable(struct subscriber *sub, int64_t now_ms)
+void subscriber_on_writable(struct subscriber *sub)
 {
     size_t sent = 0;
     if (!sub->queued) /* told without having asked */
@@ -65,14 +61,8 @@ void subscriber_on_writable(struct subscriber *sub, int64_t now_ms)
         }
     }
     memmove(sub->queue, sub->queue + sent, (sub->queued -= sent) * sizeof *sub->queue);
-    if (!sub->queued) {
+    if (!sub->queued)
         queue_drop(sub);
-        sub->stalled_since_ms = 0;
-        return;
-    }
-    if (sent)
-        sub->stalled_since_ms = now_ms;
-    sub->socket->want_writable(sub);
 }
 
 void subscriber_close(struct subscriber *sub, enum close_reason why)

@@ -4,7 +4,6 @@
 #include "list.h"
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 struct frame;
 struct subscriber;
@@ -13,12 +12,11 @@ enum subscriber_state { SUBSCRIBER_OPEN, SUBSCRIBER_CLOSING };
 enum close_reason { CLOSE_TOO_SLOW, CLOSE_UNAVAILABLE, CLOSE_BROKEN };
 
 struct subscriber_socket { /* what a transport does for a subscriber */
-    /* Whether the kernel took all that was written so far. */
+    /* Whether the kernel took all that was written so far; once it has, after it had not, the
+     * transport calls subscriber_on_writable. */
     bool (*writable)(struct subscriber *sub);
     /* Write all of it; what the kernel does not take stays with the transport. false: broken. */
     bool (*write)(struct subscriber *sub, const struct frame *frame);
-    /* Call subscriber_on_writable when the kernel has taken everything. */
-    void (*want_writable)(struct subscriber *sub);
     /* The first frame of one of its rooms was sent. */
     void (*admitted)(struct subscriber *sub);
     /* End it after this turn of the loop, not now: somebody may be walking over it. */
@@ -31,8 +29,7 @@ struct subscriber {
     struct list memberships; /* of room.h, linked by in_subscriber */
     struct frame **queue;    /* oldest first, only while the socket lags */
     size_t queued, queue_room, queued_bytes;
-    size_t queue_limit;       /* bytes */
-    int64_t stalled_since_ms; /* monotonic; 0: it takes what it is given */
+    size_t queue_limit; /* bytes */
 };
 
 enum subscriber_sent { SENT, QUEUED, QUEUE_FULL };
@@ -44,6 +41,6 @@ void subscriber_finish(struct subscriber *sub);
 
 /* frame is borrowed; a queue that keeps it holds its own reference. */
 enum subscriber_sent subscriber_send(struct subscriber *sub, struct frame *frame);
-void subscriber_on_writable(struct subscriber *sub, int64_t now_ms);
+void subscriber_on_writable(struct subscriber *sub);
 /* No frame reaches it from now on; its queue is dropped. */
 void subscriber_close(struct subscriber *sub, enum close_reason why);

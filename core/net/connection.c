@@ -4,6 +4,7 @@
 #include "connection.h"
 #include "access.h"
 #include "alloc.h"
+#include "caller.h"
 #include "clock.h"
 #include "config.h"
 #include "counters.h"
@@ -272,6 +273,16 @@ bool connection_count_as_client(struct connection *conn)
     return true;
 }
 
+void connection_count_as_peer(struct connection *conn)
+{
+    struct pipeline *pipeline = server_pipeline(conn->server);
+    if (!memcmp(&conn->peer, &conn->counted_as, sizeof conn->peer))
+        return;
+    if (limiter_move(pipeline->limiter, pipeline->conf, &conn->counted_as, &conn->peer) ==
+        LIMITER_OK)
+        conn->counted_as = conn->peer;
+}
+
 /* Peeked at first, so that not a byte of what follows it is taken: that may be TLS. */
 static void proxy_read(struct connection *conn)
 {
@@ -390,11 +401,6 @@ static bool socket_write(struct subscriber *out, const struct frame *frame)
     return wire_write(&conn->wire, frame->at, frame->length);
 }
 
-static void socket_want_writable(struct subscriber *out)
-{
-    /* The wire asks for it as long as it keeps something. */
-}
-
 static void socket_admitted(struct subscriber *out)
 {
     reading_admitted(connection_of(out));
@@ -417,8 +423,8 @@ static void socket_close(struct subscriber *out, enum close_reason why)
     websocket_close(conn, 1013, reasons[why]);
 }
 
-static const struct subscriber_socket websocket = {
-    socket_writable, socket_write, socket_want_writable, socket_admitted, socket_close};
+static const struct subscriber_socket websocket = {socket_writable, socket_write, socket_admitted,
+                                                   socket_close};
 
 void connection_init_out(struct connection *conn)
 {
@@ -485,14 +491,18 @@ static bool reads_there(const struct connection *conn, const struct kick *kick)
     return false;
 }
 
-bool connection_may_read(const struct connection *conn, const struct user *user)
+const char *connection_unwelcome(const struct connection *conn, const struct user *user)
 {
-    const struct access *access = server_pipeline(conn->server)->access;
+    const struct pipeline *pipeline = server_pipeline(conn->server);
     const struct membership *member;
-    list_for_each (member, &conn->out.memberships, in_subscriber)
-        if (!access_allows(access, member->room->name, user, RIGHT_READ))
-            return false;
-    return true;
+    list_for_each (member, &conn->out.memberships, in_subscriber) {
+        const struct name *room = member->room->name;
+        if (!access_allows(pipeline->access, room, user, RIGHT_READ))
+            return "forbidden";
+        if (banned_from_reading(pipeline, room, user, &conn->client))
+            return "banned";
+    }
+    return NULL;
 }
 
 void connection_turn_out(struct connection *conn, const char *reason)
@@ -505,9 +515,10 @@ void connection_turn_out(struct connection *conn, const char *reason)
 
 void connection_recheck(struct connection *conn)
 {
-    if ((conn->phase == PHASE_WEBSOCKET || conn->phase == PHASE_STREAM) &&
-        !connection_may_read(conn, conn->user))
-        connection_turn_out(conn, "forbidden");
+    bool alive = conn->phase == PHASE_WEBSOCKET || conn->phase == PHASE_STREAM;
+    const char *why = alive ? connection_unwelcome(conn, conn->user) : NULL;
+    if (why)
+        connection_turn_out(conn, why);
 }
 
 void connection_kick(struct connection *conn, const struct kick *kick)

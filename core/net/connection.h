@@ -71,7 +71,6 @@ struct connection {
     uint8_t phase, pauses;
     bool processing, secure;
     bool keep_alive; /* another request may follow the answer */
-    bool reader;     /* subscribed to something, or about to be */
     bool first_frame_awaited;
     bool pinged, expiry_told;
     uint8_t pong_length; /* of a pong that waits for the socket */
@@ -101,6 +100,8 @@ void connection_write_buffer(struct connection *conn, struct buffer *bytes);
 void connection_tick(struct connection *conn, int64_t now_ms);
 /* Count it as its client's, not its proxy's; false: that one has too many. */
 bool connection_count_as_client(struct connection *conn);
+/* Its next request may be of somebody else. */
+void connection_count_as_peer(struct connection *conn);
 /* It ends if it is meant. */
 void connection_kick(struct connection *conn, const struct kick *kick);
 /* The token of this user counts from now on. Takes the reference. */
@@ -109,8 +110,8 @@ void connection_set_user(struct connection *conn, struct user *user);
 void connection_turn_out(struct connection *conn, const char *reason);
 /* The rules have changed: it ends if it reads what it may read no more. */
 void connection_recheck(struct connection *conn);
-/* Whether user may read all that it reads. */
-bool connection_may_read(const struct connection *conn, const struct user *user);
+/* Why user may not read all that it reads, as a close frame says it; NULL: they may. */
+const char *connection_unwelcome(const struct connection *conn, const struct user *user);
 /* The server goes. */
 void connection_go_away(struct connection *conn);
 
@@ -131,7 +132,6 @@ void http_on_closed(struct connection *conn);
 
 /* ---- websocket_connection.c ---- */
 
-void websocket_open(struct connection *conn);
 /* returns  how many bytes were looked at: all, unless it was paused */
 size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t length);
 /* End it after this turn, with that code; what is queued is dropped. reason is kept as it is. */

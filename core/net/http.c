@@ -96,14 +96,16 @@ static void answer_send(struct connection *conn, int status, const char *content
 {
     struct buffer answer = {0};
     char line[256];
+    bool has_none = status == 204 || status == 304; /* RFC 9110, section 6.4.1 */
     write_head(&answer, conn->server, status, origin, !conn->keep_alive);
     snprintf(line, sizeof line, "content-type: %s\r\ncontent-length: %zu\r\n", content_type,
              body.length);
-    buffer_text(&answer, line);
+    if (!has_none)
+        buffer_text(&answer, line);
     if (headers)
         buffer_text(&answer, headers);
     buffer_text(&answer, "\r\n");
-    if (!is_head)
+    if (!is_head && !has_none)
         buffer_bytes(&answer, body.at, body.length);
     conn->phase = PHASE_ANSWER;
     conn->deadline_ms = 0;
@@ -365,7 +367,6 @@ static void upgrade(struct http_request *request)
     count_up(COUNT_websockets);
     conn->phase = PHASE_WEBSOCKET;
     conn->deadline_ms = clock_mono_ms() + conf_of(conn)->limits.auth_ms;
-    conn->reader = !speaks;
     if (speaks)
         publisher_on_open(conn);
     else
@@ -387,12 +388,13 @@ static uint32_t method_of(const struct http_head *head)
     return 0;
 }
 
-/* What a trusted proxy says of its client. */
+/* What a trusted proxy says of its client. Most set X-Forwarded-For, and pass on a Forwarded that
+ * the client made up: that one counts only without the other. */
 static void read_forwarded(struct connection *conn, struct http_request *request)
 {
     const struct config_networks *trusted = &conf_of(conn)->trusted;
     const struct http_head *head = &request->head;
-    bool is_forwarded = head->forwarded.at != NULL;
+    bool is_forwarded = head->forwarded.at && !head->forwarded_for.at;
     struct buffer joined = {0};
     request->request.secure = conn->secure;
     conn->client = conn->peer;

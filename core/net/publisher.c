@@ -26,7 +26,7 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     struct list joins; /* struct reply, by its waiting: all that the join under way answers */
     struct bucket says, join_bucket;
     uint64_t generation;   /* of the settings by which, */
-    uint32_t user_changes; /* and of whom, may_say was decided */
+    uint32_t user_changes; /* and of whom, may_say was decided; of room */
     bool may_say;
     struct list replies; /* struct reply, in the order of their requests */
     unsigned pending;
@@ -195,6 +195,7 @@ static void join(struct publisher *publisher, struct name *name, struct reply *r
 {
     const struct user *user = publisher->conn->user;
     publisher->room = name_ref(name);
+    publisher->generation = 0; /* what was decided may be of another one, that was not entered */
     publisher->announced = publisher->joining = true;
     list_append(&publisher->joins, &reply->waiting);
     publisher->refs++;
@@ -235,7 +236,7 @@ static void on_join(struct publisher *publisher, const json_t *asked, struct rep
     name_unref(name);
 }
 
-/* Decided anew when the rules or the token have changed. */
+/* Decided anew when the rules or the token have changed: then it might not get in any more. */
 static bool may_say(struct publisher *publisher)
 {
     const struct pipeline *pipeline = publisher->pipeline;
@@ -245,6 +246,7 @@ static bool may_say(struct publisher *publisher)
         publisher->generation = pipeline->generation;
         publisher->user_changes = conn->user_changes;
         publisher->may_say =
+            access_allows(pipeline->access, publisher->room, conn->user, RIGHT_JOIN) &&
             access_allows(pipeline->access, publisher->room, conn->user, RIGHT_SAY);
     }
     return publisher->may_say;

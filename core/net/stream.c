@@ -126,10 +126,6 @@ static bool stream_take(struct subscriber *out, const struct frame *frame)
     return conn->phase != PHASE_DEAD;
 }
 
-static void stream_want_writable(struct subscriber *out)
-{
-}
-
 static void stream_admitted(struct subscriber *out)
 {
     struct connection *conn = connection_of(out);
@@ -155,8 +151,8 @@ static void stream_close(struct subscriber *out, enum close_reason why)
     }
 }
 
-static const struct subscriber_socket stream_socket = {
-    stream_writable, stream_take, stream_want_writable, stream_admitted, stream_close};
+static const struct subscriber_socket stream_socket = {stream_writable, stream_take,
+                                                       stream_admitted, stream_close};
 
 /* ---- ending ---- */
 
@@ -186,6 +182,7 @@ void stream_answer(struct connection *conn)
     conn->reading = NULL;
     stream_destroy(conn);
     connection_set_user(conn, NULL);
+    connection_count_as_peer(conn);
     if (failed)
         http_answer_error(request, 503, "unavailable");
     else
@@ -228,7 +225,7 @@ void stream_on_closed(struct connection *conn)
 
 void stream_on_clear(struct connection *conn)
 {
-    subscriber_on_writable(&conn->out, clock_mono_ms());
+    subscriber_on_writable(&conn->out);
     reading_continue(conn);
 }
 
@@ -303,6 +300,5 @@ void stream_open(struct connection *conn, struct http_request *request)
     if (user)
         connection_set_user(conn, user);
     conn->reading = reading;
-    conn->reader = true;
     stream_start(conn, request, kind);
 }

@@ -25,10 +25,10 @@ static bool authenticate(struct connection *conn, const json_t *token)
     enum token_status status =
         caller_user(server_pipeline(conn->server),
                     (struct text){json_string_value(token), json_string_length(token)}, &user);
-    const char *wrong = status != TOKEN_OK                                    ? "Wrong JWT"
-                        : conn->user && !user_same_identity(conn->user, user) ? "another identity"
-                        : !connection_may_read(conn, user)                    ? "forbidden"
-                                                                              : NULL;
+    const char *wrong = status != TOKEN_OK ? "Wrong JWT"
+                        : conn->user && !user_same_identity(conn->user, user)
+                            ? "another identity"
+                            : connection_unwelcome(conn, user);
     if (wrong) {
         user_unref(user);
         websocket_close(conn, 1008, wrong);

@@ -155,7 +155,7 @@ void websocket_on_clear(struct connection *conn)
         free(pong);
     }
     if (conn->phase == PHASE_WEBSOCKET)
-        subscriber_on_writable(&conn->out, clock_mono_ms());
+        subscriber_on_writable(&conn->out);
     reading_continue(conn);
 }
 
@@ -164,6 +164,8 @@ void websocket_tick(struct connection *conn, int64_t now_ms)
     static const unsigned char ping[] = {0x89, 0};
     const struct config *conf = conf_of(conn);
     bool waits = conn->publisher ? !conn->user : conn->first_frame_awaited;
+    if (conn->pauses) /* it may say what it likes, we do not listen */
+        conn->heard_ms = now_ms;
     int64_t silent_ms = now_ms - conn->heard_ms;
     if (waits && now_ms > conn->deadline_ms) {
         count_up(COUNT_timed_out_auth);

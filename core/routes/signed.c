@@ -122,8 +122,6 @@ static void onced(void *arg, enum broker_status status)
         first_use(once);
         return;
     }
-    if (status == BROKER_UNKNOWN)
-        broker_once_forget(once->request->pipeline->broker, once->key);
     if (status == BROKER_REPEATED)
         request_reply_error(once->request, 409, "replayed");
     else

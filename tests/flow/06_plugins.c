@@ -81,6 +81,34 @@ START_TEST(its_route_answers)
 }
 END_TEST
 
+/* Some answers have no body, whatever the plugin gives: what came behind it would be read as the
+ * answer to the next request. */
+START_TEST(an_answer_that_has_no_body_gets_none)
+{
+    static const int statuses[] = {200, 204, 304, 404};
+    struct server *server =
+        server_start(.yaml = textf("plugins:\n  - {name: probe, file: '%s/../test-plugins/"
+                                   "probe.so'}\n",
+                                   getenv("CHATUP_PLUGINS")));
+    struct stream *stream = stream_open(server->port, 0);
+    char *next = http_text(server, "GET", "/health", NULL, NULL);
+    for (size_t i = 0; i < COUNT_OF(statuses); i++) {
+        bool has_none = statuses[i] == 204 || statuses[i] == 304;
+        char *request = textf(
+            "%s%s",
+            http_text(server, "POST", "/plugin/probe/status", NULL, token_for("[%d]", statuses[i])),
+            next);
+        stream_send(stream, request, strlen(request));
+        struct http_answer *answer = http_receive(stream, has_none, deadline_in(20));
+        ck_assert_int_eq(answer->status, statuses[i]);
+        ck_assert(!http_header(answer, "content-length") == has_none);
+        answer = http_receive(stream, false, deadline_in(20));
+        ck_assert_int_eq(answer->status, 200);
+        assert_json(answer->json, "{\"status\":\"ok\"}");
+    }
+}
+END_TEST
+
 START_TEST(a_wrong_configuration_is_refused_with_one_clear_line)
 {
     static const struct {
@@ -107,4 +135,5 @@ START_TEST(a_wrong_configuration_is_refused_with_one_clear_line)
 END_TEST
 
 FLOW_MAIN("plugins", it_consumes_changes_and_rejects, what_it_hides_is_hidden_on_every_way_out,
-          its_route_answers, a_wrong_configuration_is_refused_with_one_clear_line)
+          its_route_answers, a_wrong_configuration_is_refused_with_one_clear_line,
+          an_answer_that_has_no_body_gets_none)

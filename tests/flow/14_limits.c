@@ -360,6 +360,20 @@ START_TEST(frames_of_a_connection_are_slowed_and_none_is_lost)
 }
 END_TEST
 
+START_TEST(who_is_read_slowly_is_not_idle)
+{
+    enum { FRAMES = 8 };
+    struct server *server =
+        server_start(.rates = true,
+                     .yaml = "limits:\n  frames_per_connection: 1\n  burst: 1s\n  idle: 2s\n");
+    struct publisher *ann = publisher_open(server, token_user("Ann", "u-1"));
+    for (int i = 0; i < FRAMES; i++)
+        publisher_send_say(ann, "x", NULL);
+    for (int i = 0; i < FRAMES; i++)
+        ck_assert_ptr_nonnull(publisher_receive(ann));
+}
+END_TEST
+
 START_TEST(unanswered_says_wait_and_none_is_lost)
 {
     enum { SAYS = 500 };
@@ -571,4 +585,5 @@ FLOW_MAIN("limits", metrics_are_what_prometheus_reads, metrics_are_for_those_of_
           unanswered_says_wait_and_none_is_lost, what_is_kept_is_limited_and_counted,
           what_waits_for_the_disk_is_limited_and_counted,
           heads_and_bodies_and_json_and_tokens_have_a_size, a_readers_queue_has_a_size,
-          who_takes_too_long_is_told_and_closed, who_answers_pings_is_not_idle)
+          who_takes_too_long_is_told_and_closed, who_answers_pings_is_not_idle,
+          who_is_read_slowly_is_not_idle)

@@ -63,6 +63,27 @@ START_TEST(a_repetition_is_answered_as_the_first_by_whichever_way)
 }
 END_TEST
 
+/* In a private room too, where a ban ends reading as well. */
+START_TEST(who_is_banned_is_told_for_how_long)
+{
+    static const char *const rooms[] = {"lobby", "private:x"};
+    struct server *server = server_start();
+    char *ann = token_for("{\"sub\":\"u-1\",\"_public\":{},\"channels\":[\"private:x\"]}");
+    for (size_t i = 0; i < COUNT_OF(rooms); i++) {
+        char *ban = token_for("[{\"sub\":\"u-1\",\"channel\":\"%s\",\"expire\":3000,"
+                              "\"reason\":\"spam\"}]",
+                              rooms[i]);
+        ck_assert_int_eq(http_post(server, "/ban", ban)->status, 200);
+        struct http_answer *answer =
+            pub(server, ann, NULL, textf("{\"room\":\"%s\",\"msg\":\"x\"}", rooms[i]));
+        ck_assert_int_eq(answer->status, 403);
+        assert_error(answer->json, "banned");
+        ck_assert_int_gt(get_int(answer->json, "ttl"), 2000);
+        ck_assert_str_eq(get_string(answer->json, "reason"), "spam");
+    }
+}
+END_TEST
+
 START_TEST(each_mistake_has_its_answer)
 {
     struct server *server = server_start(.yaml = yaml);
@@ -185,4 +206,4 @@ END_TEST
 FLOW_MAIN("pub", what_is_said_by_post_is_what_is_said_by_a_socket,
           a_repetition_is_answered_as_the_first_by_whichever_way, each_mistake_has_its_answer,
           the_banned_are_refused_and_full_disks_are_told,
-          rooms_and_rates_are_limited_as_on_a_socket)
+          rooms_and_rates_are_limited_as_on_a_socket, who_is_banned_is_told_for_how_long)

@@ -194,6 +194,45 @@ START_TEST(the_rules_of_the_file_decide_before_ours)
 }
 END_TEST
 
+/* What was decided for the room that could not be entered says nothing about the next one. */
+START_TEST(a_join_that_failed_gives_no_right_elsewhere)
+{
+    struct server *server = server_start(.yaml = "limits:\n  rooms: 1\n"
+                                                 "channels:\n"
+                                                 "  - {pattern: news, read: anyone, join: token, "
+                                                 "say: nobody}\n");
+    reader_open(server, "news");
+    struct publisher *ann = publisher_open(server, token_user("Ann", "u-1"));
+    static const char join[] = "{\"id\":1,\"join\":{\"room\":\"full\"}}";
+    static const char say[] = "{\"id\":2,\"say\":{\"msg\":\"x\"}}";
+    size_t joins, says;
+    char *first = websocket_frame(true, WS_TEXT, join, strlen(join), &joins);
+    char *second = websocket_frame(true, WS_TEXT, say, strlen(say), &says);
+    char *both = malloc(joins + says); /* at once: the say finds the join under way */
+    memcpy(both, first, joins);
+    memcpy(both + joins, second, says);
+    stream_send(ann->ws->stream, both, joins + says);
+    free(both);
+    for (int i = 0; i < 2; i++)
+        assert_error(json_object_get(publisher_receive(ann), "reply"), "tooManyRooms");
+    publisher_join(ann, "news");
+    assert_error(publisher_say(ann, "x", NULL), "forbidden");
+}
+END_TEST
+
+START_TEST(a_fresh_token_without_the_right_to_join_speaks_no_more)
+{
+    struct server *server =
+        server_start(.yaml = "channels:\n"
+                             "  - {pattern: lobby, read: anyone, join: role:a, say: token}\n");
+    struct publisher *ann = publisher_open(server, token_with("1", ",\"role\":\"a\""));
+    publisher_join(ann, "lobby");
+    publisher_say_ok(ann, "x");
+    assert_json(publisher_ask(ann, "auth", json_string(token_with("1", ""))), "\"ok\"");
+    assert_error(publisher_say(ann, "y", NULL), "forbidden");
+}
+END_TEST
+
 START_TEST(a_wrong_rule_stops_the_start)
 {
     char *line = serve_refused(&(struct server_options){
@@ -205,4 +244,6 @@ END_TEST
 FLOW_MAIN("access", a_notification_for_one_user_is_read_by_that_user_alone,
           a_forbidden_room_looks_the_same_whether_it_exists_or_not,
           no_spelling_of_a_private_name_gets_around_its_rule, a_token_comes_by_header_or_by_query,
-          the_rules_of_the_file_decide_before_ours, a_wrong_rule_stops_the_start)
+          the_rules_of_the_file_decide_before_ours, a_wrong_rule_stops_the_start,
+          a_join_that_failed_gives_no_right_elsewhere,
+          a_fresh_token_without_the_right_to_join_speaks_no_more)

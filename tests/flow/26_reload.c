@@ -268,6 +268,25 @@ START_TEST(channel_rules_change)
 }
 END_TEST
 
+/* A room that needs a token from now on is one that a ban keeps out of. */
+START_TEST(who_is_banned_reads_no_more_where_a_token_is_needed_now)
+{
+    struct server *server = server_start(.threads = 2, .yaml = "channels: []\n");
+    char *text = file_read(server->config);
+    char *ban = token_for("[{\"sub\":\"u-66\",\"channel\":\"lobby\"}]");
+    ck_assert_int_eq(http_post(server, "/ban", ban)->status, 200);
+    struct reader *mallory =
+        reader_open_path(server, textf("/ws/lobby?token=%s", token_user("Mallory", "u-66")), 1);
+    struct reader *ann =
+        reader_open_path(server, textf("/ws/lobby?token=%s", token_user("Ann", "u-1")), 1);
+    reload(server, with(text, "channels: []", "channels: [{pattern: lobby, read: token}]"));
+    websocket_expect_close(mallory->ws, 1008);
+    ck_assert_str_eq(mallory->ws->close_reason, "banned");
+    publisher_say_ok(publisher_enter(server, "Bob", "lobby"), "x");
+    reader_wait_message(ann, "lobby", "x");
+}
+END_TEST
+
 START_TEST(sighup_reloads_too)
 {
     struct server *server = server_start(.threads = 2, .yaml = "announce: http://one.example\n");
@@ -454,4 +473,5 @@ FLOW_MAIN("reload", reloads_drop_nobody_and_lose_nothing, memory_stays_where_it_
           keys_come_and_go, channel_rules_change, limits_origins_history_and_log_change,
           sighup_reloads_too, a_wrong_file_changes_nothing, what_only_a_restart_can_change_is_named,
           the_control_socket_is_its_users_alone, a_socket_that_answers_is_not_replaced,
-          the_control_socket_takes_no_nonsense, many_may_ask_for_a_reload_at_once)
+          the_control_socket_takes_no_nonsense, many_may_ask_for_a_reload_at_once,
+          who_is_banned_reads_no_more_where_a_token_is_needed_now)

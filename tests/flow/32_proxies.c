@@ -1,6 +1,7 @@
 /* 32_proxies: a trusted proxy is not counted as a client; those behind it are, each by itself. */
 #include "client.h"
 #include "flow.h"
+#include "token.h"
 
 #include <stdio.h>
 
@@ -50,5 +51,24 @@ START_TEST(many_requests_of_a_proxy_on_connections_of_their_own_are_served)
 }
 END_TEST
 
+/* Between two polls the connection is the proxy's again, who has the next one for somebody else. */
+START_TEST(a_poll_that_is_over_is_counted_no_more)
+{
+    struct server *server =
+        server_start(.yaml = "trusted_proxies: 127.0.0.1\n"
+                             "limits:\n  exempt: \"\"\n  connections_per_address: 3\n"
+                             "  handshakes_per_address: 0\n");
+    char *token = token_for("[{\"channel\":\"lobby\",\"msg\":\"x\"}]");
+    ck_assert_int_eq(http_post(server, "/post", token)->status, 200);
+    char *request = http_text(server, "GET", "/lp/lobby", "X-Forwarded-For: 192.0.2.1\r\n", NULL);
+    for (int i = 0; i < 3 * MAX; i++) { /* each stays open */
+        struct stream *stream = stream_open(server->port, 0);
+        stream_send(stream, request, strlen(request));
+        ck_assert_int_eq(http_receive(stream, false, deadline_in(20))->status, 200);
+    }
+}
+END_TEST
+
 FLOW_MAIN("proxies", clients_behind_a_proxy_are_counted_and_the_proxy_is_not,
-          many_requests_of_a_proxy_on_connections_of_their_own_are_served)
+          many_requests_of_a_proxy_on_connections_of_their_own_are_served,
+          a_poll_that_is_over_is_counted_no_more)

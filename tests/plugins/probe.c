@@ -129,6 +129,22 @@ static int32_t on_message_out(void *shard, struct chatup_batch *batch)
     return is(probe, "out_fault") ? CHATUP_FAULT : CHATUP_ACCEPT;
 }
 
+/* The body is [status]. */
+static int32_t on_status(void *shard, const struct chatup_request *request,
+                         struct chatup_response *response)
+{
+    char digits[8] = "";
+    if (request->body.length > 2 && request->body.length < sizeof digits)
+        memcpy(digits, request->body.at + 1, request->body.length - 2);
+    response->status = atoi(digits);
+    response->body = (struct chatup_text){"HTTP/1.1 299 mine", 17};
+    return CHATUP_ACCEPT;
+}
+
+static const struct chatup_route routes[] = {
+    {CHATUP_POST, CHATUP_BODY_JWT, "/status", 0, on_status},
+};
+
 static void *create(const struct chatup_host *host)
 {
     struct probe *probe = calloc(1, sizeof *probe);
@@ -168,6 +184,8 @@ static const struct chatup_plugin probe_plugin = {
     .summary = "misbehaves on order",
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .routes = routes,
+    .route_count = sizeof routes / sizeof *routes,
     .create = create,
     .destroy = free,
     .shard_open = shard_open,

@@ -2533,6 +2533,34 @@ START_TEST(moderation_does_not_wait_for_a_store_that_says_nothing)
 }
 END_TEST
 
+START_TEST(who_gave_up_gives_back_what_it_was_the_first_with_and_nothing_else)
+{
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.limits.store_wait_ms = 1000;
+    home_run(home);
+    ck_assert_int_eq(once(home, 0, "before"), BROKER_OK);
+    struct standstill still = {.letter.deliver = store_stands_still, .home = home};
+    loop_post(home->embedded->store_loop, &still.letter);
+    wait_until(home, &still.there, NULL, 0);
+    struct call *calls[2 * LOOPS];
+    for (size_t i = 0; i < 2 * LOOPS; i++)
+        calls[i] = once_start(home, i % LOOPS, "key");
+    for (size_t i = 0; i < 2 * LOOPS; i++) {
+        call_wait(calls[i]);
+        ck_assert_int_eq(calls[i]->status, BROKER_UNKNOWN);
+        call_free(calls[i]);
+    }
+    store_goes_on(&still);
+    while (once(home, 1, "key") != BROKER_OK)
+        ; /* until it is back */
+    ck_assert_int_eq(once(home, 0, "key"), BROKER_REPEATED);
+    ck_assert_int_eq(once(home, 1, "before"), BROKER_REPEATED);
+    home_reopen(home);
+    ck_assert_int_eq(once(home, 0, "key"), BROKER_REPEATED);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN(
     "embedded", offsets_are_one_two_three_whoever_speaks_on_whatever_loop,
     what_one_loop_says_keeps_its_order_also_while_the_room_is_being_loaded,
@@ -2574,4 +2602,5 @@ UNIT_MAIN(
     what_cannot_be_stored_is_refused_and_not_announced_and_leaves_no_gap,
     what_is_under_way_when_the_store_fails_gets_a_true_answer_and_leaves_no_gap,
     who_could_not_be_noted_as_the_first_was_not,
-    moderation_does_not_wait_for_a_store_that_says_nothing)
+    moderation_does_not_wait_for_a_store_that_says_nothing,
+    who_gave_up_gives_back_what_it_was_the_first_with_and_nothing_else)

@@ -60,8 +60,7 @@ static void ignore_close(struct subscriber *sub, enum close_reason why)
 /* The first frame of a reader who comes with since. */
 static const char *first_frame(bool live, const struct position *since)
 {
-    static const struct subscriber_socket socket = {writable, write_frame, ignore, ignore,
-                                                    ignore_close};
+    static const struct subscriber_socket socket = {writable, write_frame, ignore, ignore_close};
     static const struct broker_home home = {.subscribe = fake_subscribe, .readers = fake_readers};
     struct broker broker = {.home = &home};
     struct config conf = {.limits.message_bytes = 64};
