@@ -31,6 +31,17 @@ const askStats = (room, limit) => ask(`/stats?channel=${encodeURIComponent(room)
 const randomId = () => crypto.randomUUID?.() /* only in secure contexts */ ??
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
+/* Only the demo gives tokens to anybody; your own page asks your own site for one. */
+async function tokenFor(name) {
+  try {
+    return (await postJson('/plugin/demo/token', { name })).token;
+  } catch (error) {
+    if (error.status === 404)
+      error.message = 'This server gives no tokens, as it does not run as a demo: here you can only read.';
+    throw error;
+  }
+}
+
 /* Who a token says we are: what `sub` of our messages will be. */
 function identityOf(token) {
   try {
@@ -225,7 +236,7 @@ class Chat {
 
   /* Take a name; throws what the server has against it. */
   async enter(name) {
-    this.token = (await postJson('/plugin/demo/token', { name })).token;
+    this.token = await tokenFor(name);
     this.name = name;
     this.speaker.start();
     return this.identity();
@@ -244,7 +255,7 @@ class Chat {
   }
 
   async speakerUrl() {
-    this.token ??= (await postJson('/plugin/demo/token', { name: this.name })).token;
+    this.token ??= await tokenFor(this.name);
     return this.socketUrl('/pub');
   }
 

@@ -97,8 +97,9 @@ def check_soon(condition, sentence, why=lambda: ""):
 class Server:
     """chatup; after kill() it starts again on the same port with the same data."""
 
-    def __init__(self, binary, plugins, client, home):
+    def __init__(self, binary, plugins, client, home, demo=True):
         self.binary, self.plugins, self.client, self.home = binary, plugins, client, home
+        self.demo = ["--demo"] if demo else []
         self.port, self.process = 0, None
         self.yaml = home / "chatup.yaml"
         self.yaml.write_text("# everything is set on the command line\n", encoding="utf-8")
@@ -106,7 +107,7 @@ class Server:
     def start(self):
         self.log = open(self.home / "chatup.log", "ab")
         self.process = subprocess.Popen(
-            [self.binary, "serve", "-c", str(self.yaml), "--demo", "--set", f"listen.port={self.port}",
+            [self.binary, "serve", "-c", str(self.yaml), *self.demo, "--set", f"listen.port={self.port}",
              "--set", f"data_dir={self.home / 'data'}", "--set", f"client_dir={self.client}",
              "--set", f"plugins_dir={self.plugins}"],
             stdout=subprocess.PIPE, stderr=self.log)
@@ -413,6 +414,14 @@ def pictures(server, ann, bob):
         check(problems == [] and tab.js("return window.alerts") == 0, "the console is clean", f"{problems}")
 
 
+def not_a_demo(server, browser):
+    server.start()
+    tab = Tab(browser, server.url)
+    check_soon(lambda: tab.state() == "connected", "a server that is no demo can be read", tab.notice)
+    tab.enter("Ann")
+    check_soon(lambda: "gives no tokens" in tab.notice(), "and says that it gives no tokens", tab.notice)
+
+
 def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
@@ -431,6 +440,9 @@ def main():
         hostile_texts(server, browser, ann)
         killed_and_restarted(server, ann, bob)
         pictures(server, ann, bob)
+        server.kill()
+        server = Server(binary, plugins, client, home, demo=False)
+        not_a_demo(server, browser)
     except (RuntimeError, OSError) as error:
         check(False, "the test runs to its end", f"{error}\n{server.tail()}")
     finally:
