@@ -93,6 +93,9 @@ START_TEST(nobody_can_take_a_client_id_from_another)
     static const char hers[] = "{\"room\":\"a\",\"msg\":\"y\",\"cid\":\"c\"}";
     ck_assert_int_eq(get_int(pub(server, mallory, NULL, theirs)->json, "offset"), 1);
     ck_assert_int_eq(get_int(pub(server, ann, NULL, hers)->json, "offset"), 2);
+    char *somebody = token_for("{\"_public\":{}}"); /* who can say whether they are the same? */
+    ck_assert_int_eq(get_int(pub(server, somebody, NULL, hers)->json, "offset"), 3);
+    ck_assert_int_eq(get_int(pub(server, somebody, NULL, hers)->json, "offset"), 4);
 }
 END_TEST
 
