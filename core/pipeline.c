@@ -122,14 +122,16 @@ static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn,
     return verdict;
 }
 
+/* absent: it is not looked at, as of those without an identity, who may be many. */
 static struct text identity_key(struct buffer *buffer, const struct user *user,
                                 struct text client_id)
 {
-    if (!client_id.at)
-        return client_id;
+    if (!client_id.at || !*user->sub)
+        return (struct text){0};
     buffer_text(buffer, "user\x1f"); /* never one of POST /post, which begin with "post" */
-    buffer_text(buffer, user->sub);
+    buffer_number(buffer, (int64_t)strlen(user->sub)); /* both may have any character in them */
     buffer_bytes(buffer, "\x1f", 1);
+    buffer_text(buffer, user->sub);
     buffer_bytes(buffer, client_id.at, client_id.length);
     return (struct text){buffer->at, buffer->length};
 }

@@ -97,6 +97,7 @@ static void answer_send(struct connection *conn, int status, const char *content
     struct buffer answer = {0};
     char line[256];
     bool has_none = status == 204 || status == 304; /* RFC 9110, section 6.4.1 */
+    conn->keep_alive &= !server_is_closing(conn->server);
     write_head(&answer, conn->server, status, origin, !conn->keep_alive);
     snprintf(line, sizeof line, "content-type: %s\r\ncontent-length: %zu\r\n", content_type,
              body.length);

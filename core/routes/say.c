@@ -39,6 +39,8 @@ static void said(void *arg, struct text reply)
 {
     enum { WAIT_S_MAX = 86400 };
     struct request *request = arg;
+    if (!reply.length) /* no memory for it: it may have been published */
+        reply = text_of("{\"status\":\"error\",\"err\":\"unknown\"}");
     json_t *json = json_loadb(reply.at, reply.length, JSON_DECODE_ANY, NULL);
     const char *status = json_string_value(json_object_get(json, "status"));
     const char *err = json_string_value(json_object_get(json, "err"));

@@ -84,6 +84,21 @@ START_TEST(who_is_banned_is_told_for_how_long)
 }
 END_TEST
 
+START_TEST(nobody_can_take_a_client_id_from_another)
+{
+    struct server *server = server_start();
+    char *ann = token_for("{\"sub\":\"a\\u001fb\",\"_public\":{}}");
+    char *mallory = token_for("{\"sub\":\"a\",\"_public\":{}}");
+    static const char theirs[] = "{\"room\":\"a\",\"msg\":\"x\",\"cid\":\"b\\u001fc\"}";
+    static const char hers[] = "{\"room\":\"a\",\"msg\":\"y\",\"cid\":\"c\"}";
+    ck_assert_int_eq(get_int(pub(server, mallory, NULL, theirs)->json, "offset"), 1);
+    ck_assert_int_eq(get_int(pub(server, ann, NULL, hers)->json, "offset"), 2);
+    char *somebody = token_for("{\"_public\":{}}"); /* who can say whether they are the same? */
+    ck_assert_int_eq(get_int(pub(server, somebody, NULL, hers)->json, "offset"), 3);
+    ck_assert_int_eq(get_int(pub(server, somebody, NULL, hers)->json, "offset"), 4);
+}
+END_TEST
+
 START_TEST(each_mistake_has_its_answer)
 {
     struct server *server = server_start(.yaml = yaml);
@@ -206,4 +221,5 @@ END_TEST
 FLOW_MAIN("pub", what_is_said_by_post_is_what_is_said_by_a_socket,
           a_repetition_is_answered_as_the_first_by_whichever_way, each_mistake_has_its_answer,
           the_banned_are_refused_and_full_disks_are_told,
-          rooms_and_rates_are_limited_as_on_a_socket, who_is_banned_is_told_for_how_long)
+          rooms_and_rates_are_limited_as_on_a_socket, who_is_banned_is_told_for_how_long,
+          nobody_can_take_a_client_id_from_another)
