@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 /* Brackets outside strings: what a parser would recurse into. */
-static bool is_shallow(struct text text, size_t depth)
+static bool nests_within(struct text text, size_t depth)
 {
     size_t level = 0;
     bool in_string = false;
@@ -22,10 +22,15 @@ static bool is_shallow(struct text text, size_t depth)
     return true;
 }
 
+bool json_is_shallow(struct text text, size_t depth)
+{
+    if (nests_within(text, depth))
+        return true;
+    count_up(COUNT_too_deep_json);
+    return false;
+}
+
 json_t *json_read(struct text text, size_t depth)
 {
-    if (is_shallow(text, depth))
-        return json_loadb(text.at, text.length, 0, NULL);
-    count_up(COUNT_too_deep_json);
-    return NULL;
+    return json_is_shallow(text, depth) ? json_loadb(text.at, text.length, 0, NULL) : NULL;
 }

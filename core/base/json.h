@@ -1,8 +1,12 @@
 /* json.h: JSON from outside: jansson, after a look at how deep it nests. Any thread. */
 #pragma once
 #include "text.h"
+#include <stdbool.h>
 
 struct json_t;
+
+/* Whether it nests at most depth levels; counted if not. For who wants jansson's reasons. */
+bool json_is_shallow(struct text text, size_t depth);
 
 /* An object or array that nests at most depth levels; a name given twice counts once, the last.
  *   returns  new reference; NULL if it is none */

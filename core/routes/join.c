@@ -3,6 +3,7 @@
 #include "buffer.h"
 #include "caller.h"
 #include "config.h"
+#include "json.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
@@ -30,6 +31,10 @@ static bool check_body(struct request *request)
     if (request->body.length == 0)
         return true;
     json_error_t why;
+    if (!json_is_shallow(request->body, (size_t)request->pipeline->conf->limits.json_depth)) {
+        reply_wrong_format(request, "nests deeper than limits.json_depth");
+        return false;
+    }
     json_t *body = json_loadb(request->body.at, request->body.length, 0, &why);
     if (!json_is_object(body)) {
         reply_wrong_format(request, body ? "an object expected" : why.text);

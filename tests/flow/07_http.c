@@ -163,6 +163,8 @@ START_TEST(join_takes_any_json_and_nothing_else)
     static const char *const bad[] = {"{", "nonsense", "{\"a\":1,}", "\xff", "{} x"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         expect_error(http_post(server, "/join/lobby", bad[i]), 400, bad[i]);
+    char *deep = textf("{\"a\":%s%s}", text_repeat("[", 40), text_repeat("]", 40));
+    expect_error(http_post(server, "/join/lobby", deep), 400, deep);
     static const char *const good[] = {"", "{}", "{\"worker\":{}}", "{\"x\":[1,2]}",
                                        "{\"worker\":{\"id\":\"chatUp:chatServer:another\"}}"};
     for (size_t i = 0; i < COUNT_OF(good); i++)
