@@ -42,6 +42,28 @@ START_TEST(everything_goes_over_tls)
 }
 END_TEST
 
+START_TEST(a_reload_takes_a_new_certificate_and_drops_nobody)
+{
+    struct certificate first = certificate_make("first"), second = certificate_make("second");
+    struct server *server = server_start(.threads = 2, .yaml = certificate_yaml(&first));
+    stream_trust(server->port, first.authority);
+    struct reader *reader = reader_open(server, "lobby");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    ck_assert_int_eq(rename(second.file, first.file), 0);
+    struct run run = chatup("reload", "-c", server->config);
+    ck_assert_int_eq(run.code, 1); /* it does not fit the key yet, and nothing changes */
+    ck_assert_int_eq(http_get(server, "/health")->status, 200);
+    ck_assert_int_eq(rename(second.key, first.key), 0);
+    run = chatup("reload", "-c", server->config);
+    ck_assert_msg(run.code == 0, "%s", run.err);
+    publisher_say_ok(ann, "still here");
+    reader_wait_offset(reader, "lobby", 1);
+    stream_trust(server->port, second.authority); /* and no other: who comes now gets the new one */
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(http_get(server, "/health")->status, 200);
+}
+END_TEST
+
 START_TEST(one_session_carries_many_requests)
 {
     struct server *server = start(NULL);
@@ -349,8 +371,8 @@ START_TEST(the_originals_variables_name_the_files)
 }
 END_TEST
 
-FLOW_MAIN("tls", everything_goes_over_tls, one_session_carries_many_requests,
-          large_histories_reach_slow_readers_whole,
+FLOW_MAIN("tls", everything_goes_over_tls, a_reload_takes_a_new_certificate_and_drops_nobody,
+          one_session_carries_many_requests, large_histories_reach_slow_readers_whole,
           a_reader_that_takes_nothing_is_closed_over_tls_too, readers_resume_over_tls_after_a_kill,
           versions_and_protocols_are_ours, renegotiation_is_refused, what_is_no_tls_ends,
           a_handshake_that_stops_is_closed_in_time, ends_without_a_word_are_ends,

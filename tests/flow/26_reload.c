@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OTHER_SECRET "another secret of the flow tests, 012345678901234"
@@ -187,6 +188,22 @@ START_TEST(keys_come_and_go)
     ck_assert_int_ne(http_post(server, "/post", post)->status, 200);
     publisher_say_ok(ann, "I was here before");
     publisher_say_ok(bea, "so was I");
+}
+END_TEST
+
+START_TEST(who_came_with_a_key_that_is_gone_stays_until_the_token_ends)
+{
+    struct server *server = server_start(.threads = 2);
+    char *text = file_read(server->config);
+    long long end = (long long)time(NULL) + 8;
+    char *token = token_for("{\"sub\":\"a\",\"_public\":{\"name\":\"Ann\"},\"exp\":%lld}", end);
+    struct publisher *ann = publisher_open(server, token);
+    publisher_join(ann, "lobby");
+    reload(server, with(text, TOKEN_SECRET, "none that anybody has, 0123456789abcdefghij"));
+    publisher_say_ok(ann, "I was here before");
+    websocket_expect_close(ann->ws, 1008);
+    ck_assert_str_eq(ann->ws->close_reason, "token expired");
+    ck_assert_int_ge((long long)time(NULL), end);
 }
 END_TEST
 
@@ -470,8 +487,9 @@ START_TEST(many_may_ask_for_a_reload_at_once)
 END_TEST
 
 FLOW_MAIN("reload", reloads_drop_nobody_and_lose_nothing, memory_stays_where_it_is,
-          keys_come_and_go, channel_rules_change, limits_origins_history_and_log_change,
-          sighup_reloads_too, a_wrong_file_changes_nothing, what_only_a_restart_can_change_is_named,
+          keys_come_and_go, who_came_with_a_key_that_is_gone_stays_until_the_token_ends,
+          channel_rules_change, limits_origins_history_and_log_change, sighup_reloads_too,
+          a_wrong_file_changes_nothing, what_only_a_restart_can_change_is_named,
           the_control_socket_is_its_users_alone, a_socket_that_answers_is_not_replaced,
           the_control_socket_takes_no_nonsense, many_may_ask_for_a_reload_at_once,
           who_is_banned_reads_no_more_where_a_token_is_needed_now)
