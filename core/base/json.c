@@ -3,6 +3,11 @@
 
 #include <jansson.h>
 
+struct text json_text(const json_t *value)
+{
+    return (struct text){json_string_value(value), json_string_length(value)};
+}
+
 /* Brackets outside strings: what a parser would recurse into. */
 static bool nests_within(struct text text, size_t depth)
 {

@@ -5,6 +5,9 @@
 
 struct json_t;
 
+/* The text of a string, lent; absent of anything else, and of NULL. */
+struct text json_text(const struct json_t *value);
+
 /* Whether it nests at most depth levels; counted if not. For who wants jansson's reasons. */
 bool json_is_shallow(struct text text, size_t depth);
 

@@ -23,3 +23,16 @@ static inline bool text_is(struct text a, const char *string)
 {
     return text_equal(a, text_of(string));
 }
+
+/* Without those characters of what at both ends. */
+static inline struct text text_trimmed(struct text text, const char *what)
+{
+    size_t count = strlen(what);
+    while (text.length && memchr(what, text.at[text.length - 1], count))
+        text.length--;
+    while (text.length && memchr(what, *text.at, count)) {
+        text.at++;
+        text.length--;
+    }
+    return text;
+}

@@ -1,5 +1,6 @@
 #include "grants.h"
 #include "alloc.h"
+#include "json.h"
 #include "pattern.h"
 
 #include <jansson.h>
@@ -18,11 +19,6 @@ struct grants {
 
 /* ---- reading ---- */
 
-static struct text string_text(const json_t *value)
-{
-    return (struct text){json_string_value(value), json_string_length(value)};
-}
-
 /* ["read","say"] or ["*"] */
 static bool read_rights(const json_t *list, unsigned *rights_out)
 {
@@ -31,7 +27,7 @@ static bool read_rights(const json_t *list, unsigned *rights_out)
     json_t *word;
     json_array_foreach(list, i, word)
     {
-        unsigned right = text_is(string_text(word), "*") ? RIGHTS_ALL : right_of(string_text(word));
+        unsigned right = text_is(json_text(word), "*") ? RIGHTS_ALL : right_of(json_text(word));
         if (!right)
             return false;
         rights |= right;
@@ -65,7 +61,7 @@ static bool read_channels(struct grants *grants, json_t *channels)
     json_t *value;
     json_array_foreach(channels, i,
                        value) if (!json_is_string(value) ||
-                                  !add_grant(grants, string_text(value), RIGHTS_ALL)) return false;
+                                  !add_grant(grants, json_text(value), RIGHTS_ALL)) return false;
     json_object_foreach(channels, key, value)
     {
         unsigned rights;

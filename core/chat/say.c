@@ -1,4 +1,5 @@
 #include "say.h"
+#include "json.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@ bool say_read(const json_t *json, struct say *out)
     if (!json_is_string(msg) ||
         (cid && (!json_is_string(cid) || !cid_length || cid_length > CLIENT_ID_BYTES_MAX)))
         return false;
-    out->msg = (struct text){json_string_value(msg), json_string_length(msg)};
+    out->msg = json_text(msg);
     out->cid = (struct text){json_string_value(cid), cid_length};
     return true;
 }

@@ -2,6 +2,7 @@
 
 #include "alloc.h"
 #include "base64url.h"
+#include "json.h"
 #include "keyring.h"
 #include "text.h"
 
@@ -123,9 +124,8 @@ static bool token_is_valid(const struct keyring *keys, const char *token, size_t
     if (!header_is_ours(header))
         return false;
     char *text = strndup(token, length); /* libjwt wants a NUL behind it */
-    bool good = text && keyring_verify(
-                            keys, json_string_value(json_object_get(header, "alg")),
-                            (struct text){json_string_value(kid), json_string_length(kid)}, text);
+    bool good = text && keyring_verify(keys, json_string_value(json_object_get(header, "alg")),
+                                       json_text(kid), text);
     free(text);
     return good && claims_are_good(keys, payload, now_ms);
 }

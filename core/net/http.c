@@ -177,9 +177,7 @@ static void refuse(struct connection *conn, int status, const char *why)
 {
     struct buffer json = {0};
     count_up(status == 431 || status == 414 ? COUNT_too_big_heads : COUNT_bad_requests);
-    buffer_text(&json, "{\"status\":\"error\",\"err\":");
-    buffer_json_string(&json, text_of(why));
-    buffer_text(&json, "}");
+    error_write(&json, why);
     conn->keep_alive = false;
     answer_send(conn, status, "application/json", (struct text){json.at, json.length}, NULL,
                 (struct text){0}, false);
@@ -217,10 +215,8 @@ static const struct route *route_find(const struct route *route, struct text pat
 {
     for (; route->path; route++) {
         size_t length = strlen(route->path);
-        if (path.length < length || strncmp(path.at, route->path, length) != 0)
-            continue;
         bool exact = path.length == length;
-        if (!exact && (route->no_rest || path.at[length] != '/'))
+        if (!path_is_at(path, route->path) || (!exact && route->no_rest))
             continue;
         *rest = exact ? (struct text){path.at + length, 0}
                       : (struct text){path.at + length + 1, path.length - length - 1};
@@ -233,8 +229,7 @@ static void answer_not_allowed(struct http_request *request, const char *methods
 {
     char allow[80];
     snprintf(allow, sizeof allow, "allow: OPTIONS, %s\r\n", methods);
-    http_answer(request, 405, "application/json",
-                text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), allow);
+    request_reply_error_with(&request->request, 405, "Method not allowed", allow);
 }
 
 /* HEAD is GET to a route; a stream has no head without a body. */
@@ -249,21 +244,8 @@ static void answer_wrong_method(struct http_request *request, uint32_t methods)
 
 static void answer_upgrade_required(struct http_request *request, const char *err)
 {
-    struct buffer json = {0};
-    buffer_text(&json, "{\"status\":\"error\",\"err\":");
-    buffer_json_string(&json, text_of(err));
-    buffer_text(&json, "}");
-    http_answer(request, 426, "application/json", (struct text){json.at, json.length},
-                "upgrade: websocket\r\nsec-websocket-version: 13\r\n");
-    buffer_finish(&json);
-}
-
-/* Of what is split into channels before it is decoded, the path as it came. */
-static bool path_is(struct text path, const char *name)
-{
-    size_t length = strlen(name);
-    return path.length >= length && !strncmp(path.at, name, length) &&
-           (path.length == length || path.at[length] == '/');
+    request_reply_error_with(&request->request, 426, err,
+                             "upgrade: websocket\r\nsec-websocket-version: 13\r\n");
 }
 
 /* The request is whole. */
@@ -279,12 +261,12 @@ static void dispatch(struct http_request *request)
     const struct route *route = route_find(server_routes(conn->server), path, &asked->rest);
     if (method == HTTP_OPTIONS) {
         http_answer(request, 200, "text/plain", text_of(""), NULL);
-    } else if (stream_is_path(request->head.path)) {
+    } else if (stream_is_path(request->head.path)) { /* as it came: it is split, then decoded */
         if (method == HTTP_GET)
             stream_open(conn, request);
         else
             answer_not_allowed(request, "GET");
-    } else if (path_is(request->head.path, "/ws") ||
+    } else if (path_is_at(request->head.path, "/ws") ||
                (text_is(path, "/pub") && method != HTTP_POST)) {
         answer_upgrade_required(request, "This is a websocket");
     } else if (!route) {
@@ -306,7 +288,7 @@ static bool upgrade_is_good(struct http_request *request, char accept[WEBSOCKET_
     struct text path = request->request.path;
     char allowed[1100];
     request->conn->keep_alive = false;
-    if (!path_is(head->path, "/ws") && !text_is(path, "/pub"))
+    if (!path_is_at(head->path, "/ws") && !text_is(path, "/pub"))
         http_answer_error(request, 404, "Not found: websockets are /ws/<channel> and /pub");
     else if (head->method != HTTP_GET || head->is_1_0 || head->content_length > 0)
         http_answer_error(request, 400, "A websocket begins with GET, HTTP/1.1 and no body");

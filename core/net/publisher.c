@@ -130,9 +130,7 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
 {
     struct connection *conn = publisher->conn;
     struct user *user = NULL;
-    enum token_status status =
-        caller_user(publisher->pipeline,
-                    (struct text){json_string_value(token), json_string_length(token)}, &user);
+    enum token_status status = caller_user(publisher->pipeline, json_text(token), &user);
     if (status != TOKEN_OK) {
         reply_error(reply, token_error(status));
     } else if (conn->user && !user_same_identity(conn->user, user)) {
@@ -211,10 +209,7 @@ static void on_join(struct publisher *publisher, const json_t *asked, struct rep
     const struct connection *conn = publisher->conn;
     const struct pipeline *pipeline = publisher->pipeline;
     const json_t *room = json_object_get(asked, "room");
-    struct name *name =
-        json_is_string(room)
-            ? name_create((struct text){json_string_value(room), json_string_length(room)})
-            : NULL;
+    struct name *name = json_is_string(room) ? name_create(json_text(room)) : NULL;
     int64_t wait_ms;
     if (!name)
         reply_error(reply, "Wrong format");

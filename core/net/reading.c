@@ -38,11 +38,6 @@ void reading_destroy(struct reading *reading)
 
 /* ---- what is asked for ---- */
 
-static struct text json_text(const json_t *string)
-{
-    return (struct text){json_string_value(string), json_string_length(string)};
-}
-
 /* "lobby" or {"channel": "a/b", "since": "epoch:12"}; returns what is wrong with it, or NULL. */
 static const char *wish_read(struct reading *reading, const json_t *item)
 {

@@ -16,6 +16,7 @@
 #include "pipeline.h"
 #include "reading.h"
 #include "server.h"
+#include "url.h"
 #include "user.h"
 
 enum kind { EVENTS, LINES, POLL };
@@ -41,12 +42,9 @@ static const struct config *conf_of(const struct connection *conn)
 
 bool stream_is_path(struct text path)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        size_t length = strlen(kinds[i].path);
-        if (path.length >= length && !strncmp(path.at, kinds[i].path, length) &&
-            (path.length == length || path.at[length] == '/'))
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (path_is_at(path, kinds[i].path))
             return true;
-    }
     return false;
 }
 

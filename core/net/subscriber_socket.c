@@ -22,9 +22,7 @@ void subscriber_socket_on_open(struct connection *conn)
 static bool authenticate(struct connection *conn, const json_t *token)
 {
     struct user *user = NULL;
-    enum token_status status =
-        caller_user(server_pipeline(conn->server),
-                    (struct text){json_string_value(token), json_string_length(token)}, &user);
+    enum token_status status = caller_user(server_pipeline(conn->server), json_text(token), &user);
     const char *wrong = status != TOKEN_OK ? "Wrong JWT"
                         : conn->user && !user_same_identity(conn->user, user)
                             ? "another identity"

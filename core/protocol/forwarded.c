@@ -2,17 +2,6 @@
 
 #include <strings.h>
 
-static struct text trimmed(struct text text)
-{
-    while (text.length && strchr(" \t", *text.at)) {
-        text.at++;
-        text.length--;
-    }
-    while (text.length && strchr(" \t", text.at[text.length - 1]))
-        text.length--;
-    return text;
-}
-
 /* "192.0.2.1", "192.0.2.1:4711", "[2001:db8::1]", "[2001:db8::1]:4711", "2001:db8::1". */
 static bool node_parse(struct text text, struct address *out)
 {
@@ -34,7 +23,7 @@ static struct text value_of(struct text element, const char *name)
     while (element.length) {
         const char *semicolon = memchr(element.at, ';', element.length);
         size_t length = semicolon ? (size_t)(semicolon - element.at) : element.length;
-        struct text pair = trimmed((struct text){element.at, length});
+        struct text pair = text_trimmed((struct text){element.at, length}, " \t");
         if (pair.length > name_length && !strncasecmp(pair.at, name, name_length)) {
             struct text value = {pair.at + name_length, pair.length - name_length};
             if (value.length >= 2 && *value.at == '"' && value.at[value.length - 1] == '"')
@@ -58,7 +47,7 @@ static bool client_find(struct text header, bool is_forwarded, const struct netw
         size_t start = end;
         while (start && header.at[start - 1] != ',')
             start--;
-        struct text element = trimmed((struct text){header.at + start, end - start});
+        struct text element = text_trimmed((struct text){header.at + start, end - start}, " \t");
         struct address address;
         if (!node_parse(is_forwarded ? value_of(element, "for=") : element, &address))
             break;

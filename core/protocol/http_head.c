@@ -24,23 +24,12 @@ static bool text_is_nocase(struct text text, const char *string)
     return text.length == strlen(string) && !strncasecmp(text.at, string, text.length);
 }
 
-static struct text trimmed(struct text text)
-{
-    while (text.length && (*text.at == ' ' || *text.at == '\t')) {
-        text.at++;
-        text.length--;
-    }
-    while (text.length && (text.at[text.length - 1] == ' ' || text.at[text.length - 1] == '\t'))
-        text.length--;
-    return text;
-}
-
 bool http_list_has(struct text list, const char *element)
 {
     while (list.length) {
         const char *comma = memchr(list.at, ',', list.length);
         size_t length = comma ? (size_t)(comma - list.at) : list.length;
-        if (text_is_nocase(trimmed((struct text){list.at, length}), element))
+        if (text_is_nocase(text_trimmed((struct text){list.at, length}, " \t"), element))
             return true;
         size_t step = comma ? length + 1 : length;
         list.at += step;
@@ -231,7 +220,8 @@ static bool line_read(struct text line, struct http_head *head, const char **why
     *why = "a header is not NAME: VALUE";
     if (!colon || !is_token(name))
         return false; /* folded lines, and spaces before the colon, end here too */
-    struct text value = trimmed((struct text){colon + 1, line.length - name.length - 1});
+    struct text value =
+        text_trimmed((struct text){colon + 1, line.length - name.length - 1}, " \t");
     *why = "a header contains control characters";
     return value_is_good(value) && header_read(name, value, head, why);
 }

@@ -47,3 +47,10 @@ bool url_decode_query(struct text query, struct buffer *out)
     }
     return true;
 }
+
+bool path_is_at(struct text path, const char *name)
+{
+    size_t length = strlen(name);
+    return path.length >= length && !memcmp(path.at, name, length) &&
+           (path.length == length || path.at[length] == '/');
+}

@@ -9,5 +9,7 @@ struct buffer;
  * itself.
  *   returns  false if a % is not followed by two digits, or stands for NUL */
 bool url_decode(struct text text, bool in_query, struct buffer *out);
+/* Whether path is that of name ("/ws"), or lies below it ("/ws/lobby"). */
+bool path_is_at(struct text path, const char *name);
 /* The arguments of a query, decoded, with NUL bytes between them: see route.h. */
 bool url_decode_query(struct text query, struct buffer *out);

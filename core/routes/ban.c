@@ -1,6 +1,7 @@
 /* ban.c: POST /ban: who may not speak where. */
 #include "ask.h"
 #include "clock.h"
+#include "json.h"
 #include "moderate.h"
 #include "route.h"
 
@@ -26,7 +27,7 @@ static bool expire_read(const json_t *value, int64_t *expires_ms_out, struct err
 
 static bool reason_read(const json_t *value, struct text *reason_out, struct error *err)
 {
-    struct text reason = {json_string_value(value), json_string_length(value)};
+    struct text reason = json_text(value);
     if ((value && !json_is_string(value)) || reason.length > BAN_REASON_MAX) {
         error_set(err, "reason: a text of at most %d bytes expected", BAN_REASON_MAX);
         return false;

@@ -54,13 +54,8 @@ struct text caller_token(struct text authorization, struct text query)
 /* With the challenge of RFC 6750, section 3. */
 static void reply_wrong_token(struct request *request, const char *err)
 {
-    struct buffer json = {0};
-    buffer_text(&json, "{\"status\":\"error\",\"err\":");
-    buffer_json_string(&json, text_of(err));
-    buffer_text(&json, "}");
-    request->reply(request, 401, "application/json", (struct text){json.at, json.length},
-                   "www-authenticate: Bearer error=\"invalid_token\"\r\n");
-    buffer_finish(&json);
+    request_reply_error_with(request, 401, err,
+                             "www-authenticate: Bearer error=\"invalid_token\"\r\n");
 }
 
 enum token_status caller_user(const struct pipeline *pipeline, struct text token,

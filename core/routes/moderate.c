@@ -1,17 +1,13 @@
 #include "moderate.h"
 #include "alloc.h"
 #include "ask.h"
+#include "json.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
 #include "user.h"
 
 #include <jansson.h>
-
-static struct text string_text(const json_t *value)
-{
-    return (struct text){json_string_value(value), json_string_length(value)};
-}
 
 /* ---- whom and where ---- */
 
@@ -35,7 +31,7 @@ bool item_read_who(struct item *item, const json_t *json, struct error *err)
         error_set(err, "name: missing, and so are sub and address");
         return false;
     }
-    item->who = string_text(who);
+    item->who = json_text(who);
     if (item->kind == BAN_ADDRESS) {
         if (!address_site_parse(item->who, item->site)) {
             error_set(err, "address: an IPv4 or IPv6 address expected");
@@ -66,7 +62,7 @@ bool item_read_where(struct item *item, const json_t *json, struct error *err)
         error_set(err, "channel: missing, and so is \"everywhere\": true");
         return false;
     }
-    item->room = name_create(string_text(channel));
+    item->room = name_create(json_text(channel));
     if (!item->room)
         error_set(err, "channel: 1 to 200 bytes of UTF-8 expected");
     return item->room;

@@ -34,8 +34,7 @@ static void reply_not_allowed(struct request *request, uint32_t allowed)
         if (allowed & methods[i].method)
             buffer_text(&headers, methods[i].name);
     buffer_bytes(&headers, "OPTIONS\r\n", sizeof "OPTIONS\r\n"); /* with its NUL */
-    request->reply(request, 405, "application/json",
-                   text_of("{\"status\":\"error\",\"err\":\"Method not allowed\"}"), headers.at);
+    request_reply_error_with(request, 405, "Method not allowed", headers.at);
     buffer_finish(&headers);
 }
 

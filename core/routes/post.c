@@ -8,6 +8,7 @@
 #include "config.h"
 #include "counters.h"
 #include "error.h"
+#include "json.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
@@ -37,11 +38,6 @@ static void items_free(struct item *items, size_t count)
 
 /* ---- checking ---- */
 
-static struct text string_text(const json_t *value)
-{
-    return (struct text){json_string_value(value), json_string_length(value)};
-}
-
 /* The value, if there is one, as JSON, freed by the caller; false without memory for it. */
 static bool dump(const json_t *value, char **json_out, struct text *text_out)
 {
@@ -62,7 +58,7 @@ static enum verdict item_read(struct item *item, const json_t *json, size_t max_
     const json_t *msg = json_object_get(json, "msg"), *ev = json_object_get(json, "ev");
     const json_t *user = json_object_get(json, "user");
     const json_t *channel = json_object_get(json, "channel");
-    post->room = name_create(string_text(channel));
+    post->room = name_create(json_text(channel));
     *why_out = !json_is_object(json)         ? ": an object expected"
                : !channel                    ? ".channel: missing"
                : !post->room                 ? ".channel: 1 to 200 bytes of UTF-8 expected"
@@ -73,9 +69,9 @@ static enum verdict item_read(struct item *item, const json_t *json, size_t max_
     if (*why_out)
         return ITEM_WRONG;
 
-    post->msg = string_text(msg);
-    post->ev = string_text(ev);
-    post->name = string_text(json_object_get(user, "name"));
+    post->msg = json_text(msg);
+    post->ev = json_text(ev);
+    post->name = json_text(json_object_get(user, "name"));
     if (post->name.length > USER_NAME_BYTES_MAX)
         post->name = (struct text){0}; /* nobody can be banned by it: /ban takes no such name */
     if (!dump(user, &item->user, &post->user) ||

@@ -1,5 +1,6 @@
 /* remove.c: POST /remove: a message, or all that somebody said. */
 #include "ask.h"
+#include "json.h"
 #include "moderate.h"
 #include "route.h"
 #include "uuid.h"
@@ -10,7 +11,7 @@
 static bool message_read(struct item *item, const json_t *id, const json_t *offset,
                          struct error *err)
 {
-    item->id = (struct text){json_string_value(id), json_string_length(id)};
+    item->id = json_text(id);
     item->offset = json_integer_value(offset) > 0 ? (uint64_t)json_integer_value(offset) : 0;
     if (id && offset)
         error_set(err, "offset: not together with i");

@@ -31,23 +31,39 @@ const struct route routes[] = {
 
 /* ---- answers ---- */
 
-void request_reply_json(struct request *request, int status, struct text json)
+static void reply_json(struct request *request, int status, struct text json, const char *headers)
 {
     if (!json.length) { /* there is no empty JSON: there was no memory for it */
         status = 503;
         json = text_of("{\"status\":\"error\",\"err\":\"unavailable\"}");
     }
-    request->reply(request, status, "application/json", json, NULL);
+    request->reply(request, status, "application/json", json, headers);
+}
+
+void request_reply_json(struct request *request, int status, struct text json)
+{
+    reply_json(request, status, json, NULL);
+}
+
+void error_write(struct buffer *out, const char *err)
+{
+    buffer_text(out, "{\"status\":\"error\",\"err\":");
+    buffer_json_string(out, text_of(err));
+    buffer_text(out, "}");
+}
+
+void request_reply_error_with(struct request *request, int status, const char *err,
+                              const char *headers)
+{
+    struct buffer json = {0};
+    error_write(&json, err);
+    reply_json(request, status, (struct text){json.at, json.length}, headers);
+    buffer_finish(&json);
 }
 
 void request_reply_error(struct request *request, int status, const char *err)
 {
-    struct buffer json = {0};
-    buffer_text(&json, "{\"status\":\"error\",\"err\":");
-    buffer_json_string(&json, text_of(err));
-    buffer_text(&json, "}");
-    request_reply_json(request, status, (struct text){json.at, json.length});
-    buffer_finish(&json);
+    request_reply_error_with(request, status, err, NULL);
 }
 
 /* ---- questions ---- */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buffer;
 struct pipeline;
 struct json_t;
 struct signed_once;
@@ -35,7 +36,11 @@ struct request {
 /* json: empty, as of a buffer that has failed, is answered 503. */
 void request_reply_json(struct request *request, int status, struct text json);
 /* {"status":"error","err":err} */
+void error_write(struct buffer *out, const char *err);
 void request_reply_error(struct request *request, int status, const char *err);
+/* The same with further headers, "name: value\r\n…". */
+void request_reply_error_with(struct request *request, int status, const char *err,
+                              const char *headers);
 /* The value of an argument in a query as above; absent if there is none. */
 struct text query_argument(struct text query, const char *name);
 struct text request_argument(const struct request *request, const char *name);

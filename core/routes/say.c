@@ -73,7 +73,7 @@ static struct name *body_read(const struct request *request, const json_t *body,
             return NULL;
         say_out->cid = key;
     }
-    return name_create((struct text){json_string_value(room), json_string_length(room)});
+    return name_create(json_text(room));
 }
 
 static void say(struct request *request, struct user *user, struct name *room,

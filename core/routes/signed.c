@@ -13,27 +13,11 @@ enum { JTI_BYTES_MAX = 128, EXP_AHEAD_MS = 24 * 3600 * 1000 };
 
 /* ---- the token ---- */
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-/* A token in a file or a here-document ends with a newline. */
-static struct text trimmed(struct text text)
-{
-    while (text.length && is_space(text.at[text.length - 1]))
-        text.length--;
-    while (text.length && is_space(*text.at)) {
-        text.at++;
-        text.length--;
-    }
-    return text;
-}
-
 /* returns  new reference, an object or an array; NULL after answering */
 static json_t *payload_of(struct request *request, int64_t now_ms)
 {
-    struct text token = trimmed(request->body);
+    /* A token in a file or a here-document ends with a newline. */
+    struct text token = text_trimmed(request->body, " \t\r\n");
     json_t *payload;
     switch (token_verify(request->pipeline->admin_keys, token.at, token.length, now_ms, &payload)) {
     case TOKEN_OK:
