@@ -57,7 +57,9 @@ struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_ho
         link->plugin = plugin;
         link->shard = plugin->self;
         if (plugin->api.shard_open)
-            link->shard = plugin->api.shard_open(plugin->self, index, loops);
+            link->shard = plugin->api.shard_open(
+                plugin->self,
+                &(struct chatup_loop){sizeof(struct chatup_loop), index, loops, NULL});
         if (!link->shard) {
             error_set(err, "plugin %s: could not open its shard for loop %u of %u", plugin->name,
                       (unsigned)index + 1, (unsigned)loops);

@@ -6,6 +6,8 @@
 #include "clock.h"
 #include "log.h"
 
+#include <chatup/routes.h>
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

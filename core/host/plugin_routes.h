@@ -2,7 +2,7 @@
 #pragma once
 #include "text.h"
 
-#include <chatup/plugin.h>
+#include <chatup/routes.h>
 
 struct plugin;
 

@@ -4,6 +4,7 @@
  *   GET /plugin/hello    how many messages came by */
 #define _GNU_SOURCE 1 /* memmem */
 #include <chatup/plugin.h>
+#include <chatup/routes.h>
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,8 +13,14 @@
 
 enum { FORBIDDEN, HIDE }; /* positions in: */
 static const struct chatup_option options[] = {
-    {"forbidden", CHATUP_STRING, "", "messages with this text are rejected", 0, 0},
-    {"hide", CHATUP_STRING, "", "readers see *** instead of this text", 0, 0},
+    {.name = "forbidden",
+     .type = CHATUP_STRING,
+     .preset = "",
+     .help = "messages with this text are rejected"},
+    {.name = "hide",
+     .type = CHATUP_STRING,
+     .preset = "",
+     .help = "readers see *** instead of this text"},
 };
 
 struct hello { /* one per process: all loops read it, so what changes in it is atomic */
@@ -118,7 +125,7 @@ static void *create(const struct chatup_host *host)
     return hello;
 }
 
-static void *shard_open(void *hello, uint32_t index, uint32_t count)
+static void *shard_open(void *hello, const struct chatup_loop *loop)
 {
     struct shard *shard = calloc(1, sizeof *shard);
     if (shard)

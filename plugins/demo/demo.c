@@ -3,6 +3,7 @@
  * Who a token is about follows from the name alone: two tabs with two names are two people, and a
  * ban of a name outlives its token. */
 #include <chatup/plugin.h>
+#include <chatup/routes.h>
 
 #include <errno.h>
 #include <jansson.h>
@@ -17,10 +18,15 @@ enum { NAME_CHARACTERS = 40, BODY_BYTES = 1024, KEY_BYTES = 64 * 1024 };
 
 enum { KEY_FILE, TTL }; /* positions in: */
 static const struct chatup_option options[] = {
-    {"key_file", CHATUP_STRING, NULL, "file with the HMAC secret that tokens are signed with", 0,
-     0},
-    {"ttl", CHATUP_DURATION, "12h", "how long a token is valid", 60 * 1000,
-     INT64_C(365) * 24 * 60 * 60 * 1000},
+    {.name = "key_file",
+     .type = CHATUP_STRING,
+     .help = "file with the HMAC secret that tokens are signed with"},
+    {.name = "ttl",
+     .type = CHATUP_DURATION,
+     .preset = "12h",
+     .help = "how long a token is valid",
+     .min = 60 * 1000,
+     .max = INT64_C(365) * 24 * 60 * 60 * 1000},
 };
 
 struct demo { /* read-only once created */
@@ -185,10 +191,10 @@ static void *create(const struct chatup_host *host)
     return demo;
 }
 
-static void *shard_open(void *demo, uint32_t index, uint32_t count)
+static void *shard_open(void *demo, const struct chatup_loop *loop)
 {
     struct shard *shard = calloc(1, sizeof *shard);
-    (void)index, (void)count;
+    (void)loop;
     if (shard)
         shard->demo = demo;
     return shard;

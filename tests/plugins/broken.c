@@ -1,6 +1,7 @@
 /* broken.c: plugins that are wrong before they run, one per -DBROKEN_…; without any, one that is
  * fine. Fields given twice: the last one counts. */
 #include <chatup/plugin.h>
+#include <chatup/routes.h>
 
 #include <stdlib.h>
 
@@ -19,20 +20,20 @@ static int32_t handle(void *shard, const struct chatup_request *request,
 
 static const struct chatup_option options[] = {
 #if defined BROKEN_option_name
-    {"", CHATUP_INT, "1", "", 0, 0},
+    {"", CHATUP_INT, 0, "1", "", 0, 0, NULL, 0, NULL},
 #elif defined BROKEN_option_type
-    {"level", 17, "1", "", 0, 0},
+    {"level", 17, 0, "1", "", 0, 0, NULL, 0, NULL},
 #elif defined BROKEN_option_range
-    {"level", CHATUP_INT, "1", "", 5, 1},
+    {"level", CHATUP_INT, 0, "1", "", 5, 1, NULL, 0, NULL},
 #elif defined BROKEN_option_twice
-    {"level", CHATUP_INT, "1", "", 0, 0},
-    {"level", CHATUP_INT, "1", "", 0, 0},
+    {"level", CHATUP_INT, 0, "1", "", 0, 0, NULL, 0, NULL},
+    {"level", CHATUP_INT, 0, "1", "", 0, 0, NULL, 0, NULL},
 #elif defined BROKEN_option_preset
-    {"level", CHATUP_INT, "many", "", 0, 0},
+    {"level", CHATUP_INT, 0, "many", "", 0, 0, NULL, 0, NULL},
 #elif defined BROKEN_option_needed
-    {"level", CHATUP_INT, NULL, "", 0, 0},
+    {"level", CHATUP_INT, 0, NULL, "", 0, 0, NULL, 0, NULL},
 #else
-    {"level", CHATUP_INT, "1", "", 0, 0},
+    {"level", CHATUP_INT, 0, "1", "", 0, 0, NULL, 0, NULL},
 #endif
 };
 

@@ -1,6 +1,7 @@
 /* probe.c: misbehaves on order. `mode` names one entry of a table below; `tag` is what it appends,
  * `verdict` what it answers where the mode asks for that. */
 #include <chatup/plugin.h>
+#include <chatup/routes.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +9,12 @@
 
 enum { MODE, TAG, VERDICT };
 static const struct chatup_option options[] = {
-    {"mode", CHATUP_STRING, "accept", "what to do wrong", 0, 0},
-    {"tag", CHATUP_STRING, "!", "text to append", 0, 0},
-    {"verdict", CHATUP_INT, "0", "verdict to answer", -2147483647, 2147483647},
-    {"wait", CHATUP_DURATION, "30s", "not used", 0, 0},
-    {"size", CHATUP_SIZE, "4KiB", "not used", 0, 0},
-    {"flag", CHATUP_BOOL, "true", "not used", 0, 0},
+    {"mode", CHATUP_STRING, 0, "accept", "what to do wrong", 0, 0, NULL, 0, NULL},
+    {"tag", CHATUP_STRING, 0, "!", "text to append", 0, 0, NULL, 0, NULL},
+    {"verdict", CHATUP_INT, 0, "0", "verdict to answer", -2147483647, 2147483647, NULL, 0, NULL},
+    {"wait", CHATUP_DURATION, 0, "30s", "not used", 0, 0, NULL, 0, NULL},
+    {"size", CHATUP_SIZE, 0, "4KiB", "not used", 0, 0, NULL, 0, NULL},
+    {"flag", CHATUP_BOOL, 0, "true", "not used", 0, 0, NULL, 0, NULL},
 };
 
 struct probe {
@@ -168,9 +169,9 @@ static void *create(const struct chatup_host *host)
     return probe;
 }
 
-static void *shard_open(void *probe, uint32_t index, uint32_t count)
+static void *shard_open(void *probe, const struct chatup_loop *loop)
 {
-    return is(probe, "no_shard") && index == 1 ? NULL : probe;
+    return is(probe, "no_shard") && loop->index == 1 ? NULL : probe;
 }
 
 static void shard_close(void *shard)

@@ -1,15 +1,21 @@
-/* chatup/plugin.h: all that a ChatUp plugin includes. Apache-2.0.
+/* chatup/plugin.h: what every ChatUp plugin includes. Apache-2.0.
  *
- * Changes: draft 1: message_in, message_out, routes, options. Marked draft: it may still change.
+ * Changes: draft 2: services, deferral, shards with a loop, auth, join and leave, lists and maps as
+ * options, counters, state that outlives a reload. Draft 1: message_in, message_out, routes.
+ * It is marked draft: it may still change.
  *
  * A plugin is one shared object that exports one function, chatup_plugin_v1, and links to nothing
- * of ChatUp's. Everything the host offers comes through the table it hands to create.
+ * of ChatUp's. What the host offers comes in the table that create gets, and in the tables of
+ * services that it asks for by name: loop.h, store.h, bus.h; routes.h has its HTTP routes.
  *
  * Memory   Nobody frees across the line: the host copies what a plugin passes before it returns;
- *          what it lends is valid until the hook returns.
+ *          what it lends is valid until the call that lends it returns.
  * Text     Pointer and length, valid UTF-8, not NUL-terminated. at is NULL when absent.
- * Threads  One shard of a plugin per event loop, hooks of a shard never overlap: no lock is needed
- *          for what a shard owns. Calls marked [any thread] may be made by threads of the plugin.
+ * Threads  One shard of a plugin per event loop; its hooks and callbacks never overlap: no lock is
+ *          needed for what a shard owns. A call may be made on its loop's thread, unless it is
+ *          marked [any thread] or [in create].
+ * Later    Whatever answers later calls back exactly once, on its loop, before shard_close; its
+ *          status says how it ended. So there is one place to free what belongs to it.
  * Structs  One that begins with its size, set by whoever writes it, may grow at its end: read no
  *          further than that size. The others never change.
  *
@@ -31,12 +37,19 @@ struct chatup_text {
 
 /* What a hook answers. Anything else counts as CHATUP_FAULT. */
 enum chatup_verdict {
-    CHATUP_ACCEPT = 0, /* go on to the next plugin, with the edits staged so far */
-    CHATUP_REJECT = 1, /* ends here; the sender gets the plugin's reply, else "rejected" */
-    CHATUP_CONSUME =
-        2, /* ends here; the sender gets ok or the plugin's reply; nothing is published */
-    CHATUP_DEFER = 3, /* reserved: to answer later. In draft 1 it counts as a fault */
-    CHATUP_FAULT = 4  /* the plugin failed: its edits are dropped, on_error of the YAML decides */
+    CHATUP_ACCEPT = 0,  /* go on to the next plugin, with the edits staged so far */
+    CHATUP_REJECT = 1,  /* ends here; the sender gets the plugin's reply, else "rejected" */
+    CHATUP_CONSUME = 2, /* ends here; the sender gets ok or the plugin's reply; nothing is told */
+    CHATUP_DEFER = 3,   /* message_in, after defer: resume follows */
+    CHATUP_FAULT = 4    /* the plugin failed: its edits are dropped, on_error of the YAML decides */
+};
+
+/* How something that was asked for ended. */
+enum chatup_status {
+    CHATUP_DONE = 0,
+    CHATUP_CANCELLED = 1,  /* the plugin, or its shard, goes; or it was cancelled */
+    CHATUP_TIMEOUT = 2,    /* not in time; whether it happened is unknown */
+    CHATUP_UNAVAILABLE = 3 /* it did not happen: try again later */
 };
 
 /* ---- message_in: before a message is stored ---- */
@@ -74,37 +87,16 @@ struct chatup_batch {
     struct chatup_text room;
 };
 
-/* ---- routes: HTTP requests under /plugin/<name> ---- */
+/* ---- auth, join, leave: a user comes and goes ---- */
 
-enum { CHATUP_GET = 1, CHATUP_POST = 2, CHATUP_PUT = 4, CHATUP_DELETE = 8 };
-enum chatup_access {
-    CHATUP_BODY_JWT = 0, /* the body is a server's token; request->body is then its items, JSON */
-    CHATUP_PUBLIC = 1    /* anyone; refused at load unless the YAML says public_routes: true */
-};
-
-struct chatup_request {
+struct chatup_visit {
     uint32_t size;
-    uint32_t method;          /* one of the above */
-    struct chatup_text path;  /* behind /plugin/<name>: "" or "/…" */
-    struct chatup_text query; /* raw, without "?" */
-    struct chatup_text body;
-};
-
-struct chatup_response { /* zeroed by the host before the call; the host copies what it points to */
-    uint32_t size;
-    int32_t status;                  /* 0: 200 */
-    struct chatup_text content_type; /* absent: application/json */
-    struct chatup_text body;         /* must stay valid until the shard's next call */
-};
-
-struct chatup_route {
-    uint32_t methods;  /* or-ed */
-    int32_t access;    /* enum chatup_access */
-    const char *path;  /* behind /plugin/<name>: "" or "/token"; matched exactly */
-    uint32_t max_body; /* bytes; larger ones are answered 413. 0: limits.body_bytes of the YAML */
-    /* CHATUP_ACCEPT: response is sent. Any other value: 500, counted as a fault. */
-    int32_t (*handle)(void *shard, const struct chatup_request *request,
-                      struct chatup_response *response);
+    uint32_t flags;          /* 0 */
+    struct chatup_text room; /* absent in auth */
+    struct chatup_text sub;  /* identity; may be empty */
+    struct chatup_text name; /* public name; may be empty */
+    struct chatup_text user; /* public user: JSON */
+    struct chatup_text address;
 };
 
 /* ---- options: plugins[i].config of the YAML ---- */
@@ -114,25 +106,41 @@ enum chatup_option_type {
     CHATUP_INT,      /* number */
     CHATUP_DURATION, /* number of milliseconds, written 30s */
     CHATUP_SIZE,     /* number of bytes, written 4KiB */
-    CHATUP_STRING    /* text, NUL-terminated too */
+    CHATUP_STRING,   /* text, NUL-terminated too */
+    CHATUP_ENUM,     /* number: position in choices; text: the word */
+    CHATUP_LIST,     /* items; children[0] says of what */
+    CHATUP_MAP       /* items, one for each of children, in their order */
 };
 
+enum { CHATUP_SECRET = 1 }; /* flags: its value is never shown */
+
 struct chatup_option {
-    const char *name;
+    const char *name; /* of an item of a list: what messages call it, or NULL */
     int32_t type;
-    const char *preset; /* default, as YAML; NULL: the option is required */
+    uint32_t flags;
+    const char *preset; /* default, as YAML; NULL: it must be there */
     const char *help;   /* one line */
-    int64_t min, max;   /* of numbers; both 0: any */
+    int64_t min, max;   /* of numbers, lengths of texts and of lists; both 0: any */
+    const struct chatup_option *children; /* child_count of them */
+    uint32_t child_count;
+    const char *const *choices; /* of CHATUP_ENUM, ends with NULL */
 };
 
 struct chatup_value {
     int64_t number;
     struct chatup_text text;
+    const struct chatup_value *items; /* count of them */
+    uint32_t count;
 };
 
 /* ---- what the host offers ---- */
 
 enum chatup_log_level { CHATUP_ERROR, CHATUP_WARN, CHATUP_INFO, CHATUP_DEBUG };
+
+struct chatup_counter { /* shown by GET /metrics as chatup_plugin_<plugin>_<name> */
+    const char *name;   /* lower case letters, digits and _ */
+    const char *help;   /* one line */
+};
 
 struct chatup_host {
     uint32_t size;
@@ -144,6 +152,12 @@ struct chatup_host {
     /* [in create] Refuse the value of option i: give the reason, then return NULL from create.
      * The host adds the option's place in the YAML. i of UINT32_MAX: not about one option. */
     void (*refuse)(void *host, uint32_t i, const char *why, size_t length);
+    /* [in create] The table of a service, such as "chatup.store/1"; valid as long as the plugin.
+     * NULL: this chatup has none. Never of one that is listed in needs. */
+    const void *(*service)(void *host, const char *name);
+    /* [any thread] Add to counter i of the plugin's table. */
+    void (*count)(void *host, uint32_t i, uint64_t more);
+
     /* [in message_in] Replace the text of the event (only where msg is present), or its reply to
      * the sender (a JSON object, up to 64 KiB). Staged: the event shows it from the next hook on,
      * and it is dropped if this one faults. 0; -1: not valid UTF-8, longer than the YAML allows a
@@ -153,27 +167,75 @@ struct chatup_host {
     /* [in message_out] Replace the text of message i of the batch, or leave it out. As above. */
     int32_t (*set_msg_out)(struct chatup_batch *batch, uint32_t i, const char *text, size_t length);
     int32_t (*drop)(struct chatup_batch *batch, uint32_t i);
+
+    /* [in message_in] Answer later: returns the deferral's id, never 0, then return CHATUP_DEFER.
+     * What was staged is kept. Later messages of that sender wait behind it. Without resume within
+     * timeout_ms (1 to 60 000) it is a fault, and cancelled is called. 0: there are too many. */
+    uint64_t (*defer)(struct chatup_event *event, int64_t timeout_ms);
+    /* [any thread] The verdict of a deferral (not CHATUP_DEFER), once. msg and reply as set_msg and
+     * set_reply take them; absent: none. What they must not be is a fault. Ids that are over, or
+     * that were never given, do nothing. Not called back. */
+    void (*resume)(void *host, uint64_t id, int32_t verdict, struct chatup_text msg,
+                   struct chatup_text reply);
+
+    /* [in auth] Replace the public user: a JSON object. [in auth, join] What the user gets with a
+     * reject. 0; -1: not a JSON object. */
+    int32_t (*set_user)(struct chatup_visit *visit, const char *json, size_t length);
+    int32_t (*set_visit_reply)(struct chatup_visit *visit, const char *json, size_t length);
 };
 
 /* ---- the plugin ---- */
 
+struct chatup_route; /* routes.h */
+
+struct chatup_loop { /* one event loop, as its shard sees it; valid until shard_close returns */
+    uint32_t size;
+    uint32_t index, count; /* which, of how many */
+    void *self;
+};
+
+enum { CHATUP_SEES_POST = 1 }; /* flags: message_in also gets what POST /post and plugins send */
+
 struct chatup_plugin {
     uint32_t size;  /* sizeof (struct chatup_plugin) */
-    uint32_t flags; /* 0 */
+    uint32_t flags; /* or-ed; 0 */
     const char *name, *version, *summary;
     const struct chatup_option *options; /* option_count of them */
     uint32_t option_count;
     uint32_t route_count;
-    const struct chatup_route *routes; /* route_count of them */
-    /* Once per process, on the main thread; NULL refuses to start. host is valid until destroy. */
+    const struct chatup_route *routes;     /* route_count of them */
+    const struct chatup_counter *counters; /* counter_count of them */
+    uint32_t counter_count;
+    uint32_t reserved;        /* 0 */
+    const char *const *needs; /* services it cannot do without, ends with NULL; NULL: none */
+
+    /* Once per generation, on one thread; NULL refuses to start. host is valid until destroy. A
+     * reload makes a new generation beside the old one; the configuration is tried in a process of
+     * its own before, where services accept everything and nothing happens. */
     void *(*create)(const struct chatup_host *host);
     void (*destroy)(void *plugin);
     /* Once per loop, on its thread, before and after its hooks; NULL from shard_open refuses to
      * start. May both be NULL: then the shard is what create returned, shared by all loops. */
-    void *(*shard_open)(void *plugin, uint32_t index, uint32_t count);
+    void *(*shard_open)(void *plugin, const struct chatup_loop *loop);
     void (*shard_close)(void *shard);
+
     int32_t (*message_in)(void *shard, struct chatup_event *event);  /* NULL costs nothing */
     int32_t (*message_out)(void *shard, struct chatup_batch *batch); /* pure: CPU only */
+    /* A deferral is over without resume: why is CHATUP_TIMEOUT, or CHATUP_CANCELLED at the end of
+     * the plugin. resume does nothing any more. May be NULL. */
+    void (*cancelled)(void *shard, uint64_t id, int32_t why);
+    /* A token was verified: accept, or reject. It cannot grant what the token does not. */
+    int32_t (*auth)(void *shard, struct chatup_visit *visit);
+    /* Before the room is told: accept, consume (it is not told), or reject. */
+    int32_t (*join)(void *shard, struct chatup_visit *visit);
+    void (*leave)(void *shard, const struct chatup_visit *visit);
+    /* A reload replaces this generation: what the next one may want to know, lent until the next
+     * call; and the same in the next, after create and before its first shard. On the loop that
+     * does the reload, while hooks may run on others. NULL: nothing. */
+    struct chatup_text (*state_save)(void *plugin);
+    void (*state_load)(void *plugin, struct chatup_text state);
+    /* No hook of this shard begins any more: finish what is open, shard_close follows. */
+    void (*drain)(void *shard);
 };
 
 #if defined(__GNUC__)
