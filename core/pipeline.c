@@ -11,6 +11,8 @@
 #include "counters.h"
 #include "frame.h"
 #include "message.h"
+#include "name.h"
+#include "plugin_set.h"
 #include "rooms.h"
 #include "settings.h"
 #include "subscriber.h"
@@ -56,11 +58,6 @@ static int32_t hook_ban(void *arg, struct chatup_event *event)
     return CHATUP_REJECT;
 }
 
-struct said { /* a say that the broker is asked about */
-    pipeline_said *done;
-    void *arg;
-};
-
 /* {"status":"ok","i":uuid,"offset":n,"epoch":string} or {"status":"error","err":string} */
 static void write_published(struct buffer *json, const struct published *result)
 {
@@ -84,139 +81,286 @@ static void write_published(struct buffer *json, const struct published *result)
     }
 }
 
-static void say_published(void *arg, const struct published *result)
+/* A message on its way in: on the stack while nobody has to wait for anything, and kept, with all
+ * its texts, when a plugin defers it or it comes behind one that was. */
+struct way {
+    struct turn turn; /* first */
+    struct pipeline *pipeline;
+    struct speaker *speaker; /* or NULL */
+    struct list waiting;     /* the speaker's */
+    struct message_fields fields;
+    struct text client_id;
+    bool post;
+    union {
+        pipeline_said *said;
+        pipeline_posted *posted;
+    } done;
+    void *arg;
+    char id[UUID_LENGTH + 1];
+    char storage[]; /* of one that is kept */
+};
+
+enum { SPEAKER_WAITING_MAX = 16 };
+
+void speaker_init(struct speaker *speaker)
+{
+    *speaker = (struct speaker){0};
+    list_init(&speaker->waiting);
+}
+
+/* ---- its end: step 5 and 6 ---- */
+
+struct said { /* a way that the broker is asked about */
+    bool post;
+    pipeline_said *said;
+    pipeline_posted *posted;
+    void *arg;
+};
+
+static void way_published(void *arg, const struct published *result)
 {
     struct said *said = arg;
     struct buffer reply = {0};
-    write_published(&reply, result);
-    said->done(said->arg, (struct text){reply.at, reply.length});
-    buffer_finish(&reply);
+    if (said->post) {
+        said->posted(said->arg, result->status, false);
+    } else {
+        write_published(&reply, result);
+        said->said(said->arg, (struct text){reply.at, reply.length});
+        buffer_finish(&reply);
+    }
     free(said);
 }
 
-/* Steps 3 and 4: make the message's fields the event of a turn, and run the hooks. */
-static enum chain_verdict turn_run(struct pipeline *pipeline, struct turn *turn, uint32_t flags,
-                                   struct name *room, struct address address,
-                                   struct message_fields *fields)
-{
-    count_up(COUNT_messages_in);
-    *turn = (struct turn){
-        .event = {.size = sizeof turn->event,
-                  .flags = flags,
-                  .room = lent(name_text(room)),
-                  .id = lent(fields->id),
-                  .sub = lent(fields->sub),
-                  .name = lent(fields->name),
-                  .user = lent(fields->user),
-                  .msg = lent(fields->msg),
-                  .ev = lent(fields->ev),
-                  .data = lent(fields->data),
-                  .time_ms = fields->time_ms},
-        .room = room,
-        .address = address,
-        .max_msg = (size_t)pipeline->conf->limits.message_bytes,
-        .now_ms = fields->time_ms,
-    };
-    enum chain_verdict verdict = chain_in(pipeline->chain, turn);
-    fields->msg = (struct text){turn->event.msg.at, turn->event.msg.length};
-    return verdict;
-}
-
 /* absent: it is not looked at, as of those without an identity, who may be many. */
-static struct text identity_key(struct buffer *buffer, const struct user *user,
-                                struct text client_id)
+static struct text identity_key(struct buffer *buffer, struct text sub, struct text client_id)
 {
-    if (!client_id.at || !*user->sub)
+    if (!client_id.at || !sub.length)
         return (struct text){0};
     buffer_text(buffer, "user\x1f"); /* never one of POST /post, which begin with "post" */
-    buffer_number(buffer, (int64_t)strlen(user->sub)); /* both may have any character in them */
+    buffer_number(buffer, (int64_t)sub.length); /* both may have any character in them */
     buffer_bytes(buffer, "\x1f", 1);
-    buffer_text(buffer, user->sub);
+    buffer_bytes(buffer, sub.at, sub.length);
     buffer_bytes(buffer, client_id.at, client_id.length);
     return (struct text){buffer->at, buffer->length};
 }
 
-void pipeline_say(struct pipeline *pipeline, struct user *user, const struct address *address,
-                  struct name *room, struct text msg, struct text client_id, pipeline_said *done,
-                  void *arg)
+static void way_publish(struct way *way, struct message *message)
 {
-    char id[UUID_LENGTH + 1];
-    uuid_next(&pipeline->uuids, id);
-    struct message_fields fields = {
-        .id = {id, UUID_LENGTH},
-        .time_ms = clock_wall_ms(),
-        .user = {user->public_json, user->public_length},
-        .sub = text_of(user->sub),
-        .name = text_of(user->name),
-        .msg = msg,
+    struct said *said = xmalloc(sizeof *said);
+    struct buffer key = {0};
+    *said = (struct said){.post = way->post, .arg = way->arg};
+    if (way->post)
+        said->posted = way->done.posted;
+    else
+        said->said = way->done.said;
+    struct publication publication = {
+        .message = message,
+        .client_id =
+            way->post ? way->client_id : identity_key(&key, way->fields.sub, way->client_id),
+        .address = way->turn.address,
+        .check_ban = !way->post,
     };
-    struct turn turn;
-    enum chain_verdict verdict = turn_run(pipeline, &turn, 0, room, *address, &fields);
-    struct message *message = verdict == CHAIN_ACCEPT ? message_create(room, &fields) : NULL;
-    if (verdict == CHAIN_ACCEPT && !message) {
-        done(arg, text_of("{\"status\":\"error\",\"err\":\"unavailable\"}"));
-    } else if (verdict == CHAIN_ACCEPT) {
-        struct said *said = xmalloc(sizeof *said);
-        *said = (struct said){done, arg};
-        struct buffer key = {0};
-        struct publication publication = {.message = message,
-                                          .client_id = identity_key(&key, user, client_id),
-                                          .address = *address,
-                                          .check_ban = true};
-        broker_publish(pipeline->broker, &publication, say_published, said);
-        buffer_finish(&key);
-    } else if (turn.reply) {
-        done(arg, (struct text){turn.reply, turn.reply_length});
-    } else {
-        done(arg,
-             text_of(verdict == CHAIN_CONSUME ? "{\"status\":\"ok\"}"
-                                              : "{\"status\":\"error\",\"err\":\"rejected\"}"));
-    }
-    turn_finish(&turn);
+    broker_publish(way->pipeline->broker, &publication, way_published, said);
+    buffer_finish(&key);
 }
 
-struct posted {
-    pipeline_posted *done;
-    void *arg;
-};
-
-static void post_published(void *arg, const struct published *result)
+/* The reply of a chain that ended, of a way that is not published. */
+static void way_answer(struct way *way, enum chain_verdict verdict)
 {
-    struct posted *posted = arg;
-    posted->done(posted->arg, result->status, false);
-    free(posted);
+    const struct turn *turn = &way->turn;
+    struct text reply = {turn->reply, turn->reply_length};
+    if (way->post) {
+        way->done.posted(way->arg, BROKER_OK, verdict == CHAIN_REJECT);
+        return;
+    }
+    if (!turn->reply)
+        reply = text_of(verdict == CHAIN_CONSUME ? "{\"status\":\"ok\"}"
+                                                 : "{\"status\":\"error\",\"err\":\"rejected\"}");
+    way->done.said(way->arg, reply);
 }
 
-void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
-                   void *arg)
+static void way_fail(struct way *way, const char *reply)
 {
-    char id[UUID_LENGTH + 1];
-    uuid_next(&pipeline->uuids, id);
-    struct message_fields fields = {
-        .id = {id, UUID_LENGTH},
-        .time_ms = clock_wall_ms(),
-        .user = post->user,
-        .name = post->name,
-        .msg = post->msg,
-        .ev = post->ev,
-        .data = post->data,
-    };
-    struct turn turn;
-    enum chain_verdict verdict =
-        turn_run(pipeline, &turn, CHATUP_FROM_POST, post->room, (struct address){{0}}, &fields);
-    struct message *message = verdict == CHAIN_ACCEPT ? message_create(post->room, &fields) : NULL;
-    if (verdict == CHAIN_ACCEPT && !message) {
-        done(arg, BROKER_UNAVAILABLE, false);
-    } else if (verdict == CHAIN_ACCEPT) {
-        struct posted *posted = xmalloc(sizeof *posted);
-        *posted = (struct posted){done, arg};
-        broker_publish(pipeline->broker,
-                       &(struct publication){.message = message, .client_id = post->client_id},
-                       post_published, posted);
-    } else {
-        done(arg, BROKER_OK, verdict == CHAIN_REJECT);
+    if (way->post)
+        way->done.posted(way->arg, BROKER_UNAVAILABLE, false);
+    else
+        way->done.said(way->arg, text_of(reply));
+}
+
+/* Not freed. */
+static void way_end(struct way *way, enum chain_verdict verdict)
+{
+    way->fields.msg = (struct text){way->turn.event.msg.at, way->turn.event.msg.length};
+    struct message *message =
+        verdict == CHAIN_ACCEPT ? message_create(way->turn.room, &way->fields) : NULL;
+    if (message)
+        way_publish(way, message);
+    else if (verdict == CHAIN_ACCEPT)
+        way_fail(way, "{\"status\":\"error\",\"err\":\"unavailable\"}");
+    else
+        way_answer(way, verdict);
+    turn_finish(&way->turn);
+}
+
+/* ---- waiting ---- */
+
+/* The event says what the fields say, but for what hooks have made of the text. */
+static void way_show(struct way *way)
+{
+    const struct message_fields *fields = &way->fields;
+    struct chatup_event *event = &way->turn.event;
+    struct chatup_text edited = event->msg;
+    *event = (struct chatup_event){.size = sizeof *event,
+                                   .flags = way->post ? CHATUP_FROM_POST : 0,
+                                   .room = lent(name_text(way->turn.room)),
+                                   .id = lent(fields->id),
+                                   .sub = lent(fields->sub),
+                                   .name = lent(fields->name),
+                                   .user = lent(fields->user),
+                                   .msg = way->turn.msg ? edited : lent(fields->msg),
+                                   .ev = lent(fields->ev),
+                                   .data = lent(fields->data),
+                                   .time_ms = fields->time_ms};
+}
+
+static void keep_text(char **to, struct text *text)
+{
+    if (!text->at)
+        return;
+    if (text->length)
+        memcpy(*to, text->at, text->length);
+    text->at = *to;
+    *to += text->length;
+}
+
+/* A copy on the heap, of all that it borrows too. */
+static struct way *way_keep(const struct way *from)
+{
+    const struct message_fields *f = &from->fields;
+    size_t size = f->user.length + f->sub.length + f->name.length + f->msg.length + f->ev.length +
+                  f->data.length + from->client_id.length;
+    struct way *way = xmalloc(sizeof *way + size + 1);
+    char *to = way->storage;
+    *way = *from;
+    name_ref(way->turn.room);
+    way->fields.id = (struct text){way->id, UUID_LENGTH};
+    keep_text(&to, &way->fields.user);
+    keep_text(&to, &way->fields.sub);
+    keep_text(&to, &way->fields.name);
+    keep_text(&to, &way->fields.msg);
+    keep_text(&to, &way->fields.ev);
+    keep_text(&to, &way->fields.data);
+    keep_text(&to, &way->client_id);
+    way_show(way);
+    return way;
+}
+
+static void way_free(struct way *way)
+{
+    name_unref(way->turn.room);
+    free(way);
+}
+
+static bool way_run(struct way *way)
+{
+    enum chain_verdict verdict = chain_in(way->pipeline->chain, &way->turn);
+    if (verdict == CHAIN_DEFERRED)
+        return false;
+    way_end(way, verdict);
+    return true;
+}
+
+/* One that was deferred has ended: those behind it follow, until one of them is deferred. Whoever
+ * waits keeps the speaker; after the last one it may be gone. It is busy as long as somebody
+ * waits, so that nobody who comes meanwhile gets in front. */
+static void deferred_done(struct turn *turn, enum chain_verdict verdict)
+{
+    struct way *way = (struct way *)turn;
+    struct speaker *speaker = way->speaker;
+    bool more = speaker && !list_empty(&speaker->waiting);
+    if (speaker && !more)
+        speaker->busy = false;
+    way_end(way, verdict);
+    way_free(way);
+    while (more) {
+        way = list_entry(speaker->waiting.next, struct way, waiting);
+        list_remove(&way->waiting);
+        speaker->count--;
+        more = !list_empty(&speaker->waiting);
+        speaker->busy = more;
+        if (!way_run(way)) {
+            speaker->busy = true;
+            turn_moved(&way->turn);
+            return;
+        }
+        way_free(way);
     }
-    turn_finish(&turn);
+}
+
+/* Steps 3 and 4: make the message's fields the event of a turn, and run the hooks. */
+static void way_begin(struct way *way)
+{
+    struct speaker *speaker = way->speaker;
+    count_up(COUNT_messages_in);
+    way->turn.max_msg = (size_t)way->pipeline->conf->limits.message_bytes;
+    way->turn.now_ms = way->fields.time_ms;
+    way->turn.done = deferred_done;
+    if (speaker && speaker->busy) {
+        if (speaker->count >= SPEAKER_WAITING_MAX) {
+            way_fail(way, "{\"status\":\"error\",\"err\":\"busy\"}");
+            return;
+        }
+        speaker->count++;
+        list_append(&speaker->waiting, &way_keep(way)->waiting);
+        return;
+    }
+    way_show(way);
+    if (way_run(way))
+        return;
+    if (speaker)
+        speaker->busy = true;
+    turn_moved(&way_keep(way)->turn);
+}
+
+void pipeline_say(struct pipeline *pipeline, struct speaker *speaker, struct user *user,
+                  const struct address *address, struct name *room, struct text msg,
+                  struct text client_id, pipeline_said *done, void *arg)
+{
+    struct way way = {.turn = {.room = room, .address = *address},
+                      .pipeline = pipeline,
+                      .speaker = speaker,
+                      .fields = {.time_ms = clock_wall_ms(),
+                                 .user = {user->public_json, user->public_length},
+                                 .sub = text_of(user->sub),
+                                 .name = text_of(user->name),
+                                 .msg = msg},
+                      .client_id = client_id,
+                      .done.said = done,
+                      .arg = arg};
+    uuid_next(&pipeline->uuids, way.id);
+    way.fields.id = (struct text){way.id, UUID_LENGTH};
+    way_begin(&way);
+}
+
+void pipeline_post(struct pipeline *pipeline, struct speaker *speaker, const struct post *post,
+                   pipeline_posted *done, void *arg)
+{
+    struct way way = {.turn = {.room = post->room, .author = post->author},
+                      .pipeline = pipeline,
+                      .speaker = speaker,
+                      .fields = {.time_ms = clock_wall_ms(),
+                                 .user = post->user,
+                                 .name = post->name,
+                                 .msg = post->msg,
+                                 .ev = post->ev,
+                                 .data = post->data},
+                      .client_id = post->client_id,
+                      .post = true,
+                      .done.posted = done,
+                      .arg = arg};
+    uuid_next(&pipeline->uuids, way.id);
+    way.fields.id = (struct text){way.id, UUID_LENGTH};
+    way_begin(&way);
 }
 
 /* ---- out ---- */
@@ -377,8 +521,11 @@ static void pipeline_kick(void *arg, const struct kick *kick)
 bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count,
                    struct error *err)
 {
-    pipeline->chain = chain_create(pipeline->plugins, pipeline->plugin_count, hook_ban, pipeline,
-                                   index, loop_count, err);
+    pipeline->desk_up = plugins_up(pipeline);
+    desk_init(&pipeline->desk, pipeline->loop, index, loop_count, &pipeline->desk_up);
+    pipeline->chain = chain_create(pipeline->set ? pipeline->set->plugins : NULL,
+                                   pipeline->set ? pipeline->set->count : 0, hook_ban, pipeline,
+                                   &pipeline->desk, err);
     if (!pipeline->chain)
         return false;
     pipeline->rooms = rooms_create(pipeline->loop,
@@ -413,9 +560,62 @@ void pipeline_use(struct pipeline *pipeline, struct settings *settings)
     settings_unref(before);
 }
 
+static void plugins_gone(void *set)
+{
+    plugin_set_unref(set);
+}
+
+bool pipeline_prepare_plugins(struct pipeline *pipeline, struct plugin_set *set, struct error *err)
+{
+    if (!pipeline->set) { /* after pipeline_end_plugins */
+        error_set(err, "the server is about to end");
+        return false;
+    }
+    pipeline->next_chain =
+        chain_create(set->plugins, set->count, hook_ban, pipeline, &pipeline->desk, err);
+    if (pipeline->next_chain)
+        pipeline->next_set = plugin_set_ref(set);
+    return pipeline->next_chain != NULL;
+}
+
+void pipeline_use_plugins(struct pipeline *pipeline)
+{
+    enum { DRAIN_MS = 10000 }; /* what is open then is cancelled */
+    struct chain *before = pipeline->chain;
+    struct plugin_set *before_set = pipeline->set;
+    pipeline->chain = pipeline->next_chain;
+    pipeline->set = pipeline->next_set;
+    pipeline->next_chain = NULL;
+    pipeline->next_set = NULL;
+    chain_retire(before, DRAIN_MS, plugins_gone, before_set); /* which keeps its reference */
+}
+
+void pipeline_forget_plugins(struct pipeline *pipeline)
+{
+    chain_destroy(pipeline->next_chain);
+    plugin_set_unref(pipeline->next_set);
+    pipeline->next_chain = NULL;
+    pipeline->next_set = NULL;
+}
+
+void pipeline_end_plugins(struct pipeline *pipeline)
+{
+    struct error err;
+    pipeline_forget_plugins(pipeline);
+    if (!pipeline->chain)
+        return;
+    struct chain *before = pipeline->chain;
+    pipeline->chain = chain_create(NULL, 0, hook_ban, pipeline, &pipeline->desk, &err);
+    chain_destroy(before);
+    chains_end(&pipeline->desk, pipeline->chain);
+    plugin_set_unref(pipeline->set);
+    pipeline->set = NULL;
+}
+
 void pipeline_finish(struct pipeline *pipeline)
 {
     chain_destroy(pipeline->chain);
+    desk_finish(&pipeline->desk);
     rooms_destroy(pipeline->rooms);
     settings_unref(pipeline->settings);
 }

@@ -3,6 +3,7 @@
  * One per loop, made of what that loop owns. Its loop only. */
 #pragma once
 #include "broker.h"
+#include "desk.h"
 #include "error.h"
 #include "text.h"
 #include "uuid.h"
@@ -17,6 +18,7 @@ struct keyring;
 struct limiter;
 struct loop;
 struct plugin;
+struct plugin_set;
 struct rooms;
 struct settings;
 struct subscriber;
@@ -31,13 +33,16 @@ struct pipeline {
     const struct access *access;      /* access.h: who may do what in which channel */
     SSL_CTX *tls;                     /* NULL: none */
     struct limiter *limiter;          /* all loops' */
-    struct plugin *const *plugins;    /* plugin_count of them */
+    struct plugin_set *set;           /* a reference: the plugins of chain */
     int port; /* that it listens on, also when the configuration leaves the choice to the system */
-    size_t plugin_count;
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
     struct loop *loop;
     struct broker *broker;
+    struct desk desk;
+    struct desk_up desk_up;
     struct chain *chain;
+    struct chain *next_chain;    /* prepared, and its set; NULL: none */
+    struct plugin_set *next_set; /* a reference */
     struct rooms *rooms;
     struct uuid_source uuids;
     void (*on_kick)(void *net, const struct kick *kick); /* the connections above, and */
@@ -50,35 +55,59 @@ struct pipeline {
  *   returns  false with err if a plugin could not open its shard */
 bool pipeline_init(struct pipeline *pipeline, uint32_t index, uint32_t loop_count,
                    struct error *err);
-/* Also of one that is half made. */
+/* The end: no plugin is called any more, and what they had not answered yet is. The loop does not
+ * run; what comes of it is in the loops' inboxes. */
+void pipeline_end_plugins(struct pipeline *pipeline);
+/* Also of one that is half made. After pipeline_end_plugins. */
 void pipeline_finish(struct pipeline *pipeline);
 /* Go over to other settings, of which it takes a reference. At the start before pipeline_init, then
  * between two turns: nobody on this loop has a pointer into the old ones. */
 void pipeline_use(struct pipeline *pipeline, struct settings *settings);
+/* Open the shards of other plugins, beside those that serve.
+ *   returns  false with err: one could not open its shard, and none is open */
+bool pipeline_prepare_plugins(struct pipeline *pipeline, struct plugin_set *set, struct error *err);
+/* Go over to those that were prepared: the next message meets them; those before go when nothing of
+ * theirs is open, or after a while. */
+void pipeline_use_plugins(struct pipeline *pipeline);
+/* Or close them again, if there are any. */
+void pipeline_forget_plugins(struct pipeline *pipeline);
 
 /* ---- in ---- */
+
+/* Whose messages keep their order: what comes behind one that a plugin has deferred waits for it,
+ * up to 16, the next ones are answered {"status":"error","err":"busy"}. Embedded in what lives
+ * until all that was said through it is answered. */
+struct speaker {
+    struct list waiting;
+    unsigned count; /* of them */
+    bool busy;
+};
+
+void speaker_init(struct speaker *speaker);
 
 /* reply: JSON for the publisher, lent: {"status":"ok","i":uuid,"offset":12,"epoch":"…"} or the
  * error, or what a plugin answered. Called once, now or later. */
 typedef void pipeline_said(void *arg, struct text reply);
-/*   address    the speaker's, for bans; may be unknown
+/*   speaker    NULL: nothing else comes from there
+ *   address    the speaker's, for bans; may be unknown
  *   client_id  as the client chose it; absent: none
  * All borrowed. */
-void pipeline_say(struct pipeline *pipeline, struct user *user, const struct address *address,
-                  struct name *room, struct text msg, struct text client_id, pipeline_said *done,
-                  void *arg);
+void pipeline_say(struct pipeline *pipeline, struct speaker *speaker, struct user *user,
+                  const struct address *address, struct name *room, struct text msg,
+                  struct text client_id, pipeline_said *done, void *arg);
 
 struct post { /* one item of POST /post; texts borrowed during the call */
     struct name *room;
-    struct text user;          /* JSON; absent: null */
-    struct text name;          /* user.name if it is a string; else empty */
-    struct text msg, ev, data; /* as in message.h */
-    struct text client_id;     /* absent: none */
+    struct text user;            /* JSON; absent: null */
+    struct text name;            /* user.name if it is a string; else empty */
+    struct text msg, ev, data;   /* as in message.h */
+    struct text client_id;       /* absent: none */
+    const struct plugin *author; /* that publishes it, and is not asked about it; NULL: none */
 };
-/* rejected: a plugin refused it (reply is its JSON); that is not a failure of the store. */
+/* rejected: a plugin refused it; that is not a failure of the store. */
 typedef void pipeline_posted(void *arg, enum broker_status status, bool rejected);
-void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
-                   void *arg);
+void pipeline_post(struct pipeline *pipeline, struct speaker *speaker, const struct post *post,
+                   pipeline_posted *done, void *arg);
 
 /* ---- out ---- */
 
@@ -99,3 +128,6 @@ void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub);
 size_t pipeline_write_history(struct pipeline *pipeline, const struct name *room,
                               const struct snapshot *history, bool newest_first,
                               struct buffer *out);
+
+/* What plugins ask for: plugins_up.c. */
+struct desk_up plugins_up(struct pipeline *pipeline);

@@ -29,6 +29,7 @@ struct settings_source {
     const char *path;        /* of the file */
     const char *const *sets; /* --set path=value, set_count of them */
     size_t set_count;
+    bool demo; /* --demo */
     /* Called in this order, NULL: nothing to do. What --demo adds to a configuration; and what
      * is made of certificates, which net/ knows how to. */
     bool (*amend)(struct config *conf, struct error *err);

@@ -9,11 +9,13 @@
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
-#include "plugin.h"
+#include "plugin_set.h"
 #include "route.h"
+#include "running.h"
 #include "server.h"
 #include "settings.h"
 #include "systemd.h"
+#include "trial.h"
 #include "worker_parts.h"
 
 #include <errno.h>
@@ -82,8 +84,14 @@ static void worker_destroy(struct worker *worker)
     for (size_t i = 0; i < worker->count && worker->servers; i++)
         if (worker->servers[i])
             server_end(worker->servers[i]);
-    for (bool any = worker->home != NULL; any;) { /* what the last clients set in motion */
-        any = embedded_drain(worker->home);
+    if (worker->control_loop)
+        trial_abandon(worker->reload.trial);
+    for (size_t i = 0; i < worker->count && worker->pipelines; i++)
+        pipeline_end_plugins(&worker->pipelines[i]);
+    plugin_set_unref(worker->reload.next_set);
+    plugin_set_unref(worker->set);
+    for (bool any = worker->control_loop != NULL; any;) { /* what the last clients set in motion */
+        any = worker->home && embedded_drain(worker->home);
         for (size_t i = 0; i < worker->count; i++)
             any |= loop_drain(worker->loops[i]);
         any |= worker->control_loop && loop_drain(worker->control_loop);
@@ -95,17 +103,14 @@ static void worker_destroy(struct worker *worker)
         server_destroy(worker->servers[i]);
     for (size_t i = 0; i < worker->count && worker->pipelines; i++)
         pipeline_finish(&worker->pipelines[i]);
-    for (size_t i = 0; i < worker->plugin_count; i++)
-        plugin_unload(worker->plugins[i]);
     embedded_close(worker->home);
     for (size_t i = 0; i < worker->count; i++)
         loop_destroy(worker->loops[i]);
     loop_destroy(worker->control_loop);
     limiter_destroy(worker->limiter);
     settings_unref(worker->settings);
-    settings_unref(worker->at_start);
+    settings_unref(worker->reload.next);
     sem_destroy(&worker->gone);
-    free(worker->plugins);
     free(worker->loops);
     free(worker->pipelines);
     free(worker->servers);
@@ -143,19 +148,6 @@ void listening_close(struct listening *listening)
             close(listening->fds[i]);
     free(listening->fds);
     *listening = (struct listening){0};
-}
-
-static bool plugins_load(struct worker *worker, struct error *err)
-{
-    const struct config *conf = worker->at_start->conf;
-    worker->plugins = xcalloc(conf->plugin_count, sizeof *worker->plugins);
-    for (size_t i = 0; i < conf->plugin_count; i++) {
-        worker->plugins[i] = plugin_load(conf, i, err);
-        if (!worker->plugins[i])
-            return false;
-        worker->plugin_count++;
-    }
-    return true;
 }
 
 /* Descriptors for the clients we say we take, for those that are open by then, and the reserve.
@@ -221,14 +213,15 @@ static bool worker_build(struct worker *worker, struct listening *listening, str
 {
     const struct config *conf = worker->settings->conf;
     size_t count = listening->count;
-    if (!plugins_load(worker, err))
+    worker->control_loop = loop_create("control");
+    worker->set = worker_load_plugins(worker, worker->settings, NULL, err);
+    if (!worker->set)
         return false;
     worker_raise_files(worker->settings);
     worker->limiter = limiter_create();
     worker->loops = xcalloc(count, sizeof *worker->loops);
     worker->pipelines = xcalloc(count, sizeof *worker->pipelines);
     worker->servers = xcalloc(count, sizeof *worker->servers);
-    worker->control_loop = loop_create("control");
     for (size_t i = 0; i < count; i++) {
         char name[32];
         snprintf(name, sizeof name, "loop-%u", (unsigned)i);
@@ -242,8 +235,7 @@ static bool worker_build(struct worker *worker, struct listening *listening, str
     bool ok = true;
     for (size_t i = 0; ok && i < count; i++) {
         struct pipeline *pipeline = &worker->pipelines[i];
-        *pipeline = (struct pipeline){.plugins = worker->plugins,
-                                      .plugin_count = worker->plugin_count,
+        *pipeline = (struct pipeline){.set = plugin_set_ref(worker->set),
                                       .worker_id = worker->id,
                                       .port = worker->port,
                                       .limiter = worker->limiter,
@@ -267,7 +259,7 @@ static void worker_start(struct worker *worker)
     bool any = !strcmp(conf->address, "0.0.0.0") || !strcmp(conf->address, "::");
     worker->started_ms = clock_mono_ms();
     log_info("serving with %zu loops, %zu plugins, durability %s", worker->count,
-             worker->plugin_count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
+             worker->set->count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
     printf("chatup: http%s://%s:%d/\n", worker->settings->tls ? "s" : "",
            any ? "localhost" : conf->address, worker->port);
     fflush(stdout);
@@ -288,11 +280,11 @@ static void worker_run(struct worker *worker, const sigset_t *signals)
 int worker_serve(struct settings *settings, struct listening *listening, void (*ready)(void *arg),
                  void *arg, struct error *err)
 {
-    struct worker worker = {
-        .at_start = settings, .settings = settings_ref(settings), .port = listening->port};
+    struct worker worker = {.settings = settings, .port = listening->port};
     struct uuid_source source = {.left = 0};
     sigset_t signals;
     signal(SIGPIPE, SIG_IGN);
+    running_watch_crashes();
     umask(077); /* what is stored is nobody else's business */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

@@ -10,8 +10,11 @@
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
+#include "plugin.h"
+#include "plugin_set.h"
 #include "rooms.h"
 #include "settings.h"
+#include "trial.h"
 #include "worker_parts.h"
 
 #include <jansson.h>
@@ -27,6 +30,9 @@ struct round {
     void (*there)(struct round *round, struct pipeline *pipeline); /* on each loop, all at once */
     void (*done)(struct round *round);                             /* on the control loop */
     struct settings *next;                                         /* of a reload */
+    struct plugin_set *next_set;
+    atomic_bool failed;
+    struct error err; /* of who set failed */
     struct control_call *call;
     atomic_size_t rooms;
     struct broker_health health; /* as loop 0 knows it */
@@ -111,40 +117,136 @@ static void reload_end(struct worker *worker)
     reload_begin(worker);
 }
 
+/* ---- step 3: everywhere at once ---- */
+
 static void reload_there(struct round *round, struct pipeline *pipeline)
 {
     pipeline_use(pipeline, round->next);
+    if (pipeline->next_chain)
+        pipeline_use_plugins(pipeline);
 }
 
 static void reload_done(struct round *round)
 {
     struct worker *worker = round->worker;
     settings_unref(worker->settings);
-    worker->settings = round->next;
+    worker->settings = worker->reload.next;
+    worker->reload.next = NULL;
+    if (worker->reload.next_set) {
+        log_info("plugins: generation %llu",
+                 (unsigned long long)worker->reload.next_set->generation);
+        plugin_set_unref(worker->set);
+        worker->set = worker->reload.next_set;
+        worker->reload.next_set = NULL;
+    }
     reload_end(worker);
 }
+
+static void reload_round(struct worker *worker,
+                         void (*there)(struct round *round, struct pipeline *pipeline),
+                         void (*done)(struct round *round))
+{
+    struct round *round = xcalloc(1, sizeof *round);
+    round->worker = worker;
+    round->there = there;
+    round->done = done;
+    round->next = worker->reload.next;
+    round->next_set = worker->reload.next_set;
+    round_begin(round);
+}
+
+static void reload_take(struct worker *worker)
+{
+    worker_raise_files(worker->reload.next);
+    reload_round(worker, reload_there, reload_done);
+}
+
+/* All stays as it was. */
+static void reload_refuse(struct worker *worker)
+{
+    plugin_set_unref(worker->reload.next_set);
+    settings_unref(worker->reload.next);
+    worker->reload.next_set = NULL;
+    worker->reload.next = NULL;
+    log_set(worker->settings->conf->log_level, worker->settings->conf->log_format);
+    reload_end(worker);
+}
+
+/* ---- step 2: the shards of other plugins are opened, on every loop or on none ---- */
+
+static void forget_there(struct round *round, struct pipeline *pipeline)
+{
+    pipeline_forget_plugins(pipeline);
+}
+
+static void forget_done(struct round *round)
+{
+    reload_refuse(round->worker);
+}
+
+static void prepare_there(struct round *round, struct pipeline *pipeline)
+{
+    struct error err;
+    if (pipeline_prepare_plugins(pipeline, round->next_set, &err))
+        return;
+    if (!atomic_exchange(&round->failed, true)) /* the first one tells */
+        round->err = err;
+}
+
+static void prepare_done(struct round *round)
+{
+    struct worker *worker = round->worker;
+    if (!atomic_load(&round->failed)) {
+        reload_take(worker);
+        return;
+    }
+    worker->reload.err = round->err;
+    reload_round(worker, forget_there, forget_done);
+}
+
+static void plugins_tried(void *arg, const struct error *err)
+{
+    struct worker *worker = arg;
+    worker->reload.trial = NULL;
+    if (err) {
+        worker->reload.err = *err;
+    } else if (worker->closing) {
+        error_set(&worker->reload.err, "the server is about to end");
+    } else {
+        worker->reload.next_set =
+            worker_load_plugins(worker, worker->reload.next, worker->set, &worker->reload.err);
+        if (worker->reload.next_set) {
+            reload_round(worker, prepare_there, prepare_done);
+            return;
+        }
+    }
+    reload_refuse(worker);
+}
+
+/* ---- step 1: read, check, and try other plugins elsewhere ---- */
 
 static void reload_begin(struct worker *worker)
 {
     struct error *err = &worker->reload.err;
     err->text[0] = 0;
     worker->reload.running = true;
-    struct settings *next = NULL;
     if (worker->closing)
         error_set(err, "the server is about to end");
     else
-        next = settings_load(worker->settings->source, err);
+        worker->reload.next = settings_load(worker->settings->source, err);
+    struct settings *next = worker->reload.next;
     if (!next || !settings_may_follow(worker->settings, next, err)) {
-        settings_unref(next);
-        log_set(worker->settings->conf->log_level, worker->settings->conf->log_format);
-        reload_end(worker);
+        reload_refuse(worker);
         return;
     }
-    worker_raise_files(next);
-    struct round *round = xcalloc(1, sizeof *round);
-    *round =
-        (struct round){.worker = worker, .there = reload_there, .done = reload_done, .next = next};
-    round_begin(round);
+    if (plugin_set_is_current(worker->set, next->conf)) {
+        reload_take(worker);
+        return;
+    }
+    worker->reload.trial =
+        trial_begin(worker->control_loop, next->source, plugins_tried, worker, err);
+    if (!worker->reload.trial)
+        reload_refuse(worker);
 }
 
 /*   call  NULL: nobody waits for the answer */
@@ -230,8 +332,8 @@ static void status_done(struct round *round)
     struct worker *worker = round->worker;
     const struct config *conf = worker->settings->conf;
     json_t *plugins = json_array();
-    for (size_t i = 0; i < conf->plugin_count; i++)
-        json_array_append_new(plugins, json_string(conf->plugins[i].name));
+    for (size_t i = 0; i < worker->set->count; i++)
+        json_array_append_new(plugins, json_string(worker->set->plugins[i]->name));
     json_t *status =
         json_pack("{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:o,s:I,s:I,s:o,s:I,s:I,s:I}", "ok", 1,
                   "version", CHATUP_VERSION, "pid", (int)getpid(), "uptime",
@@ -259,6 +361,75 @@ static void verb_status(void *arg, struct control_call *call, const char *argume
     round->done = status_done;
     round->call = call;
     round_begin(round);
+}
+
+/* ---- plugins ---- */
+
+/* {"accept":1,…,"calls":1,"ns":1}: of all loops */
+static json_t *hook_to_json(const struct plugin_stats *stats, enum hook hook)
+{
+    static const char *const verdicts[HOOK_VERDICTS] = {"accept", "reject", "consume", "defer",
+                                                        "fault"};
+    uint64_t calls = 0, ns = 0, sums[HOOK_VERDICTS] = {0};
+    for (size_t i = 0; i < stats->loops; i++) {
+        const struct hook_stats *cell = &stats->hooks[i][hook];
+        calls += atomic_load(&cell->calls);
+        ns += atomic_load(&cell->ns);
+        for (size_t v = 0; v < HOOK_VERDICTS; v++)
+            sums[v] += atomic_load(&cell->verdicts[v]);
+    }
+    json_t *json = json_pack("{s:I,s:I}", "calls", (json_int_t)calls, "ns", (json_int_t)ns);
+    for (size_t v = 0; v < HOOK_VERDICTS; v++)
+        json_object_set_new(json, verdicts[v], json_integer((json_int_t)sums[v]));
+    return json;
+}
+
+static bool has_hook(const struct chatup_plugin *api, enum hook hook)
+{
+    switch (hook) {
+#define X(name)                                                                                    \
+    case HOOK_##name:                                                                              \
+        return api->name != NULL;
+        X(message_in)
+        X(message_out)
+            X(auth) X(join) X(leave)
+#undef X
+                default : return api->route_count > 0;
+    }
+}
+
+static json_t *plugin_to_json(const struct plugin *plugin)
+{
+    json_t *hooks = json_object();
+    for (int i = 0; i < HOOK_COUNT; i++)
+        if (has_hook(&plugin->api, (enum hook)i))
+            json_object_set_new(hooks, hook_name((enum hook)i),
+                                hook_to_json(plugin->stats, (enum hook)i));
+    return json_pack("{s:s,s:s?,s:s,s:I,s:s,s:I,s:I,s:I,s:o}", "name", plugin->name, "version",
+                     plugin->api.version, "hash", plugin->hash, "generation",
+                     (json_int_t)plugin->generation, "on_error",
+                     plugin->on_error == ON_ERROR_OPEN ? "open" : "closed", "faults",
+                     (json_int_t)atomic_load(&plugin->stats->faults), "slow",
+                     (json_int_t)atomic_load(&plugin->stats->slow), "off",
+                     (json_int_t)atomic_load(&plugin->stats->off), "hooks", hooks);
+}
+
+/* {"ok":true,"generation":1,"plugins":[…]}, in the order of the chain */
+static void verb_plugins(void *arg, struct control_call *call, const char *argument)
+{
+    const struct worker *worker = arg;
+    json_t *list = json_array();
+    for (size_t i = 0; i < worker->set->count; i++)
+        json_array_append_new(list, plugin_to_json(worker->set->plugins[i]));
+    json_t *answer = json_pack("{s:b,s:I,s:o}", "ok", 1, "generation",
+                               (json_int_t)worker->set->generation, "plugins", list);
+    char *line = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    if (line)
+        control_answer(call, line);
+    else
+        control_refuse(call, "a plugin's version has text that is not UTF-8");
+    free(line);
+    json_decref(answer);
 }
 
 /* ---- backup ---- */
@@ -302,6 +473,7 @@ static void verb_backup(void *arg, struct control_call *call, const char *path)
 const struct control_verb worker_verbs[] = {
     {"reload", false, verb_reload},
     {"status", false, verb_status},
+    {"plugins", false, verb_plugins},
     {"backup", true, verb_backup},
     {NULL, false, NULL},
 };

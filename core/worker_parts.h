@@ -14,15 +14,14 @@ struct embedded_home;
 struct limiter;
 struct loop;
 struct pipeline;
-struct plugin;
+struct plugin_set;
 struct server;
 struct settings;
+struct trial;
 
 struct worker {
-    struct settings *at_start; /* a reference: the plugins point into it */
     struct settings *settings; /* a reference: in force. Control's loop only, once that runs */
-    struct plugin **plugins;
-    size_t plugin_count;
+    struct plugin_set *set;    /* a reference: in force. Control's loop only, once that runs */
     struct loop **loops;
     struct pipeline *pipelines;
     struct server **servers;
@@ -46,6 +45,9 @@ struct worker {
         struct list asked;   /* calls that get the answer of the one that runs */
         struct list waiting; /* calls that came later, for the next one */
         bool again;          /* there is a next one */
+        struct trial *trial; /* of its plugins, while it is under way */
+        struct settings *next;
+        struct plugin_set *next_set; /* a reference; NULL: the plugins stay */
         uint64_t done, refused;
         int64_t at_ms;    /* clock_wall_ms of the last one; 0: never */
         struct error err; /* of the last one; empty: it went well */
@@ -57,5 +59,8 @@ extern const struct control_verb worker_verbs[];
 
 /* Descriptors for the clients that the configuration says we take. */
 void worker_raise_files(const struct settings *settings);
+/* Load the plugins of settings, of which the set keeps a reference. NULL with err. */
+struct plugin_set *worker_load_plugins(struct worker *worker, struct settings *settings,
+                                       const struct plugin_set *before, struct error *err);
 /* Load the settings again, soon. Any thread. */
 void worker_reload_soon(struct worker *worker);

@@ -34,10 +34,10 @@ layer_of() {
     core/chat/*) layer=1 folder=chat ;;
     core/broker/*) layer=2 folder=broker ;;
     core/host/*) layer=2 folder=host ;;
-    core/pipeline.* | core/limiter.* | core/settings.*) layer=3 folder=pipeline ;;
+    core/pipeline.* | core/plugins_up.* | core/limiter.* | core/settings.*) layer=3 folder=pipeline ;;
     core/routes/*) layer=4 folder=routes ;;
     core/net/*) layer=5 folder=net ;;
-    core/cli/* | core/control.* | core/supervisor.* | core/systemd.* | core/worker*.[ch] | core/main.c) layer=6 folder=cli ;;
+    core/cli/* | core/control.* | core/supervisor.* | core/systemd.* | core/trial.* | core/worker*.[ch] | core/main.c) layer=6 folder=cli ;;
     *) layer=-1 folder= ;;
     esac
 }
@@ -57,7 +57,7 @@ while IFS=: read -r file line text; do
     header=${header%%[>\"]*}
     case $file in
     plugin-api/include/*)
-        [[ $header =~ ^(std[a-z]+\.h|chatup/.*)$ ]] ||
+        [[ $header =~ ^(std[a-z]+\.h|plugin\.h|chatup/.*)$ ]] ||
             refuse "$file:$line: $header: plugins are not to need more than the C library"
         ;;
     plugins/* | plugin-api/example/*)

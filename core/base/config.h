@@ -143,6 +143,7 @@ struct config {
         int64_t replays;        /* admin tokens remembered until they expire */
         int64_t bans;           /* in force at a time, in all */
         int64_t store_wait_ms;  /* for the store; after it the outcome is unknown */
+        int64_t plugin_bytes;   /* that one plugin may keep in the store, per process */
         int64_t store_bytes;    /* of messages waiting to be stored; beyond it they are refused */
     } limits;
     struct config_networks exempt; /* limits.exempt */
@@ -166,6 +167,8 @@ void config_destroy(struct config *conf);
 /* Whether a server that runs with now can go over to next without a restart.
  *   returns  false with err: the place of an option that it cannot change */
 bool config_may_follow(const struct config *now, const struct config *next, struct error *err);
+/* Whether two entries of the list of plugins say the same. */
+bool config_plugin_same(const struct config_plugin *a, const struct config_plugin *b);
 /* Whether only this machine can reach listen.address. */
 bool config_is_loopback(const struct config *conf);
 

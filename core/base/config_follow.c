@@ -1,6 +1,6 @@
 /* Whether one configuration can take the place of another while the server runs. Most options are
- * looked at each time they matter; those marked fixed in config_schema.c were used up at the start,
- * and the plugins were told theirs. */
+ * looked at each time they matter; those marked fixed in config_schema.c were used up at the start.
+ */
 #include "config_parts.h"
 #include "config_schema.h"
 
@@ -50,27 +50,15 @@ static bool same_tree(const struct config_node *a, const struct config_node *b)
     return in_a == &a->children && in_b == &b->children;
 }
 
-static bool same_plugin(const struct config_plugin *a, const struct config_plugin *b)
+bool config_plugin_same(const struct config_plugin *a, const struct config_plugin *b)
 {
     return same_text(a->name, b->name) && same_text(a->file, b->file) &&
            a->on_error == b->on_error && a->public_routes == b->public_routes &&
            same_tree(a->config, b->config);
 }
 
-static bool same_plugins(const struct config *a, const struct config *b)
-{
-    if (a->plugin_count != b->plugin_count)
-        return false;
-    for (size_t i = 0; i < a->plugin_count; i++)
-        if (!same_plugin(&a->plugins[i], &b->plugins[i]))
-            return false;
-    return true;
-}
-
 bool config_may_follow(const struct config *now, const struct config *next, struct error *err)
 {
     const char *path = config_schema_fixed(now, next);
-    if (!path && !same_plugins(now, next))
-        path = "plugins";
     return !path || refuse(next, path, err);
 }

@@ -33,6 +33,7 @@
     X(too_many_replays, "tokens of servers refused: limits.replays")                               \
     X(paused_says, "pauses in reading a speaker: limits.pending_says")                             \
     X(store_refused, "messages refused: limits.store_bytes")                                       \
+    X(plugin_store_refused, "batches of plugins refused: limits.plugin_bytes")                     \
     X(store_late, "questions to the store without an answer: limits.store_wait")                   \
     X(slow_readers, "readers closed: limits.queue_bytes or limits.stall")                          \
     X(timed_out_header, "connections closed: limits.header")                                       \

@@ -90,6 +90,22 @@ void broker_once_forget(struct broker *broker, struct name *key)
     broker->home->once_forget(broker, key);
 }
 
+void broker_keep(struct broker *broker, const struct keep *what, broker_kept *done, void *arg)
+{
+    broker->home->keep(broker, what, done, arg);
+}
+
+struct broker_watch *broker_watch(struct broker *broker, const struct keep *where, struct text key,
+                                  broker_changed *changed, void *arg)
+{
+    return broker->home->watch(broker, where, key, changed, arg);
+}
+
+void broker_unwatch(struct broker *broker, struct broker_watch *watch)
+{
+    broker->home->unwatch(broker, watch);
+}
+
 void broker_health(struct broker *broker, struct broker_health *health_out)
 {
     broker->home->health(broker, health_out);

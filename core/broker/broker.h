@@ -12,6 +12,7 @@
 #include "history.h"
 #include "position.h"
 #include "text.h"
+#include <chatup/store.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -168,6 +169,30 @@ void broker_once(struct broker *broker, struct name *key, int64_t expires_ms, br
  * again (and BROKER_UNAVAILABLE until that is settled). */
 void broker_once_forget(struct broker *broker, struct name *key);
 
+/* ---- what plugins keep ---- */
+
+/* A batch of chatup/store.h: about one group of one plugin's keys, atomic. */
+struct keep {
+    struct text space; /* the plugin's name */
+    struct text group;
+    bool is_volatile; /* never on disk; its own keys, also where the names are the same */
+    const struct chatup_op *ops;
+    uint32_t count; /* 1 to 32; they are as chatup/store.h says */
+};
+/* answer is lent. Of durable keys CHATUP_DONE is as durable as `durability` says. */
+typedef void broker_kept(void *arg, const struct chatup_answer *answer);
+/* Copies. */
+void broker_keep(struct broker *broker, const struct keep *what, broker_kept *done, void *arg);
+
+struct broker_watch;
+/* result as of CHATUP_OP_GET or CHATUP_OP_MEMBERS; lent. */
+typedef void broker_changed(void *arg, const struct chatup_result *result);
+/* changed is called soon with what the key of that space and group is, and after it has changed, on
+ * whatever loop: not for each change, but always after the last one. Until broker_unwatch. */
+struct broker_watch *broker_watch(struct broker *broker, const struct keep *where, struct text key,
+                                  broker_changed *changed, void *arg);
+void broker_unwatch(struct broker *broker, struct broker_watch *watch);
+
 /* ---- whether all is well ---- */
 
 struct broker_health {
@@ -213,6 +238,10 @@ struct broker_home {
     void (*kick)(struct broker *, const struct kick *, broker_moderated *, void *);
     void (*once)(struct broker *, struct name *, int64_t, broker_onced *, void *);
     void (*once_forget)(struct broker *, struct name *);
+    void (*keep)(struct broker *, const struct keep *, broker_kept *, void *);
+    struct broker_watch *(*watch)(struct broker *, const struct keep *, struct text,
+                                  broker_changed *, void *);
+    void (*unwatch)(struct broker *, struct broker_watch *);
     void (*health)(struct broker *, struct broker_health *);
     void (*probe)(struct broker *, broker_probed *, void *);
     void (*use)(struct broker *, const struct config *);

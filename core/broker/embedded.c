@@ -69,6 +69,9 @@ static const struct broker_home embedded_calls = {
     .ban_ttl = embedded_ban_ttl,
     .once = embedded_once,
     .once_forget = embedded_once_forget,
+    .keep = embedded_keep,
+    .watch = embedded_watch,
+    .unwatch = embedded_unwatch,
     .health = embedded_health,
     .probe = embedded_probe,
     .use = embedded_use,
@@ -103,6 +106,7 @@ void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms)
     table_walk(&owner->rooms, room_sweep, owner);
     bans_expire(&owner->bans, wall_ms);
     onces_expire(owner, wall_ms);
+    keep_expire(owner, wall_ms);
 }
 
 static void on_sweep(struct ev_loop *ev, ev_timer *timer, int events)
@@ -134,6 +138,7 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
                                   .index = (uint32_t)i,
                                   .generation = 1};
         bans_init(&loop->bans);
+        keep_init(loop);
         presence_init(loop);
         ev_timer_init(&loop->sweep, on_sweep, SWEEP_S, SWEEP_S);
         loop->sweep.data = loop;
@@ -151,7 +156,8 @@ struct embedded_home *embedded_open(const struct config *conf, struct loop *cons
     const struct store_limits limits = store_limits_of(conf);
     home->store = store_open(conf->data_dir, &limits, err);
     if (!home->store || !store_each_ban(home->store, clock_wall_ms(), ban_load, home, err) ||
-        !store_each_once(home->store, onces_load, home, err)) {
+        !store_each_once(home->store, onces_load, home, err) ||
+        !store_each_kept(home->store, clock_wall_ms(), keep_load, home, err)) {
         embedded_close(home);
         return NULL;
     }
@@ -212,6 +218,7 @@ void embedded_close(struct embedded_home *home)
         bans_finish(&loop->bans);
         presence_finish(loop);
         onces_finish(loop);
+        keep_finish(loop);
     }
     if (home->store_loop)
         store_turn_finish(home);

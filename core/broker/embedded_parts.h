@@ -3,11 +3,13 @@
  * embedded.c makes and frees the handles; embedded_rooms.c has the letters' travels and the owner's
  * rooms; embedded_speak.c publish; embedded_listen.c subscribe and look; embedded_presence.c join
  * and leave; embedded_bans.c bans and kicks; embedded_remove.c removal; embedded_once.c what may
- * happen once; embedded_store.c the store's thread; embedded_wait.c what a store that takes too
- * long means to those who wait; embedded_probe.c health; embedded_backup.c backup. */
+ * happen once; embedded_keep.c what plugins keep; embedded_store.c the store's thread;
+ * embedded_wait.c what a store that takes too long means to those who wait; embedded_probe.c
+ * health; embedded_backup.c backup. */
 #pragma once
 #include "embedded.h"
 #include "home_room.h"
+#include "keyed.h"
 #include "loop.h"
 #include "table.h"
 #include "uuid.h"
@@ -25,17 +27,20 @@ struct embedded {         /* one loop's handle, and its rooms */
     const struct config *conf; /* its loop's own: a reload reaches one loop after the other */
     struct loop *loop;
     uint32_t index;
-    struct table rooms;         /* those this loop owns */
-    struct bans bans;           /* all of them, of all rooms */
-    struct table onces;         /* embedded_once.c: keys that this loop owns */
-    uint64_t bans_under_way;    /* of the loop that keeps them: at the store */
-    uint64_t offset_floor;      /* without a store: what forgotten rooms have used */
-    uint64_t generation;        /* of what this owner numbers; a failed commit ends it */
-    uint64_t failed_generation; /* the store's thread only */
-    struct uuid_source uuids;   /* of events */
-    struct list cooling;        /* rooms that told their number less than a gap ago, oldest first */
-    ev_timer gap_over;          /* of the oldest */
-    struct errand *sweeps;      /* embedded_remove.c: asked for here; the first is under way */
+    struct table rooms;                 /* those this loop owns */
+    struct bans bans;                   /* all of them, of all rooms */
+    struct table onces;                 /* embedded_once.c: keys that this loop owns */
+    struct keyed *kept, *kept_volatile; /* embedded_keep.c: keys of the groups that it owns */
+    struct table busy_groups;           /* of them, those with a batch at the store */
+    struct list watches;                /* of them */
+    uint64_t bans_under_way;            /* of the loop that keeps them: at the store */
+    uint64_t offset_floor;              /* without a store: what forgotten rooms have used */
+    uint64_t generation;                /* of what this owner numbers; a failed commit ends it */
+    uint64_t failed_generation;         /* the store's thread only */
+    struct uuid_source uuids;           /* of events */
+    struct list cooling;   /* rooms that told their number less than a gap ago, oldest first */
+    ev_timer gap_over;     /* of the oldest */
+    struct errand *sweeps; /* embedded_remove.c: asked for here; the first is under way */
     int64_t swept_ms, swept_wall_ms;
     ev_timer sweep;
     struct list asked;           /* errands that can be given up; the longest away first */
@@ -215,6 +220,19 @@ void embedded_remove(struct broker *broker, const struct removal *removal, broke
 
 void presence_init(struct embedded *owner);
 void presence_finish(struct embedded *owner);
+
+void embedded_keep(struct broker *broker, const struct keep *what, broker_kept *done, void *arg);
+struct broker_watch *embedded_watch(struct broker *broker, const struct keep *where,
+                                    struct text key, broker_changed *changed, void *arg);
+void embedded_unwatch(struct broker *broker, struct broker_watch *watch);
+
+/* ---- embedded_keep.c, for embedded.c ---- */
+
+void keep_init(struct embedded *loop);
+/* At the start, of what the store has. */
+void keep_load(void *home, const struct keyed_row *row);
+void keep_expire(struct embedded *owner, int64_t now_ms);
+void keep_finish(struct embedded *loop);
 
 /* ---- embedded_once.c, for embedded.c ---- */
 

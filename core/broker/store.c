@@ -28,11 +28,17 @@ enum statement {
     ONCE_ADD,
     ONCE_FORGET,
     ONCE_LIST,
+    KEPT_PUT,
+    KEPT_REMOVE,
+    KEPT_DELETE,
+    KEPT_EXPIRE,
+    KEPT_LIST,
     PURGE_ROOMS,
     PURGE_MESSAGES,
     PURGE_ANSWERS,
     PURGE_BANS,
     PURGE_ONCES,
+    PURGE_KEPT,
     PROBE,
     STATEMENTS
 };
@@ -78,6 +84,12 @@ static const char *const texts[STATEMENTS] = {
     [ONCE_ADD] = "INSERT OR REPLACE INTO once VALUES(?1, ?2)",
     [ONCE_FORGET] = "DELETE FROM once WHERE key = ?1",
     [ONCE_LIST] = "SELECT key, expires FROM once",
+    [KEPT_PUT] = "INSERT OR REPLACE INTO kept VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [KEPT_REMOVE] = "DELETE FROM kept WHERE space = ?1 AND grp = ?2 AND key = ?3 AND member = ?4",
+    [KEPT_DELETE] = "DELETE FROM kept WHERE space = ?1 AND grp = ?2 AND key = ?3",
+    [KEPT_EXPIRE] = "UPDATE kept SET expires = ?8 WHERE space = ?1 AND grp = ?2 AND key = ?3",
+    [KEPT_LIST] = "SELECT space, grp, key, member, type, value, number, expires FROM kept"
+                  " WHERE expires = 0 OR expires > ?1",
     [PURGE_ROOMS] = "SELECT max(id) FROM (SELECT id FROM room WHERE id > ?1 ORDER BY id LIMIT 16)",
     [PURGE_MESSAGES] = "DELETE FROM message WHERE room IN"
                        " (SELECT id FROM room WHERE id > ?2 AND id <= ?3) AND time < ?1",
@@ -86,6 +98,7 @@ static const char *const texts[STATEMENTS] = {
         " (SELECT room, client_id FROM answer WHERE time < ?1 ORDER BY time LIMIT 500)",
     [PURGE_BANS] = "DELETE FROM ban WHERE expires != -1 AND expires < ?1",
     [PURGE_ONCES] = "DELETE FROM once WHERE expires < ?1",
+    [PURGE_KEPT] = "DELETE FROM kept WHERE expires != 0 AND expires < ?1",
     [PROBE] = "INSERT OR REPLACE INTO meta VALUES('probe', ?1)",
 };
 
@@ -354,6 +367,36 @@ bool store_once_forget(struct store *store, const struct name *key, struct error
     return run(store, forget, err);
 }
 
+/* An absent one is empty: no column of a key is NULL. */
+static void bind_bytes(sqlite3_stmt *statement, int index, struct text text)
+{
+    sqlite3_bind_blob(statement, index, text.length ? text.at : "", (int)text.length,
+                      SQLITE_STATIC);
+}
+
+bool store_keep(struct store *store, enum keyed_change change, const struct keyed_row *row,
+                struct error *err)
+{
+    static const enum statement statements[] = {[KEYED_PUT] = KEPT_PUT,
+                                                [KEYED_REMOVE] = KEPT_REMOVE,
+                                                [KEYED_DELETE] = KEPT_DELETE,
+                                                [KEYED_EXPIRE] = KEPT_EXPIRE};
+    sqlite3_stmt *statement = store->statements[statements[change]];
+    bind_bytes(statement, 1, row->at.space);
+    bind_bytes(statement, 2, row->at.group);
+    bind_bytes(statement, 3, row->at.key);
+    if (change == KEYED_PUT || change == KEYED_REMOVE)
+        bind_bytes(statement, 4, row->member);
+    if (change == KEYED_PUT) {
+        sqlite3_bind_int(statement, 5, row->type);
+        bind_bytes(statement, 6, row->value);
+        sqlite3_bind_int64(statement, 7, row->number);
+    }
+    if (change == KEYED_PUT || change == KEYED_EXPIRE)
+        sqlite3_bind_int64(statement, 8, row->expires_ms);
+    return run(store, statement, err);
+}
+
 bool store_remove_said(struct store *store, const struct name *room, enum ban_kind kind,
                        struct text who, struct error *err)
 {
@@ -436,6 +479,7 @@ bool store_purge(struct store *store, int64_t now_ms, bool *more_out, struct err
     sqlite3_bind_int64(messages, 2, store->purged_room);
     sqlite3_bind_int64(messages, 3, last);
     if (!purge(store, PURGE_BANS, now_ms, err) || !purge(store, PURGE_ONCES, now_ms, err) ||
+        !purge(store, PURGE_KEPT, now_ms, err) ||
         !purge(store, PURGE_MESSAGES, now_ms - store->limits.history_expire_ms, err) ||
         !purge(store, PURGE_ANSWERS, now_ms - store->limits.dedupe_ms, err))
         return false;
@@ -619,6 +663,37 @@ bool store_each_once(struct store *store,
         if (key)
             each(arg, key, sqlite3_column_int64(list, 1));
         name_unref(key);
+    }
+    if (rc != SQLITE_DONE)
+        store_failed(store, err);
+    sqlite3_reset(list);
+    return rc == SQLITE_DONE;
+}
+
+static struct text column_bytes(sqlite3_stmt *list, int column)
+{
+    const char *at = sqlite3_column_blob(list, column);
+    return (struct text){at ? at : "", (size_t)sqlite3_column_bytes(list, column)};
+}
+
+bool store_each_kept(struct store *store, int64_t now_ms,
+                     void (*visit)(void *arg, const struct keyed_row *row), void *arg,
+                     struct error *err)
+{
+    sqlite3_stmt *list = store->statements[KEPT_LIST];
+    int rc;
+    sqlite3_bind_int64(list, 1, now_ms);
+    while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+        const struct keyed_row row = {
+            .at = {column_bytes(list, 0), column_bytes(list, 1), column_bytes(list, 2)},
+            .member = column_bytes(list, 3),
+            .type = (enum keyed_type)sqlite3_column_int(list, 4),
+            .value = column_bytes(list, 5),
+            .number = sqlite3_column_int64(list, 6),
+            .expires_ms = sqlite3_column_int64(list, 7),
+        };
+        if (row.type >= KEYED_STRING && row.type <= KEYED_WINDOW)
+            visit(arg, &row);
     }
     if (rc != SQLITE_DONE)
         store_failed(store, err);

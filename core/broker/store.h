@@ -5,6 +5,7 @@
 #pragma once
 #include "bans.h"
 #include "error.h"
+#include "keyed.h"
 #include "text.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -74,6 +75,9 @@ void store_page_finish(struct store_page *page); /* drops the rooms; the cursor 
 /* Remember a key until expires_ms (broker_once), or not any longer. */
 bool store_once(struct store *store, const struct name *key, int64_t expires_ms, struct error *err);
 bool store_once_forget(struct store *store, const struct name *key, struct error *err);
+/* A change of what plugins keep. */
+bool store_keep(struct store *store, enum keyed_change change, const struct keyed_row *row,
+                struct error *err);
 /* Forget some of what is older than the limits say: a slice, so that publishing does not wait long.
  * more: it is not all; call it again, but for the next round. Not between begin and commit. */
 bool store_purge(struct store *store, int64_t now_ms, bool *more_out, struct error *err);
@@ -101,6 +105,11 @@ bool store_each_ban(struct store *store, int64_t now_ms,
                     void (*each)(void *arg, const struct ban *ban), void *arg, struct error *err);
 bool store_each_once(struct store *store,
                      void (*each)(void *arg, struct name *key, int64_t expires_ms), void *arg,
+                     struct error *err);
+
+/* All rows that plugins keep and that have not expired; lent. */
+bool store_each_kept(struct store *store, int64_t now_ms,
+                     void (*visit)(void *arg, const struct keyed_row *row), void *arg,
                      struct error *err);
 
 /* ---- backup: a copy of all that is committed when it ends, while writing goes on ---- */

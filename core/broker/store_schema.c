@@ -31,6 +31,9 @@ static const char *const schema_steps[] = {
     "INSERT INTO ban(room, kind, who, expires, created) SELECT room, kind, who, expires, 0"
     "  FROM old_ban;"
     "DROP TABLE old_ban;",
+    /* What plugins keep: keyed.h. */
+    "CREATE TABLE kept(space BLOB, grp BLOB, key BLOB, member BLOB, type INTEGER, value BLOB,"
+    "  number INTEGER, expires INTEGER, PRIMARY KEY(space, grp, key, member)) WITHOUT ROWID;",
 };
 
 enum { SCHEMA_VERSION = sizeof schema_steps / sizeof *schema_steps };

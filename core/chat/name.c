@@ -2,6 +2,7 @@
 #include "alloc.h"
 #include "table.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 bool utf8_valid(struct text text)
@@ -33,6 +34,12 @@ struct name *name_create(struct text text)
     if (text.length < 1 || text.length > NAME_MAX_BYTES || memchr(text.at, 0, text.length) ||
         !utf8_valid(text))
         return NULL;
+    return name_create_any(text);
+}
+
+struct name *name_create_any(struct text text)
+{
+    assert(text.length <= UINT16_MAX);
     struct name *name = xmalloc(sizeof *name + text.length + 1);
     atomic_init(&name->refs, 1);
     name->length = (uint16_t)text.length;

@@ -16,6 +16,8 @@ struct name {
 
 /* NULL if it is not a name: empty, too long, not UTF-8, or with a NUL. */
 struct name *name_create(struct text text);
+/* Of no room: the key of something else, of any bytes, up to 64 KiB. */
+struct name *name_create_any(struct text text);
 struct name *name_ref(struct name *name);
 void name_unref(struct name *name);
 bool name_equal(const struct name *a, const struct name *b);

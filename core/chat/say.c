@@ -46,6 +46,7 @@ const char *token_error(enum token_status status)
     static const char *const errors[] = {[TOKEN_OK] = "",
                                          [TOKEN_MALFORMED] = "Wrong format",
                                          [TOKEN_WRONG] = "Wrong JWT",
-                                         [TOKEN_CONTENT] = "Wrong JWT content"};
+                                         [TOKEN_CONTENT] = "Wrong JWT content",
+                                         [TOKEN_REFUSED] = "rejected"};
     return errors[status];
 }

@@ -57,6 +57,26 @@ static const char *first_text(const char *a, const char *b, const char *c)
     return *a ? a : *b ? b : c;
 }
 
+bool user_set_public(struct user *user, const char *json, size_t length)
+{
+    json_t *public = json_loadb(json, length, JSON_ALLOW_NUL, NULL);
+    char *text = json_is_object(public) ? json_dumps(public, JSON_COMPACT) : NULL;
+    char *name = claim_text(public, "name");
+    bool ok = text && strlen(name) <= USER_NAME_BYTES_MAX;
+    json_decref(public);
+    if (!ok) {
+        free(text);
+        free(name);
+        return false;
+    }
+    free(user->name);
+    free(user->public_json);
+    user->name = name;
+    user->public_json = text;
+    user->public_length = strlen(text);
+    return true;
+}
+
 /* Whom would a ban of a name mean? */
 static bool is_ambiguous(const char *sub, const char *name, const char *public_name)
 {

@@ -31,6 +31,9 @@ enum token_status user_from_token(const struct keyring *keys, const char *token,
                                   int64_t now_ms, struct user **user_out);
 /* A user that the server made itself (/post): public_json may be "null". Copies. */
 struct user *user_create(const char *sub, const char *name, const char *public_json, size_t length);
+/* Another public user, whose name is the user's from then on; while nobody else has the user.
+ *   returns  false, and nothing changes, if json is no object, or its name is too long */
+bool user_set_public(struct user *user, const char *json, size_t length);
 struct user *user_ref(struct user *user);
 void user_unref(struct user *user);
 /* Whether a fresh token may take the place of another on a live connection. Those without an

@@ -26,9 +26,13 @@ int cli_options_parse(int argc, char **argv, const char *usage, int arguments,
                       struct cli_options *out)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
-        {"demo", no_argument, NULL, 'd'},         {"no-supervisor", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"set", required_argument, NULL, 's'},
+        {"demo", no_argument, NULL, 'd'},
+        {"no-supervisor", no_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
+        {"plugins", no_argument, NULL, 'p'},
+        {NULL, 0, NULL, 0},
     };
     struct cli_options found = {.sets = xcalloc((size_t)argc, sizeof *found.sets)};
     int code = -1, letter;
@@ -48,6 +52,9 @@ int cli_options_parse(int argc, char **argv, const char *usage, int arguments,
             break;
         case 'n':
             found.no_supervisor = true;
+            break;
+        case 'p':
+            found.plugins = true;
             break;
         case 'h':
             printf("%s", usage);
@@ -98,6 +105,7 @@ struct settings_source cli_settings_source(const struct cli_options *options, bo
         .path = options->config,
         .sets = options->sets,
         .set_count = options->set_count,
+        .demo = options->demo,
         .amend = !serve          ? NULL
                  : options->demo ? demo_prepare
                                  : demo_if_configured,

@@ -12,6 +12,7 @@ struct cli_options {
     size_t set_count;
     bool demo;
     bool no_supervisor;
+    bool plugins;     /* of check */
     char **arguments; /* what is no option; points into argv */
 };
 

@@ -1,21 +1,26 @@
 /* chain.h: the hooks, in YAML order, as one loop runs them: its shard of each plugin.
  *
  * Link 0 of message_in may be the core's own (the ban check): it is a hook like any other.
- * One chain per loop, its loop only; the plugins are shared and outlive it. */
+ * One chain per loop and generation of plugins, its loop only; the plugins are shared and outlive
+ * it. A reload makes another chain and retires this one, which goes when nothing of it is open: a
+ * turn that was deferred goes on in the chain in which it started. */
 #pragma once
 #include "address.h"
 #include "text.h"
 
-#include <chatup/plugin.h>
+#include <chatup/routes.h>
+#include <stdbool.h>
 
 struct buffer;
 struct chain;
+struct desk;
 struct error;
 struct message;
 struct name;
 struct plugin;
+struct shard;
 
-enum chain_verdict { CHAIN_ACCEPT, CHAIN_REJECT, CHAIN_CONSUME };
+enum chain_verdict { CHAIN_ACCEPT, CHAIN_REJECT, CHAIN_CONSUME, CHAIN_DEFERRED };
 
 /* A message on its way in. Filled by the pipeline, edited by the hooks; freed by turn_finish.
  * The event's texts are borrowed until then; edits are the turn's own. */
@@ -30,6 +35,12 @@ struct turn {
     size_t reply_length;
     char *staged_msg, *staged_reply; /* of the hook that is running */
     size_t staged_msg_length, staged_reply_length;
+    const struct plugin *author; /* its message_in is left out; NULL: nobody's */
+    struct chain *chain;         /* in which it runs */
+    size_t next;                 /* link */
+    struct deferral *deferral;
+    /* A turn that was deferred has ended; not called from within chain_in. */
+    void (*done)(struct turn *turn, enum chain_verdict verdict);
 };
 
 enum { TURN_REPLY_MAX = 64 * 1024 }; /* bytes of a plugin's reply */
@@ -38,11 +49,19 @@ typedef int32_t chain_hook(void *arg, struct chatup_event *event);
 
 /* plugins[0..count) in order; shards are opened here, on the loop's thread or before it runs.
  *   first, first_arg  link 0 of message_in, or NULL
- *   index, loops      which loop this is, of how many
+ *   desk              the loop's, which outlives the chain
  *   returns           NULL with err if a plugin could not open its shard */
 struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_hook *first,
-                           void *first_arg, uint32_t index, uint32_t loops, struct error *err);
+                           void *first_arg, struct desk *desk, struct error *err);
+/* At once: what is open is cancelled. */
 void chain_destroy(struct chain *chain);
+/* No hook of it begins any more. When nothing is open, or after drain_ms, it is destroyed, and gone
+ * is called. */
+void chain_retire(struct chain *chain, int64_t drain_ms, void (*gone)(void *arg), void *arg);
+/* The same of all chains of a desk but one. */
+void chains_end(struct desk *desk, const struct chain *but);
+/* Something of it has ended: may it go now? */
+void chain_look(struct chain *chain);
 /* Another limits.message_bytes, for what message_out may write. */
 void chain_set_max_msg(struct chain *chain, size_t bytes);
 
@@ -50,6 +69,9 @@ void chain_set_max_msg(struct chain *chain, size_t bytes);
  * sender if a plugin (or the chain, for a fault or a bare reject) gave one. The reply is of the
  * plugin that ended the turn; of an accepted turn, the last one that any plugin gave. */
 enum chain_verdict chain_in(struct chain *chain, struct turn *turn);
+/* A turn for which chain_in said CHAIN_DEFERRED was copied, to where it stays until done; what it
+ * borrows stays too. */
+void turn_moved(struct turn *turn);
 void turn_finish(struct turn *turn);
 /* For link 0, which is of the core: json is a JSON object and is not checked. */
 void turn_set_reply(struct turn *turn, const char *json, size_t length);
@@ -60,8 +82,41 @@ void turn_set_reply(struct turn *turn, const char *json, size_t length);
  *   returns  how many messages were written */
 size_t chain_out(struct chain *chain, const struct name *room, struct message *const *messages,
                  size_t count, struct buffer *out);
-/* The shard of plugin i on this loop, for its routes. */
-void *chain_shard(struct chain *chain, size_t i);
+
+/* ---- who comes and goes ---- */
+
+struct visit {
+    struct chatup_visit visit; /* first: hooks get a pointer to it. Its texts are borrowed */
+    char *user, *reply;        /* what hooks made of them, or NULL; freed by visit_finish */
+    size_t user_length, reply_length;
+    char *staged_user, *staged_reply;
+    size_t staged_user_length, staged_reply_length;
+    bool may_edit_user;
+};
+
+/* CHAIN_CONSUME of a join: it is not told. Of a reject there is a reply, as of chain_in. */
+enum chain_verdict chain_auth(struct chain *chain, struct visit *visit);
+enum chain_verdict chain_join(struct chain *chain, struct visit *visit);
+void chain_leave(struct chain *chain, const struct chatup_visit *visit);
+void visit_finish(struct visit *visit);
+
+/* ---- routes ---- */
+
+/* A request of a route. Whoever has it keeps its texts until answer was called, once, now or later:
+ * response NULL is a fault (500), or with timed_out no answer in time (504). */
+struct route_call {
+    struct chatup_request request; /* first: the route gets a pointer to it */
+    void (*answer)(struct route_call *call, const struct chatup_response *response, bool timed_out);
+    /* chain.c's own */
+    struct shard *shard;
+    const struct chatup_route *route;
+    struct late_answer *late;
+};
+
+/* The shard of plugin i on this loop. */
+struct shard *chain_shard(struct chain *chain, size_t i);
+/* route, which is of that plugin, answers. */
+void chain_route(struct shard *shard, const struct chatup_route *route, struct route_call *call);
 
 /* For plugin.c: put the calls that hooks may make into the host's table. */
 void chain_offer(struct chatup_host *host);

@@ -4,7 +4,9 @@
 #include "alloc.h"
 #include "chain.h"
 #include "clock.h"
+#include "desk.h"
 #include "log.h"
+#include "running.h"
 
 #include <chatup/routes.h>
 
@@ -13,6 +15,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <link.h>
+#include <openssl/evp.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -24,10 +27,11 @@
 
 enum {
     FILE_BYTES_MAX = 256 * 1024 * 1024,
-    API_BYTES_MIN = offsetof(struct chatup_plugin, message_out) + sizeof(void *),
+    API_BYTES_MIN = offsetof(struct chatup_plugin, drain) + sizeof(void *),
     API_BYTES_MAX = 4096, /* a size beyond it is not a newer table, but rubbish */
     TABLE_MAX = 256,      /* options, or routes */
     NAME_BYTES_MAX = 64,
+    BUDGET_NS = 5 * 1000 * 1000, /* of one hook: longer ones hold up everybody on the loop */
     METHODS = CHATUP_GET | CHATUP_POST | CHATUP_PUT | CHATUP_DELETE,
 };
 
@@ -46,13 +50,45 @@ __attribute__((format(printf, 3, 4))) static bool refuse(const struct plugin *pl
 
 /* ---- its file ---- */
 
-static const char *file_of(const struct plugin *plugin, char *out, size_t size)
+static const char *file_of(const struct config *conf, size_t index, char *out, size_t size)
 {
-    const struct config_plugin *entry = &plugin->conf->plugins[plugin->index];
+    const struct config_plugin *entry = &conf->plugins[index];
     if (entry->file)
         return entry->file;
-    snprintf(out, size, "%s/%s.so", plugin->conf->plugins_dir, entry->name);
+    snprintf(out, size, "%s/%s.so", conf->plugins_dir, entry->name);
     return out;
+}
+
+/* Of all bytes that fd has, from the beginning. */
+static bool hash_file(int fd, char out[65])
+{
+    unsigned char chunk[16 * 1024], digest[32];
+    unsigned length = 0;
+    ssize_t got;
+    off_t at = 0;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool ok = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    while (ok && (got = pread(fd, chunk, sizeof chunk, at)) != 0) {
+        ok = got > 0 && EVP_DigestUpdate(context, chunk, (size_t)got);
+        at += got;
+    }
+    ok = ok && EVP_DigestFinal_ex(context, digest, &length) && length == sizeof digest;
+    EVP_MD_CTX_free(context);
+    out[0] = 0;
+    for (size_t i = 0; ok && i < sizeof digest; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    return ok;
+}
+
+void plugin_hash(const struct config *conf, size_t index, char out[65])
+{
+    char path[4096];
+    int fd = open(file_of(conf, index, path, sizeof path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    out[0] = 0;
+    if (fd < 0)
+        return;
+    hash_file(fd, out);
+    close(fd);
 }
 
 /* A library that ends too early is mapped all the same, and kills the process at the first touch.
@@ -128,6 +164,8 @@ static bool copy_file(struct plugin *plugin, const char *file, struct error *err
     close(from);
     snprintf(plugin->copy_path, sizeof plugin->copy_path, "/proc/%d/fd/%d", (int)getpid(),
              plugin->copy);
+    if (ok)
+        hash_file(plugin->copy, plugin->hash);
     return ok;
 }
 
@@ -137,10 +175,12 @@ static bool open_file(struct plugin *plugin, struct error *err)
 {
     typedef const struct chatup_plugin *entry(void);
     char path[4096];
-    const char *file = file_of(plugin, path, sizeof path);
+    const char *file = file_of(plugin->conf, plugin->index, path, sizeof path);
     if (!copy_file(plugin, file, err))
         return false;
+    running_set(plugin->name, "loading");
     plugin->so = dlopen(plugin->copy_path, RTLD_NOW | RTLD_LOCAL);
+    running_set(NULL, NULL);
     if (!plugin->so) {
         const char *why = dlerror();
         size_t prefix = strlen(plugin->copy_path); /* means nothing to who reads it */
@@ -238,7 +278,7 @@ static bool check_route(const struct plugin *plugin, uint32_t i, struct error *e
                       "its route /plugin/%s%s has the unknown methods 0x%" PRIx32
                       ": or CHATUP_GET and its like",
                       plugin->name, route->path, route->methods);
-    if (route->access != CHATUP_BODY_JWT && route->access != CHATUP_PUBLIC)
+    if (route->access < CHATUP_BODY_JWT || route->access > CHATUP_BEARER_JWT)
         return refuse(plugin, err,
                       "its route /plugin/%s%s has the unknown access %" PRId32
                       ": use one of enum chatup_access",
@@ -256,23 +296,71 @@ static bool check_route(const struct plugin *plugin, uint32_t i, struct error *e
     return true;
 }
 
+static bool check_counters(const struct plugin *plugin, struct error *err)
+{
+    const struct chatup_plugin *api = &plugin->api;
+    if (api->counter_count > TABLE_MAX || (api->counter_count && !api->counters))
+        return refuse(plugin, err, "its table of counters is missing or longer than %d",
+                      (int)TABLE_MAX);
+    for (uint32_t i = 0; i < api->counter_count; i++) {
+        const char *name = api->counters[i].name;
+        size_t length = name ? strlen(name) : 0;
+        if (length < 1 || length > NAME_BYTES_MAX ||
+            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != length)
+            return refuse(plugin, err,
+                          "its counter %" PRIu32
+                          " has no proper name: use 1 to 64 lower case letters, digits and _",
+                          i);
+        for (uint32_t j = 0; j < i; j++)
+            if (!strcmp(api->counters[j].name, name))
+                return refuse(plugin, err, "it has two counters %s: remove one", name);
+    }
+    return true;
+}
+
+static const void *service_find(const char *name)
+{
+    static const struct {
+        const char *name;
+        const void *service;
+    } services[] = {{CHATUP_LOOP, &loop_service},
+                    {CHATUP_STORE, &store_service},
+                    {CHATUP_BUS, &bus_service},
+                    {CHATUP_ROUTES, &routes_service}};
+    for (size_t i = 0; name && i < sizeof services / sizeof *services; i++)
+        if (!strcmp(services[i].name, name))
+            return services[i].service;
+    return NULL;
+}
+
+static bool check_needs(const struct plugin *plugin, struct error *err)
+{
+    for (size_t i = 0; plugin->api.needs && plugin->api.needs[i] && i < TABLE_MAX; i++)
+        if (!service_find(plugin->api.needs[i]))
+            return refuse(plugin, err,
+                          "needs the service %.80s, which chatup " CHATUP_VERSION
+                          " does not have: use a chatup that does, or an older plugin",
+                          plugin->api.needs[i]);
+    return true;
+}
+
 static bool check_table(struct plugin *plugin, struct error *err)
 {
     struct chatup_plugin *api = &plugin->api;
     if (!is_name(api->name))
         return refuse(plugin, err,
                       "its table has no proper name: use 1 to 64 letters, digits, - and _");
-    if (api->flags)
+    if (api->flags & ~(uint32_t)CHATUP_SEES_POST)
         return refuse(plugin, err,
                       "needs what chatup " CHATUP_VERSION " does not have (flags 0x%" PRIx32
                       "): use a newer chatup",
-                      api->flags);
+                      api->flags & ~(uint32_t)CHATUP_SEES_POST);
     if (!api->create)
         return refuse(plugin, err, "its table has no create: set it");
     if (!api->shard_open != !api->shard_close)
         return refuse(plugin, err,
                       "its table has one of shard_open and shard_close: set both or none");
-    if (!check_options(plugin, err))
+    if (!check_options(plugin, err) || !check_counters(plugin, err) || !check_needs(plugin, err))
         return false;
     if (api->route_count > TABLE_MAX || (api->route_count && !api->routes))
         return refuse(plugin, err, "its table of routes is missing or longer than %d",
@@ -338,8 +426,10 @@ static struct chatup_value host_option(void *host, uint32_t i)
         return (struct chatup_value){0};
     }
     const struct config_value *value = &plugin->values[i];
-    return (struct chatup_value){value->number,
-                                 {value->text, value->text ? strlen(value->text) : 0}};
+    return (struct chatup_value){
+        .number = value->number,
+        .text = {value->text, value->text ? strlen(value->text) : 0},
+    };
 }
 
 static void host_refuse(void *host, uint32_t i, const char *why, size_t length)
@@ -353,7 +443,57 @@ static void host_refuse(void *host, uint32_t i, const char *why, size_t length)
              why ? why : "");
 }
 
+static const void *host_service(void *host, const char *name)
+{
+    return service_find(name);
+}
+
+static void host_count(void *host, uint32_t i, uint64_t more)
+{
+    const struct plugin *plugin = host;
+    if (i < plugin->api.counter_count)
+        atomic_fetch_add_explicit(&plugin->stats->counters[i], more, memory_order_relaxed);
+}
+
 /* ---- the whole ---- */
+
+static struct plugin_stats *stats_create(const struct plugin *plugin)
+{
+    struct plugin_stats *stats = xcalloc(1, sizeof *stats + plugin->loops * sizeof *stats->hooks);
+    stats->loops = plugin->loops;
+    stats->counter_count = plugin->api.counter_count;
+    stats->counters = xcalloc(stats->counter_count, sizeof *stats->counters);
+    atomic_init(&stats->refs, 1);
+    return stats;
+}
+
+static void stats_unref(struct plugin_stats *stats)
+{
+    if (!stats || atomic_fetch_sub(&stats->refs, 1) > 1)
+        return;
+    free(stats->counters);
+    free(stats);
+}
+
+static bool same_counters(const struct plugin *a, const struct plugin *b)
+{
+    if (a->api.counter_count != b->stats->counter_count || a->loops != b->stats->loops)
+        return false;
+    for (uint32_t i = 0; i < a->api.counter_count; i++)
+        if (strcmp(a->api.counters[i].name, b->api.counters[i].name) != 0)
+            return false;
+    return true;
+}
+
+static void stats_take(struct plugin *plugin, const struct plugin *before)
+{
+    if (before && same_counters(plugin, before)) {
+        plugin->stats = before->stats;
+        atomic_fetch_add(&plugin->stats->refs, 1);
+    } else {
+        plugin->stats = stats_create(plugin);
+    }
+}
 
 static bool start(struct plugin *plugin, struct error *err)
 {
@@ -362,9 +502,13 @@ static bool start(struct plugin *plugin, struct error *err)
                                         .self = plugin,
                                         .log = host_log,
                                         .option = host_option,
-                                        .refuse = host_refuse};
+                                        .refuse = host_refuse,
+                                        .service = host_service,
+                                        .count = host_count};
     chain_offer(&plugin->host);
+    running_set(plugin->name, "create");
     plugin->self = plugin->api.create(&plugin->host);
+    running_set(NULL, NULL);
     if (plugin->self && !plugin->refused)
         return true;
     if (!plugin->refused || !*plugin->refusal)
@@ -377,7 +521,8 @@ static bool start(struct plugin *plugin, struct error *err)
     return false;
 }
 
-struct plugin *plugin_load(const struct config *conf, size_t index, struct error *err)
+struct plugin *plugin_load(const struct config *conf, size_t index, const struct plugin *before,
+                           struct error *err)
 {
     struct plugin *plugin = xcalloc(1, sizeof *plugin);
     plugin->conf = conf;
@@ -385,9 +530,13 @@ struct plugin *plugin_load(const struct config *conf, size_t index, struct error
     plugin->name = conf->plugins[index].name;
     plugin->on_error = conf->plugins[index].on_error;
     plugin->copy = -1;
-    if (open_file(plugin, err) && check_table(plugin, err) && read_options(plugin, err) &&
-        start(plugin, err))
-        return plugin;
+    plugin->loops = (uint32_t)conf->threads;
+    plugin->desks = xcalloc(plugin->loops, sizeof *plugin->desks);
+    if (open_file(plugin, err) && check_table(plugin, err) && read_options(plugin, err)) {
+        stats_take(plugin, before);
+        if (start(plugin, err))
+            return plugin;
+    }
     plugin_unload(plugin);
     return NULL;
 }
@@ -396,11 +545,16 @@ void plugin_unload(struct plugin *plugin)
 {
     if (!plugin)
         return;
-    if (plugin->self && plugin->api.destroy)
+    if (plugin->self && plugin->api.destroy) {
+        running_set(plugin->name, "destroy");
         plugin->api.destroy(plugin->self);
+        running_set(NULL, NULL);
+    }
     for (size_t i = 0; plugin->values && i < plugin->api.option_count; i++)
         free(plugin->values[i].text);
     free(plugin->values);
+    stats_unref(plugin->stats);
+    free(plugin->desks);
     void *stays = NULL;
     if (plugin->so) {
         dlclose(plugin->so);
@@ -414,20 +568,69 @@ void plugin_unload(struct plugin *plugin)
     free(plugin);
 }
 
+/* ---- what it does ---- */
+
 void plugin_fault(struct plugin *plugin, const char *where, int32_t verdict)
 {
     char answer[32] = "CHATUP_FAULT";
     int64_t now = clock_mono_ms(), last = plugin->fault_logged_ms;
-    atomic_fetch_add(&plugin->faults, 1);
+    atomic_fetch_add(&plugin->stats->faults, 1);
     /* Two loops at once: one wins the exchange, the other's fault is counted in a later line. */
     if ((last && now - last < 1000) ||
         !atomic_compare_exchange_strong(&plugin->fault_logged_ms, &last, now))
         return;
-    uint64_t faults = plugin->faults;
+    uint64_t faults = plugin->stats->faults;
     uint64_t news = faults - atomic_exchange(&plugin->faults_logged, faults);
     if (verdict != CHATUP_FAULT)
         snprintf(answer, sizeof answer, "%" PRId32, verdict);
     log_event(LOG_ERROR, LOG_FIELDS({"plugin", text_of(plugin->name)}),
               "%s failed, it answered %s (faults since the last such line: %" PRIu64 ")", where,
               answer, news);
+}
+
+void plugin_switched_off(struct plugin *plugin, enum hook hook, int64_t ms)
+{
+    atomic_fetch_add(&plugin->stats->off, 1);
+    log_event(LOG_ERROR, LOG_FIELDS({"plugin", text_of(plugin->name)}),
+              "%s fails again and again: it is left out on %s for %" PRId64
+              " s, and messages are %s",
+              hook_name(hook), loop_name_here() ? loop_name_here() : "this loop", ms / 1000,
+              plugin->on_error == ON_ERROR_OPEN ? "let pass (on_error: open)"
+                                                : "refused (on_error: closed)");
+}
+
+/* One loop writes each cell: no need for what a locked addition costs. */
+static void cell_add(_Atomic uint64_t *cell, uint64_t more)
+{
+    uint64_t now = atomic_load_explicit(cell, memory_order_relaxed);
+    atomic_store_explicit(cell, now + more, memory_order_relaxed);
+}
+
+void plugin_note(struct plugin *plugin, uint32_t loop, enum hook hook, int32_t verdict, int64_t ns)
+{
+    struct hook_stats *stats = &plugin->stats->hooks[loop][hook];
+    unsigned bucket = ns < 128 ? 0 : (unsigned)(64 - __builtin_clzll((uint64_t)ns)) - 7;
+    bool known = verdict >= 0 && verdict < HOOK_VERDICTS;
+    cell_add(&stats->calls, 1);
+    cell_add(&stats->ns, ns > 0 ? (uint64_t)ns : 0);
+    cell_add(&stats->verdicts[known ? verdict : CHATUP_FAULT], 1);
+    cell_add(&stats->buckets[bucket < HOOK_BUCKETS ? bucket : HOOK_BUCKETS - 1], 1);
+    if (ns <= BUDGET_NS)
+        return;
+    int64_t now = clock_mono_ms(), last = plugin->slow_logged_ms;
+    atomic_fetch_add(&plugin->stats->slow, 1);
+    if ((last && now - last < 1000) ||
+        !atomic_compare_exchange_strong(&plugin->slow_logged_ms, &last, now))
+        return;
+    log_event(LOG_WARN, LOG_FIELDS({"plugin", text_of(plugin->name)}),
+              "%s took %" PRId64 " ms: everybody on %s waited for it", hook_name(hook),
+              ns / 1000000, loop_name_here() ? loop_name_here() : "this loop");
+}
+
+const char *hook_name(enum hook hook)
+{
+#define X(name) #name,
+    static const char *const names[] = {HOOKS(X)};
+#undef X
+    return names[hook];
 }

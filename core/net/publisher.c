@@ -4,6 +4,7 @@
 #include "access.h"
 #include "alloc.h"
 #include "caller.h"
+#include "chain.h"
 #include "config.h"
 #include "connection.h"
 #include "counters.h"
@@ -25,6 +26,9 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     bool announced, joining;
     struct list joins; /* struct reply, by its waiting: all that the join under way answers */
     struct bucket says, join_bucket;
+    struct speaker speaker;
+    struct user *visitor; /* a reference: whom the plugins let join; NULL: nobody yet */
+    char visitor_address[ADDRESS_TEXT_SIZE];
     uint64_t generation;   /* of the settings by which, */
     uint32_t user_changes; /* and of whom, may_say was decided; of room */
     bool may_say;
@@ -130,8 +134,14 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
 {
     struct connection *conn = publisher->conn;
     struct user *user = NULL;
-    enum token_status status = caller_user(publisher->pipeline, json_text(token), &user);
-    if (status != TOKEN_OK) {
+    struct buffer refusal = {0};
+    char address[ADDRESS_TEXT_SIZE];
+    address_format(&conn->client, address);
+    enum token_status status =
+        caller_user(publisher->pipeline, json_text(token), address, &user, &refusal);
+    if (status == TOKEN_REFUSED) {
+        reply_with(reply, (struct text){refusal.at, refusal.length});
+    } else if (status != TOKEN_OK) {
         reply_error(reply, token_error(status));
     } else if (conn->user && !user_same_identity(conn->user, user)) {
         user_unref(user);
@@ -140,7 +150,20 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
         connection_set_user(conn, user);
         reply_with(reply, text_of("\"ok\""));
     }
+    buffer_finish(&refusal);
 }
+
+static void visit_of(struct visit *visit, const struct user *user, const struct name *room,
+                     const char *address)
+{
+    *visit = (struct visit){.visit = {.room = {room->at, room->length},
+                                      .sub = {user->sub, strlen(user->sub)},
+                                      .name = {user->name, strlen(user->name)},
+                                      .user = {user->public_json, user->public_length},
+                                      .address = {address, strlen(address)}}};
+}
+
+static void plugins_leave(struct publisher *publisher);
 
 /* One answer to all who asked for the same room meanwhile. */
 static void joins_answer(struct publisher *publisher, struct text json)
@@ -178,6 +201,7 @@ static void on_joined(void *arg, enum broker_status status, int64_t ban_ttl, str
     struct publisher *publisher = arg;
     struct buffer json = {0};
     if (status != BROKER_OK) {
+        plugins_leave(publisher);
         name_unref(publisher->room);
         publisher->room = NULL;
     }
@@ -189,8 +213,58 @@ static void on_joined(void *arg, enum broker_status status, int64_t ban_ttl, str
     publisher_unref(publisher);
 }
 
+/* Stage leave: of whoever a plugin has let join. */
+static void plugins_leave(struct publisher *publisher)
+{
+    struct visit visit;
+    if (!publisher->visitor)
+        return;
+    visit_of(&visit, publisher->visitor, publisher->room, publisher->visitor_address);
+    chain_leave(publisher->pipeline->chain, &visit.visit);
+    user_unref(publisher->visitor);
+    publisher->visitor = NULL;
+}
+
+/* Stage join. */
+static enum chain_verdict plugins_join(struct publisher *publisher, struct name *room,
+                                       struct reply *reply)
+{
+    struct visit visit;
+    address_format(&publisher->conn->client, publisher->visitor_address);
+    visit_of(&visit, publisher->conn->user, room, publisher->visitor_address);
+    enum chain_verdict verdict = chain_join(publisher->pipeline->chain, &visit);
+    if (verdict == CHAIN_REJECT)
+        reply_with(reply, (struct text){visit.reply, visit.reply_length});
+    else
+        publisher->visitor = user_ref(publisher->conn->user);
+    visit_finish(&visit);
+    return verdict;
+}
+
+/* A plugin lets them in, and does not want the room to be told. */
+static void join_silently(struct publisher *publisher, struct name *name, struct reply *reply)
+{
+    const struct user *user = publisher->conn->user;
+    const struct identity who = {text_of(user->sub), text_of(user->name), publisher->conn->client};
+    struct text reason = {0};
+    struct buffer json = {0};
+    publisher->room = name_ref(name);
+    publisher->generation = 0;
+    write_joined(&json, BROKER_OK, broker_ban_ttl(publisher->pipeline->broker, name, &who, &reason),
+                 reason);
+    reply_with(reply, (struct text){json.at, json.length});
+    buffer_finish(&json);
+}
+
 static void join(struct publisher *publisher, struct name *name, struct reply *reply)
 {
+    enum chain_verdict verdict = plugins_join(publisher, name, reply);
+    if (verdict == CHAIN_REJECT)
+        return;
+    if (verdict == CHAIN_CONSUME) {
+        join_silently(publisher, name, reply);
+        return;
+    }
     const struct user *user = publisher->conn->user;
     publisher->room = name_ref(name);
     publisher->generation = 0; /* what was decided may be of another one, that was not entered */
@@ -268,8 +342,8 @@ static void on_say(struct publisher *publisher, const json_t *say, struct reply 
                                        &publisher->says, &conn->client, conn->user))) {
         reply_limited(reply, wait_ms);
     } else {
-        pipeline_say(pipeline, conn->user, &conn->client, publisher->room, what.msg, what.cid,
-                     reply_with, reply);
+        pipeline_say(pipeline, &publisher->speaker, conn->user, &conn->client, publisher->room,
+                     what.msg, what.cid, reply_with, reply);
     }
 }
 
@@ -311,6 +385,7 @@ void publisher_on_open(struct connection *conn)
     uuid_next(&publisher->pipeline->uuids, publisher->member);
     list_init(&publisher->replies);
     list_init(&publisher->joins);
+    speaker_init(&publisher->speaker);
     conn->publisher = publisher;
 }
 
@@ -323,6 +398,8 @@ void publisher_on_closed(struct connection *conn)
     conn->publisher = NULL;
     if (publisher->announced)
         broker_leave(publisher->pipeline->broker, publisher->room, publisher->member);
+    if (publisher->room)
+        plugins_leave(publisher);
     publisher_unref(publisher);
 }
 

@@ -22,8 +22,12 @@ void subscriber_socket_on_open(struct connection *conn)
 static bool authenticate(struct connection *conn, const json_t *token)
 {
     struct user *user = NULL;
-    enum token_status status = caller_user(server_pipeline(conn->server), json_text(token), &user);
-    const char *wrong = status != TOKEN_OK ? "Wrong JWT"
+    char address[ADDRESS_TEXT_SIZE];
+    address_format(&conn->client, address);
+    enum token_status status =
+        caller_user(server_pipeline(conn->server), json_text(token), address, &user, NULL);
+    const char *wrong = status == TOKEN_REFUSED ? "rejected"
+                        : status != TOKEN_OK    ? "Wrong JWT"
                         : conn->user && !user_same_identity(conn->user, user)
                             ? "another identity"
                             : connection_unwelcome(conn, user);

@@ -41,6 +41,7 @@ void ask_look(struct request *request, struct name *room, const struct room_aske
 
 struct ask {
     struct request *request;
+    struct speaker speaker;
     size_t waiting;            /* for so many answers, and for ask_close */
     enum broker_status status; /* of the first that failed */
     bool rejected;
@@ -52,7 +53,13 @@ struct ask *ask_open(struct request *request, const char *counts)
 {
     struct ask *ask = xmalloc(sizeof *ask);
     *ask = (struct ask){.request = request, .waiting = 1, .status = BROKER_OK, .counts = counts};
+    speaker_init(&ask->speaker);
     return ask;
+}
+
+struct speaker *ask_speaker(struct ask *ask)
+{
+    return &ask->speaker;
 }
 
 void ask_add(struct ask *ask)

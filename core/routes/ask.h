@@ -9,6 +9,7 @@
 
 struct name;
 struct request;
+struct speaker;
 
 /* ---- one look at a room ---- */
 
@@ -31,6 +32,8 @@ struct ask;
 /*   counts  what the numbers of ask_moderated count, for {"status":"ok","<counts>":n} instead of
  *           "OK"; or NULL */
 struct ask *ask_open(struct request *request, const char *counts);
+/* Keeps the order of what one request publishes. */
+struct speaker *ask_speaker(struct ask *ask);
 void ask_add(struct ask *ask); /* before each thing is asked for: its answer may come at once */
 void ask_answered(struct ask *ask, enum broker_status status, bool rejected);
 void ask_moderated(void *ask, enum broker_status status, uint64_t count); /* a broker_moderated */

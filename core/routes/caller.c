@@ -2,6 +2,7 @@
 #include "address.h"
 #include "broker.h"
 #include "buffer.h"
+#include "chain.h"
 #include "clock.h"
 #include "config.h"
 #include "counters.h"
@@ -58,8 +59,25 @@ static void reply_wrong_token(struct request *request, const char *err)
                              "www-authenticate: Bearer error=\"invalid_token\"\r\n");
 }
 
+/* Stage auth: a plugin may turn the user away, or show others something else of them. */
+static bool plugins_accept(const struct pipeline *pipeline, struct user *user, const char *client,
+                           struct buffer *reply_out)
+{
+    struct visit visit = {.visit = {.sub = {user->sub, strlen(user->sub)},
+                                    .name = {user->name, strlen(user->name)},
+                                    .user = {user->public_json, user->public_length},
+                                    .address = {client, strlen(client)}}};
+    bool accepted = chain_auth(pipeline->chain, &visit) == CHAIN_ACCEPT;
+    if (accepted && visit.user)
+        accepted = user_set_public(user, visit.user, visit.user_length);
+    if (!accepted && reply_out && visit.reply)
+        buffer_bytes(reply_out, visit.reply, visit.reply_length);
+    visit_finish(&visit);
+    return accepted;
+}
+
 enum token_status caller_user(const struct pipeline *pipeline, struct text token,
-                              struct user **user_out)
+                              const char *client, struct user **user_out, struct buffer *reply_out)
 {
     if (token.length > (size_t)pipeline->conf->limits.token_bytes) {
         count_up(COUNT_too_big_tokens);
@@ -67,21 +85,34 @@ enum token_status caller_user(const struct pipeline *pipeline, struct text token
     }
     if (!token.at)
         return TOKEN_MALFORMED;
-    return user_from_token(pipeline->keys, token.at, token.length, clock_wall_ms(), user_out);
+    struct user *user;
+    enum token_status status =
+        user_from_token(pipeline->keys, token.at, token.length, clock_wall_ms(), &user);
+    if (status == TOKEN_OK && !plugins_accept(pipeline, user, client, reply_out)) {
+        user_unref(user);
+        status = TOKEN_REFUSED;
+    }
+    if (status == TOKEN_OK)
+        *user_out = user;
+    return status;
 }
 
 bool request_user(struct request *request, struct user **user_out)
 {
+    struct buffer reply = {0};
     struct text token = caller_token(request->authorization, request->query);
     if (!token.at) {
         *user_out = NULL;
         return true;
     }
-    enum token_status status = caller_user(request->pipeline, token, user_out);
-    if (status == TOKEN_OK)
-        return true;
-    reply_wrong_token(request, token_error(status));
-    return false;
+    enum token_status status =
+        caller_user(request->pipeline, token, request->address, user_out, &reply);
+    if (status == TOKEN_REFUSED)
+        request_reply_json(request, 403, (struct text){reply.at, reply.length});
+    else if (status != TOKEN_OK)
+        reply_wrong_token(request, token_error(status));
+    buffer_finish(&reply);
+    return status == TOKEN_OK;
 }
 
 bool banned_from_reading(const struct pipeline *pipeline, const struct name *room,

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 struct address;
+struct buffer;
 struct name;
 struct pipeline;
 struct request;
@@ -18,10 +19,14 @@ struct text bearer_token(struct text authorization);
  * absent if it gives none. */
 struct text caller_token(struct text authorization, struct text query);
 
-/* The user that a token speaks of, if it is no larger than limits.token_bytes. token: absent if
- * what was given is no text. user_out  user_unref; left alone unless TOKEN_OK */
+/* The user that a token speaks of, if it is no larger than limits.token_bytes, and no plugin turns
+ * them away.
+ *   token      absent if what was given is no text
+ *   client     their address, as text; "" if unknown
+ *   user_out   user_unref; left alone unless TOKEN_OK
+ *   reply_out  with TOKEN_REFUSED the plugin's JSON is appended; NULL: nobody wants to know */
 enum token_status caller_user(const struct pipeline *pipeline, struct text token,
-                              struct user **user_out);
+                              const char *client, struct user **user_out, struct buffer *reply_out);
 
 /* The user of the caller's token.
  *   user_out  user_unref; NULL: a guest

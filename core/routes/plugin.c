@@ -5,6 +5,7 @@
 #include "chain.h"
 #include "pipeline.h"
 #include "plugin_routes.h"
+#include "plugin_set.h"
 #include "route.h"
 #include "signed.h"
 
@@ -68,52 +69,86 @@ static bool content_type_read(struct chatup_text text, char out[CONTENT_TYPE_MAX
     return true;
 }
 
-/* Counted and logged as a hook's fault is: a route cannot flood the log either. */
-static void reply_fault(struct request *request, struct plugin *plugin, const char *route,
-                        int32_t verdict)
+/* Of a plugin that failed, or did not answer in time. It is counted already. */
+static void reply_unavailable(struct request *request, const char *by, bool timed_out)
 {
     struct buffer json = {0};
-    plugin_fault(plugin, *route ? route : "/", verdict);
     buffer_text(&json, "{\"status\":\"error\",\"err\":\"pluginUnavailable\",\"by\":");
-    buffer_json_string(&json, text_of(plugin->name));
+    buffer_json_string(&json, text_of(by));
     buffer_text(&json, "}");
-    request_reply_json(request, 500, (struct text){json.at, json.length});
+    request_reply_json(request, timed_out ? 504 : 500, (struct text){json.at, json.length});
     buffer_finish(&json);
 }
 
-static void call(struct request *request, const struct chatup_route *route, size_t i,
-                 struct text rest, struct chatup_text body)
-{
-    struct plugin *plugin = request->pipeline->plugins[i];
-    char *query = query_with_ampersands(request->query);
-    struct chatup_request asked = {.size = sizeof asked,
-                                   .method = request->method,
-                                   .path = {rest.at, rest.length},
-                                   .query = {query, request->query.length},
-                                   .body = body};
-    struct chatup_response response = {.size = sizeof response};
-    int32_t verdict = route->handle(chain_shard(request->pipeline->chain, i), &asked, &response);
-    free(query);
+struct call {               /* of a route, which may answer later */
+    struct route_call call; /* first */
+    struct request *request;
+    struct plugin_set *set; /* a reference: the names in it */
+    size_t index;
+    char *query, *body;
+};
 
+static void answered(struct route_call *route_call, const struct chatup_response *response,
+                     bool timed_out)
+{
+    struct call *call = (struct call *)route_call;
+    struct plugin *plugin = call->set->plugins[call->index];
     char content_type[CONTENT_TYPE_MAX + 1];
-    bool usable = verdict == CHATUP_ACCEPT &&
-                  (!response.status || (response.status >= 200 && response.status <= 599)) &&
-                  content_type_read(response.content_type, content_type);
-    if (!usable)
-        reply_fault(request, plugin, route->path,
-                    verdict == CHATUP_ACCEPT ? CHATUP_FAULT : verdict);
+    if (response && ((response->status && (response->status < 200 || response->status > 599)) ||
+                     !content_type_read(response->content_type, content_type))) {
+        plugin_fault(plugin, *route_call->route->path ? route_call->route->path : "/",
+                     CHATUP_FAULT);
+        response = NULL;
+    }
+    if (!response)
+        reply_unavailable(call->request, plugin->name, timed_out);
     else
-        request->reply(request, response.status ? response.status : 200, content_type,
-                       (struct text){response.body.at, response.body.at ? response.body.length : 0},
-                       NULL);
+        call->request->reply(
+            call->request, response->status ? response->status : 200, content_type,
+            (struct text){response->body.at, response->body.at ? response->body.length : 0}, NULL);
+    plugin_set_unref(call->set);
+    free(call->query);
+    free(call->body);
+    free(call);
+}
+
+/* body: copied, since who answers later may look at it until then. */
+static void call_route(struct request *request, const struct chatup_route *route, size_t i,
+                       struct text rest, struct text body)
+{
+    struct pipeline *pipeline = request->pipeline;
+    struct call *call = xcalloc(1, sizeof *call);
+    call->request = request;
+    call->set = plugin_set_ref(pipeline->set);
+    call->index = i;
+    call->query = query_with_ampersands(request->query);
+    call->body = xstrndup(body.at ? body.at : "", body.length);
+    call->call.answer = answered;
+    call->call.request = (struct chatup_request){.method = request->method,
+                                                 .path = {rest.at, rest.length},
+                                                 .query = {call->query, request->query.length},
+                                                 .body = {call->body, body.length}};
+    chain_route(chain_shard(pipeline->chain, i), route, &call->call);
 }
 
 static const struct chatup_route *find(const struct request *request, size_t *i_out,
                                        struct text *rest_out, uint32_t *allowed_out)
 {
     const struct pipeline *pipeline = request->pipeline;
-    return plugin_route_find(pipeline->plugins, pipeline->plugin_count, request->path,
+    const struct plugin_set *set = pipeline->set;
+    return plugin_route_find(set ? set->plugins : NULL, set ? set->count : 0, request->path,
                              request->method, i_out, rest_out, allowed_out);
+}
+
+/* It was there when the token was looked at; a reload may have come between. */
+static const struct chatup_route *find_again(struct request *request, size_t *i_out,
+                                             struct text *rest_out)
+{
+    uint32_t allowed;
+    const struct chatup_route *route = find(request, i_out, rest_out, &allowed);
+    if (!route)
+        request_reply_error(request, 503, "unavailable");
+    return route;
 }
 
 /* The plugin gets the items of a token, or all of one that is as the original has them. */
@@ -121,14 +156,22 @@ static void call_signed(struct request *request, const json_t *items)
 {
     size_t i = 0;
     struct text rest = {0};
-    uint32_t allowed = 0;
-    const struct chatup_route *route = find(request, &i, &rest, &allowed);
-    char *body = json_dumps(items, JSON_COMPACT | JSON_ENCODE_ANY);
+    const struct chatup_route *route = find_again(request, &i, &rest);
+    char *body = route ? json_dumps(items, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     if (body)
-        call(request, route, i, rest, (struct chatup_text){body, strlen(body)});
-    else
+        call_route(request, route, i, rest, text_of(body));
+    else if (route)
         request_reply_error(request, 503, "unavailable");
     free(body);
+}
+
+static void call_with_bearer(struct request *request, const json_t *items)
+{
+    size_t i = 0;
+    struct text rest = {0};
+    const struct chatup_route *route = find_again(request, &i, &rest);
+    if (route)
+        call_route(request, route, i, rest, request->body);
 }
 
 void route_plugin(struct request *request)
@@ -144,7 +187,9 @@ void route_plugin(struct request *request)
     } else if (route->max_body && request->body.length > route->max_body) {
         request_reply_error(request, 413, "Body too large");
     } else if (route->access == CHATUP_PUBLIC) {
-        call(request, route, i, rest, (struct chatup_text){request->body.at, request->body.length});
+        call_route(request, route, i, rest, request->body);
+    } else if (route->access == CHATUP_BEARER_JWT) {
+        signed_bearer(request, call_with_bearer);
     } else { /* CHATUP_BODY_JWT, and whatever else a plugin may say there: closed, not open */
         signed_open(request, SIGNED_ANY, call_signed);
     }

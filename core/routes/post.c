@@ -155,7 +155,7 @@ static void publish(struct request *request, struct item *items, size_t count)
             items[i].post.client_id = (struct text){client_id.at, client_id.length};
         }
         ask_add(ask);
-        pipeline_post(pipeline, &items[i].post, posted, ask);
+        pipeline_post(pipeline, ask_speaker(ask), &items[i].post, posted, ask);
     }
     buffer_finish(&client_id);
     ask_close(ask);

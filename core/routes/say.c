@@ -23,9 +23,9 @@ static int status_of(const char *err)
     static const struct {
         const char *err;
         int status;
-    } known[] = {{"banned", 403},      {"messageTooLong", 413}, {"rateLimited", 429},
-                 {"unavailable", 503}, {"unknown", 503},        {"pluginUnavailable", 503},
-                 {"tooManyRooms", 503}};
+    } known[] = {
+        {"banned", 403},  {"messageTooLong", 413},    {"rateLimited", 429},  {"unavailable", 503},
+        {"unknown", 503}, {"pluginUnavailable", 503}, {"tooManyRooms", 503}, {"busy", 503}};
     if (!err)
         return 200;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -92,7 +92,7 @@ static void say(struct request *request, struct user *user, struct name *room,
                                        &address, user))) {
         said(request, answer_limited(answer, wait_ms));
     } else {
-        pipeline_say(pipeline, user, &address, room, what->msg, what->cid, said, request);
+        pipeline_say(pipeline, NULL, user, &address, room, what->msg, what->cid, said, request);
     }
 }
 

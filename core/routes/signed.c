@@ -1,5 +1,6 @@
 #include "signed.h"
 #include "alloc.h"
+#include "caller.h"
 #include "clock.h"
 #include "config.h"
 #include "name.h"
@@ -14,10 +15,8 @@ enum { JTI_BYTES_MAX = 128, EXP_AHEAD_MS = 24 * 3600 * 1000 };
 /* ---- the token ---- */
 
 /* returns  new reference, an object or an array; NULL after answering */
-static json_t *payload_of(struct request *request, int64_t now_ms)
+static json_t *payload_of(struct request *request, struct text token, int64_t now_ms)
 {
-    /* A token in a file or a here-document ends with a newline. */
-    struct text token = text_trimmed(request->body, " \t\r\n");
     json_t *payload;
     switch (token_verify(request->pipeline->admin_keys, token.at, token.length, now_ms, &payload)) {
     case TOKEN_OK:
@@ -163,7 +162,8 @@ void signed_open(struct request *request, enum signed_shape shape,
 {
     int64_t now_ms = clock_wall_ms();
     const char *why;
-    json_t *payload = payload_of(request, now_ms);
+    /* A token in a file or a here-document ends with a newline. */
+    json_t *payload = payload_of(request, text_trimmed(request->body, " \t\r\n"), now_ms);
     if (!payload)
         return;
     int status = refusal(request, payload, shape, now_ms, &why);
@@ -182,4 +182,30 @@ void request_with_items(struct request *request,
                         void (*handle)(struct request *request, const json_t *items))
 {
     signed_open(request, SIGNED_LIST, handle);
+}
+
+void signed_bearer(struct request *request,
+                   void (*handle)(struct request *request, const json_t *items))
+{
+    int64_t now_ms = clock_wall_ms();
+    struct text token = bearer_token(request->authorization);
+    const char *why;
+    if (!token.at) {
+        request_reply_error_with(request, 401, "unauthorized", "www-authenticate: Bearer\r\n");
+        return;
+    }
+    json_t *payload = payload_of(request, token, now_ms);
+    if (!payload)
+        return;
+    int status = refusal(request, payload, SIGNED_ANY, now_ms, &why);
+    if (!status && !json_object_get(payload, "items")) { /* legacy, which a body may be */
+        status = 403;
+        why = "Wrong JWT content: without aud, exp, jti and items";
+    }
+    if (status) {
+        request_reply_error(request, status, why);
+        json_decref(payload);
+        return;
+    }
+    use_once(request, payload, handle);
 }

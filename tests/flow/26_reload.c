@@ -374,8 +374,9 @@ START_TEST(what_only_a_restart_can_change_is_named)
         {"threads: 1", "threads: 2", ":4:1: threads: cannot change"},
         {"threads: 1", "threads: 1\ndurability: memory", ":5:1: durability: cannot change"},
         {"threads: 1", "threads: 1\nsupervise: no", ":5:1: supervise: cannot change"},
-        {"threads: 1", "threads: 1\nplugins:\n  - name: demo\n    config: {}",
-         ":5:1: plugins: cannot change"},
+        {"threads: 1",
+         "threads: 1\nplugins:\n  - name: demo\n    public_routes: true\n    config: {}",
+         ":6:5: plugins[0].config.key_file: is missing, the plugin needs it"},
     };
     for (size_t i = 0; i < COUNT_OF(fixed); i++) {
         reload_refused(server, with(next, fixed[i].what, fixed[i].by),

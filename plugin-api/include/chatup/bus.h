@@ -4,7 +4,7 @@
 #ifndef CHATUP_BUS_H
 #define CHATUP_BUS_H
 
-#include "plugin.h"
+#include <chatup/plugin.h>
 
 #ifdef __cplusplus
 extern "C" {

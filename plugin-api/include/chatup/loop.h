@@ -2,7 +2,7 @@
 #ifndef CHATUP_LOOP_H
 #define CHATUP_LOOP_H
 
-#include "plugin.h"
+#include <chatup/plugin.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -3,7 +3,7 @@
 #ifndef CHATUP_ROUTES_H
 #define CHATUP_ROUTES_H
 
-#include "plugin.h"
+#include <chatup/plugin.h>
 
 #ifdef __cplusplus
 extern "C" {

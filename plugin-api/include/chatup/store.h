@@ -9,7 +9,7 @@
 #ifndef CHATUP_STORE_H
 #define CHATUP_STORE_H
 
-#include "plugin.h"
+#include <chatup/plugin.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -125,6 +125,7 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_NUMBER(limits.dedupe_ms);
     SAME_NUMBER(limits.dedupe_entries);
     SAME_NUMBER(limits.store_wait_ms);
+    SAME_NUMBER(limits.plugin_bytes);
     SAME_NUMBER(limits.store_bytes);
     SAME_TEXT(plugins_dir);
     SAME_NUMBER(plugin_count);
@@ -177,6 +178,7 @@ static const struct limit {
     {"limits.replays", "1", "10000000", "0", "10000001", "must be 1 to 10000000"},
     {"jwt.leeway", "0", "5m", NULL, "301s", "must be 0 to 5m"},
     {"limits.store_wait", "100ms", "1h", "99ms", "61m", "must be 100ms to 1h"},
+    {"limits.plugin_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"limits.store_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
 };
@@ -314,7 +316,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
         "  stall: 13s\n  pending_says: 14\n  header: 15s\n  idle: 16s\n  dedupe: 17s\n"
-        "  dedupe_entries: 18\n  replays: 20\n  store_wait: 22s\n  store_bytes: 23MiB\nredis: "
+        "  dedupe_entries: 18\n  replays: 20\n  store_wait: 22s\n  store_bytes: 23MiB\n  "
+        "plugin_bytes: 24MiB\nredis: "
         "{host: r, port: 19}\n"
         "jwt: {jwks: /j.json, audience: a, issuer: i, leeway: 21s}\n"
         "admin: {audience: b}\nlegacy_tokens: no\n");
@@ -350,7 +353,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
                    .dedupe_entries = 18,
                    .replays = 20,
                    .store_wait_ms = 22000,
-                   .store_bytes = 23 << 20},
+                   .store_bytes = 23 << 20,
+                   .plugin_bytes = 24 << 20},
         .redis = {(char *)"r", 19},
         .jwt = {.jwks = (char *)"/j.json",
                 .audience = (char *)"a",

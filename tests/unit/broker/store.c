@@ -400,7 +400,8 @@ static void ban_of_version_2(void *arg, const struct ban *ban)
 START_TEST(bans_of_an_older_version_hold)
 {
     static const char version_2[] =
-        "PRAGMA locking_mode = EXCLUSIVE; DROP TABLE ban; UPDATE meta SET value = '2'"
+        "PRAGMA locking_mode = EXCLUSIVE; DROP TABLE ban; DROP TABLE kept; UPDATE meta SET value = "
+        "'2'"
         " WHERE key = 'schema'; CREATE TABLE ban(room BLOB, kind INTEGER, who TEXT,"
         " expires INTEGER, PRIMARY KEY(room, kind, who)) WITHOUT ROWID;"
         "INSERT INTO ban VALUES(CAST('room' AS BLOB), 1, 'alice', -1);";

@@ -2,6 +2,7 @@
 
 #include "buffer.h"
 #include "chain.h"
+#include "desk.h"
 #include "message.h"
 
 #include <stdint.h>
@@ -19,13 +20,15 @@ static struct config *conf;
 static struct plugin *plugins[8];
 static struct chain *chain;
 static struct turn turn;
+static struct desk desk; /* of no loop: nothing is answered later */
 
 static void load_plugins(const char *yaml)
 {
     struct error err = {""};
     conf = config_of(yaml);
+    desk_init(&desk, NULL, 0, 2, NULL);
     for (size_t i = 0; i < conf->plugin_count; i++) {
-        plugins[i] = plugin_load(conf, i, &err);
+        plugins[i] = plugin_load(conf, i, NULL, &err);
         ck_assert_msg(plugins[i] != NULL, "%s", err.text);
     }
 }
@@ -34,7 +37,7 @@ static void open_chain_after(chain_hook *first, void *first_arg, const char *yam
 {
     struct error err = {""};
     load_plugins(yaml);
-    chain = chain_create(plugins, conf->plugin_count, first, first_arg, 0, 1, &err);
+    chain = chain_create(plugins, conf->plugin_count, first, first_arg, &desk, &err);
     ck_assert_msg(chain != NULL, "%s", err.text);
 }
 
@@ -47,6 +50,7 @@ static void close_chain(void)
 {
     turn_finish(&turn);
     chain_destroy(chain);
+    desk_finish(&desk);
     for (size_t i = 0; i < conf->plugin_count; i++)
         plugin_unload(plugins[i]);
     config_destroy(conf);
@@ -162,8 +166,8 @@ START_TEST(any_other_verdict_is_a_failure)
                  verdicts[i], verdicts[i]);
         open_chain(yaml);
         say("hi", CHAIN_REJECT, "hi", UNAVAILABLE("b"));
-        ck_assert_uint_eq(plugins[0]->faults, 1);
-        ck_assert_uint_eq(plugins[1]->faults, 1);
+        ck_assert_uint_eq(plugins[0]->stats->faults, 1);
+        ck_assert_uint_eq(plugins[1]->stats->faults, 1);
         close_chain();
     }
 }
@@ -284,7 +288,7 @@ START_TEST(failures_are_logged_once_a_second_with_their_count)
     ck_assert_ptr_eq(strchr(strchr(first, '\n') + 1, '\n'), strchr(second, '\n'));
     ck_assert_str_eq(strchr(second, '\n'), "\n");
     ck_assert_ptr_null(strstr(log, "secret"));
-    ck_assert_uint_eq(plugins[0]->faults, 6);
+    ck_assert_uint_eq(plugins[0]->stats->faults, 6);
     free(log);
     close_chain();
 }
@@ -295,12 +299,15 @@ END_TEST
 START_TEST(a_plugin_that_cannot_open_its_shard_stops_the_start)
 {
     struct error err = {""};
+    struct desk other;
+    desk_init(&other, NULL, 1, 2, NULL);
     load_plugins(CLOSED("a", "mode: accept") CLOSED("b", "mode: no_shard"));
-    chain = chain_create(plugins, 2, NULL, NULL, 0, 2, &err);
+    chain = chain_create(plugins, 2, NULL, NULL, &desk, &err);
     ck_assert_ptr_nonnull(chain);
-    ck_assert_ptr_eq(chain_shard(chain, 1), plugins[1]->self);
-    ck_assert_ptr_null(chain_create(plugins, 2, NULL, NULL, 1, 2, &err));
+    ck_assert_ptr_eq(chain_shard(chain, 1)->self, plugins[1]->self);
+    ck_assert_ptr_null(chain_create(plugins, 2, NULL, NULL, &other, &err));
     ck_assert_str_eq(err.text, "plugin b: could not open its shard for loop 2 of 2");
+    desk_finish(&other);
     close_chain();
 }
 END_TEST
@@ -424,7 +431,7 @@ START_TEST(a_batch_may_be_emptied)
                    CLOSED("c", "mode: out_verdict, verdict: 4"));
     batch("hi", "ho", "he");
     shown("");
-    ck_assert_uint_eq(plugins[2]->faults, 0); /* nothing was left to show it */
+    ck_assert_uint_eq(plugins[2]->stats->faults, 0); /* nothing was left to show it */
     close_chain();
 }
 END_TEST
@@ -435,7 +442,7 @@ START_TEST(a_failing_open_out_hook_is_skipped_with_its_edits)
                    CLOSED("c", "mode: out_append, tag: c"));
     batch("hi", "ho", "!wave");
     shown("7:hiac 8:hoac 9:!wave");
-    ck_assert_uint_eq(plugins[1]->faults, 1);
+    ck_assert_uint_eq(plugins[1]->stats->faults, 1);
     close_chain();
 }
 END_TEST
@@ -455,7 +462,7 @@ START_TEST(a_rejected_batch_is_not_shown_and_no_failure)
     open_chain(OPEN("a", "mode: out_verdict, verdict: 1"));
     batch("hi", "ho", NULL);
     shown("");
-    ck_assert_uint_eq(plugins[0]->faults, 0);
+    ck_assert_uint_eq(plugins[0]->stats->faults, 0);
     close_chain();
 }
 END_TEST
@@ -469,7 +476,7 @@ START_TEST(any_other_verdict_about_a_batch_is_a_failure)
         open_chain(yaml);
         batch("hi", "ho", NULL);
         shown("7:hi 8:ho");
-        ck_assert_uint_eq(plugins[0]->faults, 1);
+        ck_assert_uint_eq(plugins[0]->stats->faults, 1);
         close_chain();
     }
 }

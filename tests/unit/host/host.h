@@ -50,11 +50,12 @@ static inline void leave_directory(void)
 static inline struct config *config_of(const char *plugins)
 {
     static char yaml[16 * 1024];
+    static const char *const sets[] = {"threads=2"};
     struct error err = {""};
     int length = snprintf(yaml, sizeof yaml, "plugins_dir: " TEST_PLUGINS "\n%s%s",
                           *plugins ? "plugins:\n" : "", plugins);
     write_file("chatup.yaml", yaml, (size_t)length);
-    struct config *conf = config_load("chatup.yaml", NULL, 0, &err);
+    struct config *conf = config_load("chatup.yaml", sets, 1, &err);
     ck_assert_msg(conf != NULL, "%s", err.text);
     return conf;
 }

@@ -2,6 +2,10 @@
 
 #include "plugin_routes.h"
 
+#include <chatup/bus.h>
+#include <chatup/loop.h>
+#include <chatup/store.h>
+
 #define SIZE(type, size)    ck_assert_uint_eq(sizeof(struct type), size)
 #define AT(type, field, at) ck_assert_uint_eq(offsetof(struct type, field), at)
 
@@ -24,6 +28,7 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_event, data, 120);
     AT(chatup_event, time_ms, 136);
     SIZE(chatup_message, 152);
+    AT(chatup_message, flags, 4);
     AT(chatup_message, offset, 8);
     AT(chatup_message, room, 16);
     AT(chatup_message, id, 32);
@@ -38,6 +43,74 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_batch, count, 4);
     AT(chatup_batch, messages, 8);
     AT(chatup_batch, room, 16);
+    SIZE(chatup_visit, 88);
+    AT(chatup_visit, flags, 4);
+    AT(chatup_visit, room, 8);
+    AT(chatup_visit, sub, 24);
+    AT(chatup_visit, name, 40);
+    AT(chatup_visit, user, 56);
+    AT(chatup_visit, address, 72);
+    SIZE(chatup_option, 72);
+    AT(chatup_option, type, 8);
+    AT(chatup_option, flags, 12);
+    AT(chatup_option, preset, 16);
+    AT(chatup_option, help, 24);
+    AT(chatup_option, min, 32);
+    AT(chatup_option, max, 40);
+    AT(chatup_option, children, 48);
+    AT(chatup_option, child_count, 56);
+    AT(chatup_option, choices, 64);
+    SIZE(chatup_value, 40);
+    AT(chatup_value, text, 8);
+    AT(chatup_value, items, 24);
+    AT(chatup_value, count, 32);
+    SIZE(chatup_counter, 16);
+    AT(chatup_counter, help, 8);
+    SIZE(chatup_host, 120);
+    AT(chatup_host, self, 8);
+    AT(chatup_host, log, 16);
+    AT(chatup_host, option, 24);
+    AT(chatup_host, refuse, 32);
+    AT(chatup_host, service, 40);
+    AT(chatup_host, count, 48);
+    AT(chatup_host, set_msg, 56);
+    AT(chatup_host, set_reply, 64);
+    AT(chatup_host, set_msg_out, 72);
+    AT(chatup_host, drop, 80);
+    AT(chatup_host, defer, 88);
+    AT(chatup_host, resume, 96);
+    AT(chatup_host, set_user, 104);
+    AT(chatup_host, set_visit_reply, 112);
+    SIZE(chatup_loop, 24);
+    AT(chatup_loop, index, 4);
+    AT(chatup_loop, count, 8);
+    AT(chatup_loop, self, 16);
+    SIZE(chatup_plugin, 184);
+    AT(chatup_plugin, flags, 4);
+    AT(chatup_plugin, name, 8);
+    AT(chatup_plugin, version, 16);
+    AT(chatup_plugin, summary, 24);
+    AT(chatup_plugin, options, 32);
+    AT(chatup_plugin, option_count, 40);
+    AT(chatup_plugin, route_count, 44);
+    AT(chatup_plugin, routes, 48);
+    AT(chatup_plugin, counters, 56);
+    AT(chatup_plugin, counter_count, 64);
+    AT(chatup_plugin, reserved, 68);
+    AT(chatup_plugin, needs, 72);
+    AT(chatup_plugin, create, 80);
+    AT(chatup_plugin, destroy, 88);
+    AT(chatup_plugin, shard_open, 96);
+    AT(chatup_plugin, shard_close, 104);
+    AT(chatup_plugin, message_in, 112);
+    AT(chatup_plugin, message_out, 120);
+    AT(chatup_plugin, cancelled, 128);
+    AT(chatup_plugin, auth, 136);
+    AT(chatup_plugin, join, 144);
+    AT(chatup_plugin, leave, 152);
+    AT(chatup_plugin, state_save, 160);
+    AT(chatup_plugin, state_load, 168);
+    AT(chatup_plugin, drain, 176);
     SIZE(chatup_request, 56);
     AT(chatup_request, method, 4);
     AT(chatup_request, path, 8);
@@ -52,38 +125,48 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_route, path, 8);
     AT(chatup_route, max_body, 16);
     AT(chatup_route, handle, 24);
-    SIZE(chatup_option, 48);
-    AT(chatup_option, type, 8);
-    AT(chatup_option, preset, 16);
-    AT(chatup_option, help, 24);
-    AT(chatup_option, min, 32);
-    AT(chatup_option, max, 40);
-    SIZE(chatup_value, 24);
-    AT(chatup_value, text, 8);
-    SIZE(chatup_host, 72);
-    AT(chatup_host, self, 8);
-    AT(chatup_host, log, 16);
-    AT(chatup_host, option, 24);
-    AT(chatup_host, refuse, 32);
-    AT(chatup_host, set_msg, 40);
-    AT(chatup_host, set_reply, 48);
-    AT(chatup_host, set_msg_out, 56);
-    AT(chatup_host, drop, 64);
-    SIZE(chatup_plugin, 104);
-    AT(chatup_plugin, flags, 4);
-    AT(chatup_plugin, name, 8);
-    AT(chatup_plugin, version, 16);
-    AT(chatup_plugin, summary, 24);
-    AT(chatup_plugin, options, 32);
-    AT(chatup_plugin, option_count, 40);
-    AT(chatup_plugin, route_count, 44);
-    AT(chatup_plugin, routes, 48);
-    AT(chatup_plugin, create, 56);
-    AT(chatup_plugin, destroy, 64);
-    AT(chatup_plugin, shard_open, 72);
-    AT(chatup_plugin, shard_close, 80);
-    AT(chatup_plugin, message_in, 88);
-    AT(chatup_plugin, message_out, 96);
+    SIZE(chatup_routes, 24);
+    AT(chatup_routes, later, 8);
+    AT(chatup_routes, respond, 16);
+    SIZE(chatup_loop_service, 56);
+    AT(chatup_loop_service, wall_ms, 8);
+    AT(chatup_loop_service, mono_ms, 16);
+    AT(chatup_loop_service, timer, 24);
+    AT(chatup_loop_service, timer_cancel, 32);
+    AT(chatup_loop_service, watch, 40);
+    AT(chatup_loop_service, post, 48);
+    SIZE(chatup_op, 64);
+    AT(chatup_op, flags, 4);
+    AT(chatup_op, key, 8);
+    AT(chatup_op, value, 24);
+    AT(chatup_op, number, 40);
+    AT(chatup_op, ttl_ms, 48);
+    AT(chatup_op, period_ms, 56);
+    SIZE(chatup_result, 48);
+    AT(chatup_result, count, 4);
+    AT(chatup_result, number, 8);
+    AT(chatup_result, ttl_ms, 16);
+    AT(chatup_result, value, 24);
+    AT(chatup_result, members, 40);
+    SIZE(chatup_answer, 24);
+    AT(chatup_answer, status, 4);
+    AT(chatup_answer, happened, 8);
+    AT(chatup_answer, count, 12);
+    AT(chatup_answer, results, 16);
+    SIZE(chatup_store, 24);
+    AT(chatup_store, run, 8);
+    AT(chatup_store, watch, 16);
+    SIZE(chatup_publication, 88);
+    AT(chatup_publication, reserved, 4);
+    AT(chatup_publication, room, 8);
+    AT(chatup_publication, msg, 24);
+    AT(chatup_publication, ev, 40);
+    AT(chatup_publication, data, 56);
+    AT(chatup_publication, user, 72);
+    SIZE(chatup_bus, 32);
+    AT(chatup_bus, publish, 8);
+    AT(chatup_bus, ban, 16);
+    AT(chatup_bus, kick, 24);
 #endif
     ck_assert_uint_eq(CHATUP_ACCEPT, 0);
     ck_assert_uint_eq(CHATUP_REJECT, 1);
@@ -101,7 +184,7 @@ END_TEST
 static struct plugin *load(const struct config *conf, size_t index)
 {
     struct error err = {""};
-    struct plugin *plugin = plugin_load(conf, index, &err);
+    struct plugin *plugin = plugin_load(conf, index, NULL, &err);
     ck_assert_msg(plugin != NULL, "%s", err.text);
     return plugin;
 }
@@ -111,7 +194,7 @@ static void refused(const char *plugins, const char *message)
 {
     struct config *conf = config_of(plugins);
     struct error err = {""};
-    ck_assert_ptr_null(plugin_load(conf, 0, &err));
+    ck_assert_ptr_null(plugin_load(conf, 0, NULL, &err));
     ck_assert_str_eq(err.text, message);
     config_destroy(conf);
 }
@@ -169,7 +252,7 @@ START_TEST(a_program_is_no_plugin)
 {
     struct config *conf = config_of("  - {name: true, file: /bin/true}\n");
     struct error err = {""};
-    ck_assert_ptr_null(plugin_load(conf, 0, &err));
+    ck_assert_ptr_null(plugin_load(conf, 0, NULL, &err));
     ck_assert_int_eq(strncmp(err.text, "plugin true: cannot open /bin/true: ", 36), 0);
     ck_assert_ptr_null(strstr(err.text, "/proc/"));
     config_destroy(conf);
@@ -185,7 +268,7 @@ static const struct {
      "/symbol.so has no function chatup_plugin_v1: it is no plugin of chatup " CHATUP_VERSION
      ", or lacks CHATUP_EXPORT"},
     {"returns_null", "its chatup_plugin_v1 returned NULL: it must return a static struct"},
-    {"older", "built for an older chatup (its table has 96 bytes, not 104): rebuild it "
+    {"older", "built for an older chatup (its table has 176 bytes, not 184): rebuild it "
               "against " CHATUP_VERSION "'s headers"},
     {"size", "its table claims 100000 bytes: set size to sizeof (struct chatup_plugin)"},
     {"flags", "needs what chatup " CHATUP_VERSION " does not have (flags 0x2): use a newer chatup"},
@@ -336,7 +419,7 @@ START_TEST(an_unloaded_plugin_leaves_no_descriptor)
     int first = dup(0);
     for (int i = 0; i < 50; i++) {
         plugin_unload(load(conf, 0));
-        ck_assert_ptr_null(plugin_load(conf, 1, &err));
+        ck_assert_ptr_null(plugin_load(conf, 1, NULL, &err));
     }
     int last = dup(0);
     ck_assert_int_eq(last, first + 1);

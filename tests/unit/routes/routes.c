@@ -14,6 +14,7 @@
 #include "message.h"
 #include "name.h"
 #include "plugin.h"
+#include "plugin_set.h"
 #include "route.h"
 #include "sign.h"
 
@@ -37,8 +38,8 @@ static void note(const char *what, struct text text)
              text.length ? text.at : "");
 }
 
-void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_posted *done,
-                   void *arg)
+void pipeline_post(struct pipeline *pipeline, struct speaker *speaker, const struct post *post,
+                   pipeline_posted *done, void *arg)
 {
     note("", name_text(post->room));
     note(" msg=", post->msg);
@@ -54,9 +55,9 @@ void pipeline_post(struct pipeline *pipeline, const struct post *post, pipeline_
 
 static const char *said; /* what a say is answered */
 
-void pipeline_say(struct pipeline *pipeline, struct user *user, const struct address *address,
-                  struct name *room, struct text msg, struct text client_id, pipeline_said *done,
-                  void *arg)
+void pipeline_say(struct pipeline *pipeline, struct speaker *speaker, struct user *user,
+                  const struct address *address, struct name *room, struct text msg,
+                  struct text client_id, pipeline_said *done, void *arg)
 {
     note("", name_text(room));
     note(" says=", msg);
@@ -201,6 +202,10 @@ static void fake_once_forget(struct broker *broker, struct name *name)
     snprintf(once_forgotten, sizeof once_forgotten, "%s", name->at);
 }
 
+void speaker_init(struct speaker *speaker)
+{
+}
+
 /* ---- a plugin ---- */
 
 static int32_t echo(void *shard, const struct chatup_request *request,
@@ -244,6 +249,7 @@ static char no_dir[] = "", here[] = "127.0.0.1";
 static struct config conf = {.address = here, .announce = no_dir, .client_dir = no_dir};
 static struct config_key key = {.file = key_file};
 static struct pipeline pipeline;
+static struct desk pipeline_desk;
 
 static struct answer {
     int count, status;
@@ -287,6 +293,8 @@ static void setup(void)
     static struct broker broker = {.home = &home};
     static struct plugin plugin = {.name = "demo", .conf = &conf, .self = (void *)"shard"};
     static struct plugin *plugins[] = {&plugin};
+    static struct desk *desks[1];
+    static struct plugin_set set = {.plugins = plugins, .count = 1, .refs = 1};
     static char algorithm[] = "HS256", audience[] = "chatup-admin";
     struct error err;
     int fd = mkstemp(key_file);
@@ -301,10 +309,13 @@ static void setup(void)
     conf.limits.json_depth = 4;
     plugin.api.routes = plugin_routes;
     plugin.api.route_count = 4;
+    plugin.desks = desks;
+    plugin.loops = 1;
+    plugin.stats = xcalloc(1, sizeof *plugin.stats + sizeof *plugin.stats->hooks);
+    desk_init(&pipeline_desk, NULL, 0, 1, NULL);
     pipeline = (struct pipeline){.conf = &conf,
                                  .port = 8080,
-                                 .plugins = plugins,
-                                 .plugin_count = 1,
+                                 .set = &set,
                                  .worker_id = "chatUp:chatServer:1",
                                  .broker = &broker};
     pipeline.keys = keyring_load(&conf, &err);
@@ -312,7 +323,7 @@ static void setup(void)
     once_status = BROKER_OK;
     *once_asked = *once_forgotten = 0;
     pipeline.admin_keys = keyring_load_admin(&conf, &err);
-    pipeline.chain = chain_create(plugins, 1, NULL, NULL, 0, 1, &err);
+    pipeline.chain = chain_create(plugins, 1, NULL, NULL, &pipeline_desk, &err);
     ck_assert(pipeline.admin_keys && pipeline.chain);
 }
 
