@@ -179,20 +179,36 @@ bool config_add_plugin(struct config *conf, const char *name, bool public_routes
                        const char *config_yaml, struct error *err);
 
 /* ---- typed options of a plugin ---- */
-enum config_type { CONFIG_BOOL, CONFIG_INT, CONFIG_DURATION, CONFIG_SIZE, CONFIG_STRING };
+enum config_type {
+    CONFIG_BOOL,
+    CONFIG_INT,
+    CONFIG_DURATION,
+    CONFIG_SIZE,
+    CONFIG_STRING,
+    CONFIG_ENUM,     /* of plugins only, as are those below */
+    CONFIG_SEQUENCE, /* children[0] says of what */
+    CONFIG_MAPPING   /* children are its keys */
+};
 
 struct config_option {
     const char *name;
     enum config_type type;
     const char *preset; /* default as YAML text; NULL: the option is required */
-    int64_t min, max;   /* of numbers: plain, milliseconds or bytes; of strings: their length.
-                         * Both 0: any; max INT64_MAX: no upper limit */
+    int64_t min, max;   /* of numbers: plain, milliseconds or bytes; of strings: their length; of
+                         * lists: their items. Both 0: any; max INT64_MAX: no upper limit */
+    const struct config_option *children; /* child_count of them */
+    size_t child_count;
+    const char *const *choices; /* of CONFIG_ENUM, ends with NULL */
 };
 
 struct config_value {
-    int64_t number; /* bool, int, milliseconds, bytes */
-    char *text;     /* strings; NULL otherwise. Owned by the array's owner, freed with free() */
+    int64_t number;             /* bool, int, milliseconds, bytes; which of the choices */
+    char *text;                 /* strings and choices; NULL otherwise */
+    struct config_value *items; /* of a list; of a map in the order of its children */
+    size_t count;
 };
+/* What is in values[0..count), not the array. */
+void config_values_finish(struct config_value *values, size_t count);
 
 /* Check a plugin's options against its table and fill values[0..count). An option that the table
  * does not have is refused.

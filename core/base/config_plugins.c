@@ -171,24 +171,126 @@ static bool only_known(const struct config_node *map, const struct config_option
     return true;
 }
 
+void config_values_finish(struct config_value *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        config_values_finish(values[i].items, values[i].count);
+        free(values[i].items);
+        free(values[i].text);
+    }
+}
+
+static bool read_node(const struct config_option *option, const struct config_node *node,
+                      struct config_value *out, struct error *err);
+
+static bool read_list(const struct config_option *option, const struct config_node *node,
+                      struct config_value *out, struct error *err)
+{
+    const struct config_node *item;
+    if (node->kind != CONFIG_LIST)
+        return config_node_refuse(node, err, "must be a list");
+    size_t count = 0;
+    list_for_each (item, &node->children, link)
+        count++;
+    if ((option->min || option->max) &&
+        ((int64_t)count < option->min || (int64_t)count > option->max))
+        return config_node_refuse(node, err, "must have %lld to %lld items, and has %zu",
+                                  (long long)option->min, (long long)option->max, count);
+    out->items = xcalloc(count, sizeof *out->items);
+    list_for_each (item, &node->children, link) {
+        if (!read_node(&option->children[0], item, &out->items[out->count], err))
+            return false;
+        out->count++;
+    }
+    return true;
+}
+
+static bool read_default(const struct config_option *option, const char *place,
+                         struct config_value *out, struct error *err)
+{
+    struct error what;
+    if (!option->preset) {
+        error_set(err, "%s: is missing, the plugin needs it", place);
+        return false;
+    }
+    bool plain = option->type < CONFIG_ENUM;
+    struct config_node *node = NULL;
+    bool ok =
+        plain
+            ? config_value_read(option, option->preset, out, &what)
+            : (node = config_yaml_read("default", option->preset, strlen(option->preset), &what)) &&
+                  read_node(option, node, out, &what);
+    config_node_destroy(node);
+    if (!ok)
+        error_set(err, "%.240s: the plugin's own default is wrong: it %.200s", place, what.text);
+    return ok;
+}
+
+static bool read_map(const struct config_option *option, const struct config_node *node,
+                     struct config_value *out, struct error *err)
+{
+    if (node->kind != CONFIG_MAP)
+        return config_node_refuse(node, err, "must be a map");
+    if (!only_known(node, option->children, option->child_count, err))
+        return false;
+    out->items = xcalloc(option->child_count, sizeof *out->items);
+    for (; out->count < option->child_count; out->count++) {
+        const struct config_option *child = &option->children[out->count];
+        const struct config_node *found = config_node_get(node, child->name);
+        struct error place;
+        if (found && found->kind != CONFIG_NOTHING) {
+            if (!read_node(child, found, &out->items[out->count], err))
+                return false;
+            continue;
+        }
+        config_node_refuse(node, &place, "%s", child->name); /* "place: path: name" */
+        if (!read_default(child, place.text, &out->items[out->count], err))
+            return false;
+    }
+    return true;
+}
+
+/* On failure nothing stays in *out. */
+static bool read_node(const struct config_option *option, const struct config_node *node,
+                      struct config_value *out, struct error *err)
+{
+    struct config_value value = {0};
+    struct error what;
+    bool ok;
+    switch (option->type) {
+    case CONFIG_SEQUENCE:
+        ok = read_list(option, node, &value, err);
+        break;
+    case CONFIG_MAPPING:
+        ok = read_map(option, node, &value, err);
+        break;
+    case CONFIG_ENUM:
+        ok = config_value_choose(option->choices, node->text, &value.number, &what) ||
+             config_node_refuse(node, err, "%s", what.text);
+        if (ok)
+            value.text = xstrdup(option->choices[value.number]);
+        break;
+    default:
+        ok = config_value_read(option, node->text, &value, &what) ||
+             config_node_refuse(node, err, "%s", what.text);
+    }
+    if (ok)
+        *out = value;
+    else
+        config_values_finish(&value, 1);
+    return ok;
+}
+
 static bool read_option(const struct config *conf, size_t index, const struct config_option *option,
                         struct config_value *value_out, struct error *err)
 {
     const struct config_node *map = conf->plugins[index].config;
     const struct config_node *node = map ? config_node_get(map, option->name) : NULL;
     char place[384];
-    struct error what;
     if (node && node->kind != CONFIG_NOTHING)
-        return config_value_read(option, node->text, value_out, &what) ||
-               config_node_refuse(node, err, "%s", what.text);
-    if (option->preset && config_value_read(option, option->preset, value_out, &what))
-        return true;
+        return read_node(option, node, value_out, err);
     config_option_place(conf, index, option->name, place, sizeof place);
-    if (option->preset)
-        error_set(err, "%s: the plugin's own default is wrong: it %s", place, what.text);
-    else
-        error_set(err, "%s: is missing, the plugin needs it", place);
-    return false;
+    return read_default(option, place, value_out, err);
 }
 
 bool config_options(const struct config *conf, size_t index, const struct config_option *options,
@@ -203,12 +305,10 @@ bool config_options(const struct config *conf, size_t index, const struct config
     while (done < count && read_option(conf, index, &options[done], &found[done], err))
         done++;
     bool ok = done == count;
-    while (done--) {
-        if (ok)
-            values[done] = found[done];
-        else
-            free(found[done].text);
-    }
+    if (ok)
+        memcpy(values, found, count * sizeof *found);
+    else
+        config_values_finish(found, done);
     free(found);
     return ok;
 }

@@ -225,29 +225,45 @@ static bool is_name(const char *name)
                length;
 }
 
-static bool check_options(const struct plugin *plugin, struct error *err)
+enum { NESTED_MAX = 8 };
+
+/* what: "option", "option rules[]" …: where we are in the table */
+static bool check_options(const struct plugin *plugin, const struct chatup_option *options,
+                          uint32_t count, const char *of, int depth, struct error *err)
 {
-    const struct chatup_plugin *api = &plugin->api;
-    if (api->option_count > TABLE_MAX || (api->option_count && !api->options))
-        return refuse(plugin, err, "its table of options is missing or longer than %d",
+    if (count > TABLE_MAX || (count && !options))
+        return refuse(plugin, err, "its table of options%s is missing or longer than %d", of,
                       (int)TABLE_MAX);
-    for (uint32_t i = 0; i < api->option_count; i++) {
-        const struct chatup_option *option = &api->options[i];
+    if (depth > NESTED_MAX)
+        return refuse(plugin, err, "its table of options%s is nested deeper than %d", of,
+                      (int)NESTED_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct chatup_option *option = &options[i];
+        char name[200];
         if (!is_name(option->name))
             return refuse(plugin, err,
                           "its option %" PRIu32
-                          " has no proper name: use 1 to 64 letters, digits, - and _",
-                          i);
-        if (option->type < CHATUP_BOOL || option->type > CHATUP_STRING)
+                          "%s has no proper name: use 1 to 64 letters, digits, - and _",
+                          i, of);
+        if (option->type < CHATUP_BOOL || option->type > CHATUP_MAP)
             return refuse(plugin, err,
                           "its option %s has the unknown type %" PRId32
                           ": use one of enum chatup_option_type",
                           option->name, option->type);
         if (option->min > option->max)
             return refuse(plugin, err, "its option %s has a min above its max", option->name);
+        if (option->type == CHATUP_ENUM && (!option->choices || !option->choices[0]))
+            return refuse(plugin, err, "its option %s has no choices: set them", option->name);
+        if (option->type == CHATUP_LIST && option->child_count != 1)
+            return refuse(plugin, err, "its option %s is a list: give it one child, for its items",
+                          option->name);
         for (uint32_t j = 0; j < i; j++)
-            if (!strcmp(api->options[j].name, option->name))
+            if (!strcmp(options[j].name, option->name))
                 return refuse(plugin, err, "it has two options %s: remove one", option->name);
+        snprintf(name, sizeof name, " of %s", option->name);
+        if (option->type >= CHATUP_LIST &&
+            !check_options(plugin, option->children, option->child_count, name, depth + 1, err))
+            return false;
     }
     return true;
 }
@@ -360,7 +376,8 @@ static bool check_table(struct plugin *plugin, struct error *err)
     if (!api->shard_open != !api->shard_close)
         return refuse(plugin, err,
                       "its table has one of shard_open and shard_close: set both or none");
-    if (!check_options(plugin, err) || !check_counters(plugin, err) || !check_needs(plugin, err))
+    if (!check_options(plugin, api->options, api->option_count, "", 1, err) ||
+        !check_counters(plugin, err) || !check_needs(plugin, err))
         return false;
     if (api->route_count > TABLE_MAX || (api->route_count && !api->routes))
         return refuse(plugin, err, "its table of routes is missing or longer than %d",
@@ -373,26 +390,68 @@ static bool check_table(struct plugin *plugin, struct error *err)
 
 /* ---- its options ---- */
 
-static bool read_options(struct plugin *plugin, struct error *err)
+/* The table as the configuration's reader knows it; freed by options_free. */
+static struct config_option *options_convert(const struct chatup_option *from, size_t count)
 {
     static const enum config_type types[] = {
         [CHATUP_BOOL] = CONFIG_BOOL,         [CHATUP_INT] = CONFIG_INT,
         [CHATUP_DURATION] = CONFIG_DURATION, [CHATUP_SIZE] = CONFIG_SIZE,
-        [CHATUP_STRING] = CONFIG_STRING,
+        [CHATUP_STRING] = CONFIG_STRING,     [CHATUP_ENUM] = CONFIG_ENUM,
+        [CHATUP_LIST] = CONFIG_SEQUENCE,     [CHATUP_MAP] = CONFIG_MAPPING,
     };
-    size_t count = plugin->api.option_count;
     struct config_option *options = xcalloc(count, sizeof *options);
-    for (size_t i = 0; i < count; i++) {
-        const struct chatup_option *from = &plugin->api.options[i];
-        options[i] = (struct config_option){.name = from->name,
-                                            .type = types[from->type],
-                                            .preset = from->preset,
-                                            .min = from->min,
-                                            .max = from->max};
-    }
+    for (size_t i = 0; i < count; i++)
+        options[i] = (struct config_option){
+            .name = from[i].name,
+            .type = types[from[i].type],
+            .preset = from[i].preset,
+            .min = from[i].min,
+            .max = from[i].max,
+            .choices = from[i].choices,
+            .child_count = from[i].child_count,
+            .children =
+                from[i].child_count ? options_convert(from[i].children, from[i].child_count) : NULL,
+        };
+    return options;
+}
+
+static void options_free(struct config_option *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        options_free((struct config_option *)options[i].children, options[i].child_count);
+    free(options);
+}
+
+/* The values as the plugin sees them, which point into ours; freed by values_free. */
+static struct chatup_value *values_convert(const struct config_value *from, size_t count)
+{
+    struct chatup_value *values = xcalloc(count, sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = (struct chatup_value){
+            .number = from[i].number,
+            .text = {from[i].text, from[i].text ? strlen(from[i].text) : 0},
+            .items = from[i].count ? values_convert(from[i].items, from[i].count) : NULL,
+            .count = (uint32_t)from[i].count,
+        };
+    return values;
+}
+
+static void values_free(struct chatup_value *values, size_t count)
+{
+    for (size_t i = 0; values && i < count; i++)
+        values_free((struct chatup_value *)values[i].items, values[i].count);
+    free(values);
+}
+
+static bool read_options(struct plugin *plugin, struct error *err)
+{
+    size_t count = plugin->api.option_count;
+    struct config_option *options = options_convert(plugin->api.options, count);
     plugin->values = xcalloc(count, sizeof *plugin->values);
     bool ok = config_options(plugin->conf, plugin->index, options, count, plugin->values, err);
-    free(options);
+    if (ok)
+        plugin->option_values = values_convert(plugin->values, count);
+    options_free(options, count);
     return ok;
 }
 
@@ -425,11 +484,7 @@ static struct chatup_value host_option(void *host, uint32_t i)
                   plugin->api.option_count);
         return (struct chatup_value){0};
     }
-    const struct config_value *value = &plugin->values[i];
-    return (struct chatup_value){
-        .number = value->number,
-        .text = {value->text, value->text ? strlen(value->text) : 0},
-    };
+    return plugin->option_values[i];
 }
 
 static void host_refuse(void *host, uint32_t i, const char *why, size_t length)
@@ -550,8 +605,9 @@ void plugin_unload(struct plugin *plugin)
         plugin->api.destroy(plugin->self);
         running_set(NULL, NULL);
     }
-    for (size_t i = 0; plugin->values && i < plugin->api.option_count; i++)
-        free(plugin->values[i].text);
+    values_free(plugin->option_values, plugin->api.option_count);
+    if (plugin->values)
+        config_values_finish(plugin->values, plugin->api.option_count);
     free(plugin->values);
     stats_unref(plugin->stats);
     free(plugin->desks);
