@@ -1,6 +1,7 @@
 /* The list of plugins, and what a plugin asks about its own options. Entry i of conf->plugins is
  * item i of the list in conf->root, also for those that demo mode adds: messages show its path. */
 #include "alloc.h"
+#include "buffer.h"
 #include "config_parts.h"
 #include "config_value.h"
 
@@ -213,14 +214,22 @@ static bool read_default(const struct config_option *option, const char *place,
         error_set(err, "%s: is missing, the plugin needs it", place);
         return false;
     }
-    bool plain = option->type < CONFIG_ENUM;
-    struct config_node *node = NULL;
-    bool ok =
-        plain
-            ? config_value_read(option, option->preset, out, &what)
-            : (node = config_yaml_read("default", option->preset, strlen(option->preset), &what)) &&
-                  read_node(option, node, out, &what);
-    config_node_destroy(node);
+    bool ok;
+    if (option->type >= CONFIG_SEQUENCE) {
+        struct buffer yaml = {0}; /* a file of ours is a map */
+        buffer_text(&yaml, "value: ");
+        buffer_text(&yaml, option->preset);
+        struct config_node *map = config_yaml_read("default", yaml.at, yaml.length, &what);
+        ok = map && read_node(option, config_node_get(map, "value"), out, &what);
+        config_node_destroy(map);
+        buffer_finish(&yaml);
+    } else if (option->type == CONFIG_ENUM) {
+        ok = config_value_choose(option->choices, option->preset, &out->number, &what);
+        if (ok)
+            out->text = xstrdup(option->preset);
+    } else {
+        ok = config_value_read(option, option->preset, out, &what);
+    }
     if (!ok)
         error_set(err, "%.240s: the plugin's own default is wrong: it %.200s", place, what.text);
     return ok;

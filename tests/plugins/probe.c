@@ -1,13 +1,16 @@
 /* probe.c: misbehaves on order. `mode` names one entry of a table below; `tag` is what it appends,
  * `verdict` what it answers where the mode asks for that. */
+#include <chatup/loop.h>
 #include <chatup/plugin.h>
 #include <chatup/routes.h>
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { MODE, TAG, VERDICT };
+enum { MODE, TAG, VERDICT, WAIT };
 static const struct chatup_option options[] = {
     {"mode", CHATUP_STRING, 0, "accept", "what to do wrong", 0, 0, NULL, 0, NULL},
     {"tag", CHATUP_STRING, 0, "!", "text to append", 0, 0, NULL, 0, NULL},
@@ -17,11 +20,19 @@ static const struct chatup_option options[] = {
     {"flag", CHATUP_BOOL, 0, "true", "not used", 0, 0, NULL, 0, NULL},
 };
 
-struct probe {
+struct probe { /* of all loops */
     const struct chatup_host *host;
+    const struct chatup_loop_service *loop;
     const char *mode, *tag;
     int32_t verdict;
+    int64_t wait_ms;
+    atomic_long messages;
+    char state[32];
+    const struct chatup_loop *loops[64];
 };
+
+/* The shard of all modes is the probe itself. Which loop an event came by is not told: the index
+ * of a deferral's id is its first byte. */
 
 static int is(const struct probe *probe, const char *mode)
 {
@@ -68,9 +79,103 @@ static int32_t try_all(const struct probe *probe, struct chatup_event *event)
     return reply(probe, event, json);
 }
 
+static void crash(void)
+{
+    int *volatile nowhere = NULL;
+    *nowhere = 1;
+}
+
+/* ---- answering later ---- */
+
+struct later {
+    struct probe *probe;
+    uint64_t id;
+    size_t length;
+    char text[256];
+};
+
+static void resume_now(void *shard, void *arg, int32_t status)
+{
+    struct later *later = arg;
+    struct probe *probe = later->probe;
+    const struct chatup_text none = {NULL, 0}, text = {later->text, later->length};
+    if (status == CHATUP_DONE) {
+        probe->host->resume(probe->host->self, later->id, CHATUP_ACCEPT, text, none);
+        if (is(probe, "defer_twice")) /* nothing may come of it */
+            probe->host->resume(probe->host->self, later->id, CHATUP_REJECT, none, none);
+        probe->host->resume(probe->host->self, later->id ^ (UINT64_C(1) << 33), CHATUP_REJECT, none,
+                            none);
+    }
+    free(later);
+}
+
+static int32_t defer(struct probe *probe, struct chatup_event *event)
+{
+    size_t length;
+    int64_t timeout_ms = is(probe, "defer_never") ? probe->wait_ms : 30000;
+    struct later *later = calloc(1, sizeof *later);
+    char *text = tagged(probe, event->msg, &length);
+    later->probe = probe;
+    later->length = length < sizeof later->text ? length : sizeof later->text;
+    memcpy(later->text, text, later->length);
+    free(text);
+    later->id = probe->host->defer(event, timeout_ms);
+    if (is(probe, "defer_accept")) { /* changed its mind */
+        free(later);
+        return CHATUP_ACCEPT;
+    }
+    if (is(probe, "defer_never"))
+        free(later);
+    else
+        probe->loop->timer(probe->loops[later->id >> 56], probe->wait_ms, resume_now, later);
+    return CHATUP_DEFER;
+}
+
+static void on_cancelled(void *shard, uint64_t id, int32_t why)
+{
+    struct probe *probe = shard;
+    char line[80];
+    int length = snprintf(line, sizeof line, "cancelled, why %d", (int)why);
+    probe->host->log(probe->host->self, CHATUP_INFO, line, (size_t)length);
+}
+
+static int32_t count(struct probe *probe, struct chatup_event *event)
+{
+    char json[60];
+    if (event->msg.length != 5 || memcmp(event->msg.at, "count", 5) != 0) {
+        probe->messages++;
+        return CHATUP_ACCEPT;
+    }
+    int length = snprintf(json, sizeof json, "{\"count\":%ld}", probe->messages);
+    probe->host->set_reply(event, json, (size_t)length);
+    return CHATUP_CONSUME;
+}
+
+static struct chatup_text state_save(void *arg)
+{
+    struct probe *probe = arg;
+    int length = snprintf(probe->state, sizeof probe->state, "%ld", probe->messages);
+    return (struct chatup_text){probe->state, (size_t)length};
+}
+
+static void state_load(void *arg, struct chatup_text state)
+{
+    struct probe *probe = arg;
+    char text[32] = "";
+    if (state.length < sizeof text)
+        memcpy(text, state.at, state.length);
+    probe->messages = atol(text);
+}
+
 static int32_t on_message_in(void *shard, struct chatup_event *event)
 {
-    const struct probe *probe = shard;
+    struct probe *probe = shard;
+    if (!strncmp(probe->mode, "defer", 5) && event->msg.length && event->msg.at[0] != '!')
+        return is(probe, "defer_nothing") ? CHATUP_DEFER : defer(probe, event);
+    if (is(probe, "state"))
+        return count(probe, event);
+    if (is(probe, "crash") && event->msg.length == 5)
+        crash();
     if (is(probe, "append"))
         append(probe, event);
     else if (is(probe, "append_twice"))
@@ -153,7 +258,17 @@ static void *create(const struct chatup_host *host)
     *probe = (struct probe){.host = host,
                             .mode = mode,
                             .tag = host->option(host->self, TAG).text.at,
-                            .verdict = (int32_t)host->option(host->self, VERDICT).number};
+                            .verdict = (int32_t)host->option(host->self, VERDICT).number,
+                            .wait_ms = host->option(host->self, WAIT).number,
+                            .loop = host->service(host->self, CHATUP_LOOP)};
+    if (is(probe, "crash_create"))
+        crash();
+    if (is(probe, "abort_create"))
+        abort();
+    if (is(probe, "exit_create"))
+        exit(0);
+    while (is(probe, "hang_create"))
+        pause();
     if (is(probe, "refuse") || is(probe, "refuse_and_start"))
         host->refuse(host->self, MODE, "is not to my liking, at all", 19);
     if (is(probe, "refuse_whole"))
@@ -169,8 +284,12 @@ static void *create(const struct chatup_host *host)
     return probe;
 }
 
-static void *shard_open(void *probe, const struct chatup_loop *loop)
+static void *shard_open(void *arg, const struct chatup_loop *loop)
 {
+    struct probe *probe = arg;
+    probe->loops[loop->index % 64] = loop;
+    if (is(probe, "crash_shard"))
+        crash();
     return is(probe, "no_shard") && loop->index == 1 ? NULL : probe;
 }
 
@@ -193,6 +312,9 @@ static const struct chatup_plugin probe_plugin = {
     .shard_close = shard_close,
     .message_in = on_message_in,
     .message_out = on_message_out,
+    .cancelled = on_cancelled,
+    .state_save = state_save,
+    .state_load = state_load,
 };
 
 const struct chatup_plugin *chatup_plugin_v1(void)
