@@ -139,6 +139,8 @@ static void call_arrives(struct letter *letter)
     struct shard *shard = what->shard;
     if (!shard->closed)
         what->call(shard->self, what->arg, CHATUP_DONE);
+    else
+        what->call(NULL, what->arg, CHATUP_CANCELLED); /* the plugin is there until this is */
     free(what);
     if (atomic_fetch_sub(&shard->posts, 1) == 1)
         chain_look(shard->chain);

@@ -30,8 +30,9 @@ struct chatup_loop_service {
      * watch per fd: another one replaces it. It ends with the shard, and is not called for that. */
     void (*watch)(const struct chatup_loop *loop, int32_t fd, uint32_t events, chatup_ready *call,
                   void *arg);
-    /* [any thread] Call on that loop, soon, never from within. Not after shard_close has begun:
-     * threads of the plugin end before it returns. */
+    /* [any thread] Call on that loop, soon, never from within. Threads of the plugin do so no more
+     * once shard_close has returned; what comes too late for its shard is called with a shard of
+     * NULL and CHATUP_CANCELLED, before destroy. */
     void (*post)(const struct chatup_loop *loop, chatup_called *call, void *arg);
 };
 

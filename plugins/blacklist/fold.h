@@ -1,0 +1,19 @@
+/* fold.h: texts as people read them: without case, accents, and what cannot be seen. Pure. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct folded { /* one symbol: a character of the folded text, and where it is from */
+    uint32_t code;
+    uint32_t begin,
+        end; /* bytes of the text: of its character, with the invisible ones behind it */
+};
+
+/* Fold valid UTF-8: compatibility forms (UAX #15), case (UAX #44), no combining marks, nothing that
+ * is invisible; each stretch of white space is one ' '.
+ *   out      room for FOLDED_MAX(length) symbols
+ *   returns  how many there are */
+#define FOLDED_MAX(length) (3 * (length) + 1)
+size_t fold(const char *text, size_t length, struct folded *out);
+/* Letters and digits, of scripts that put spaces between words. */
+int fold_is_word(uint32_t code);
