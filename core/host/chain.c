@@ -183,7 +183,7 @@ static void chain_try(struct letter *letter)
     bool closed = !chain->count || chain->shards[0].closed;
     size_t open = 0;
     for (size_t i = 0; i < chain->count; i++)
-        open += chain->shards[i].open;
+        open += chain->shards[i].open + (chain->shards[i].held > 0);
     if (closed ? !posts_of(chain) : !open && !posts_of(chain))
         chain_destroy(chain);
 }

@@ -29,6 +29,7 @@ struct shard { /* of one plugin on one loop */
     struct list fd_watches;  /* timers.c */
     struct list key_watches; /* services.c */
     size_t open;             /* of pendings, those that a drain waits for */
+    int64_t held;            /* what it says itself that it would like to finish */
     atomic_size_t posts;     /* letters on their way to it */
     bool closed;             /* nothing of it is called any more */
     int64_t off_until_ms;    /* monotonic: left out after many faults; 0: it is not */

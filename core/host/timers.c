@@ -159,6 +159,13 @@ static void service_post(const struct chatup_loop *loop, chatup_called *call, vo
     loop_post(shard->desk->loop, &what->letter);
 }
 
+static void service_hold(const struct chatup_loop *loop, int32_t more)
+{
+    struct shard *shard = shard_of(loop);
+    shard->held += more;
+    chain_look(shard->chain);
+}
+
 const struct chatup_loop_service loop_service = {
     .size = sizeof loop_service,
     .wall_ms = clock_wall_ms,
@@ -167,4 +174,5 @@ const struct chatup_loop_service loop_service = {
     .timer_cancel = service_timer_cancel,
     .watch = service_watch,
     .post = service_post,
+    .hold = service_hold,
 };

@@ -120,13 +120,8 @@ END_TEST
 START_TEST(thousands_of_words_come_in_one_request)
 {
     struct server *server =
-        server_start(.threads = 2, .yaml = "limits:
-  body_bytes: 1MiB
-plugins:
-  - {
-    name:
-        blacklist}
-");
+        server_start(.threads = 2,
+                     .yaml = "limits:\n  body_bytes: 1MiB\nplugins:\n  - {name: blacklist}\n");
     char *json = malloc(200000), *to = json;
     to += sprintf(to, "{\"blacklistAdd\":[\"word0\"");
     for (int i = 1; i < 10000; i++)

@@ -34,6 +34,9 @@ struct chatup_loop_service {
      * once shard_close has returned; what comes too late for its shard is called with a shard of
      * NULL and CHATUP_CANCELLED, before destroy. */
     void (*post)(const struct chatup_loop *loop, chatup_called *call, void *arg);
+    /* There is more (1), or less (-1), that this shard would like to finish before it is closed. A
+     * reload waits for that, as for deferrals and answers of the store, for up to ten seconds. */
+    void (*hold)(const struct chatup_loop *loop, int32_t more);
 };
 
 #ifdef __cplusplus

@@ -128,13 +128,14 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     SIZE(chatup_routes, 24);
     AT(chatup_routes, later, 8);
     AT(chatup_routes, respond, 16);
-    SIZE(chatup_loop_service, 56);
+    SIZE(chatup_loop_service, 64);
     AT(chatup_loop_service, wall_ms, 8);
     AT(chatup_loop_service, mono_ms, 16);
     AT(chatup_loop_service, timer, 24);
     AT(chatup_loop_service, timer_cancel, 32);
     AT(chatup_loop_service, watch, 40);
     AT(chatup_loop_service, post, 48);
+    AT(chatup_loop_service, hold, 56);
     SIZE(chatup_op, 64);
     AT(chatup_op, flags, 4);
     AT(chatup_op, key, 8);
