@@ -38,6 +38,7 @@ static const struct {
     {"reload", "make a running server read its configuration again", cli_reload},
     {"status", "show how a running server does", cli_status},
     {"backup", "copy what a running server stores", cli_backup},
+    {"plugin", "show, check, list or begin plugins", cli_plugin},
     {"keygen", "make a key to sign tokens with", cli_keygen},
     {"token", "sign a token", cli_token},
     {"version", "print the version", cli_version},

@@ -7,5 +7,6 @@ int cli_check(int argc, char **argv);  /* is this configuration right? */
 int cli_reload(int argc, char **argv); /* make a running server read it again */
 int cli_status(int argc, char **argv); /* how does a running server do? */
 int cli_backup(int argc, char **argv); /* make a running server copy what it stores */
+int cli_plugin(int argc, char **argv); /* plugins: info, check, list, new */
 int cli_keygen(int argc, char **argv); /* make a key to sign tokens with */
 int cli_token(int argc, char **argv);  /* sign a token */

@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "config.h"
 #include "options.h"
+#include "plugin_parts.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -32,6 +33,14 @@ static const char reload_usage[] =
 static const char status_usage[] = "usage: chatup status [-c FILE] [--set path=value]…\n"
                                    "\n"
                                    "Prints how a running server does, as JSON.\n" WHERE;
+
+static const char plugins_usage[] =
+    "usage: chatup plugin list [-c FILE] [--set path=value]…\n"
+    "\n"
+    "Shows the plugins of a running server, in the order of the chain, and what they did.\n"
+    "\n"
+    "  -c, --config FILE, --set path=value\n"
+    "                     as the server was given\n";
 
 static const char backup_usage[] =
     "usage: chatup backup [-c FILE] [--set path=value]… BACKUP\n"
@@ -111,6 +120,42 @@ static void say_status(const json_t *answer)
     puts("");
 }
 
+/* One line each, in the order of the chain. */
+static void say_plugins(const json_t *answer)
+{
+    size_t i;
+    const json_t *plugin, *hook;
+    const char *name;
+    printf("generation %lld\n",
+           (long long)json_integer_value(json_object_get(answer, "generation")));
+    json_array_foreach(json_object_get(answer, "plugins"), i, plugin)
+    {
+        printf("%zu. %s %s, on_error: %s, %.12s", i + 1,
+               json_string_value(json_object_get(plugin, "name")),
+               json_string_value(json_object_get(plugin, "version")),
+               json_string_value(json_object_get(plugin, "on_error")),
+               json_string_value(json_object_get(plugin, "hash")));
+        printf(", faults %lld", (long long)json_integer_value(json_object_get(plugin, "faults")));
+        printf(", slow %lld", (long long)json_integer_value(json_object_get(plugin, "slow")));
+        printf(", left out %lld times\n",
+               (long long)json_integer_value(json_object_get(plugin, "off")));
+        json_object_foreach(json_object_get(plugin, "hooks"), name, hook)
+        {
+            json_int_t calls = json_integer_value(json_object_get(hook, "calls"));
+            json_int_t ns = json_integer_value(json_object_get(hook, "ns"));
+            printf("     %-12s calls %lld, on average %lld ns", name, (long long)calls,
+                   (long long)(calls ? ns / calls : 0));
+            static const char *const verdicts[] = {"accept", "reject", "consume", "defer", "fault"};
+            for (size_t v = 0; v < sizeof verdicts / sizeof *verdicts; v++) {
+                json_int_t count = json_integer_value(json_object_get(hook, verdicts[v]));
+                if (count)
+                    printf(", %s %lld", verdicts[v], (long long)count);
+            }
+            puts("");
+        }
+    }
+}
+
 static void say_backup(const json_t *answer)
 {
     puts("backed up");
@@ -136,8 +181,8 @@ static bool request_make(char *out, size_t size, const char *verb, const char *f
     return true;
 }
 
-static int control_command(int argc, char **argv, const char *usage, bool has_file,
-                           void (*say)(const json_t *answer))
+static int control_command(int argc, char **argv, const char *verb, const char *usage,
+                           bool has_file, void (*say)(const json_t *answer))
 {
     struct cli_options options;
     struct error err = {0};
@@ -147,10 +192,10 @@ static int control_command(int argc, char **argv, const char *usage, bool has_fi
     if (code >= 0)
         return code;
     struct config *conf = config_load(options.config, options.sets, options.set_count, &err);
-    bool ok = conf && control_path(conf, path, &err) &&
-              request_make(request, sizeof request, argv[0], has_file ? options.arguments[0] : NULL,
-                           &err) &&
-              call(path, request, &answer, &err);
+    bool ok =
+        conf && control_path(conf, path, &err) &&
+        request_make(request, sizeof request, verb, has_file ? options.arguments[0] : NULL, &err) &&
+        call(path, request, &answer, &err);
     if (ok)
         say(answer);
     else
@@ -163,15 +208,20 @@ static int control_command(int argc, char **argv, const char *usage, bool has_fi
 
 int cli_reload(int argc, char **argv)
 {
-    return control_command(argc, argv, reload_usage, false, say_reloaded);
+    return control_command(argc, argv, "reload", reload_usage, false, say_reloaded);
 }
 
 int cli_status(int argc, char **argv)
 {
-    return control_command(argc, argv, status_usage, false, say_status);
+    return control_command(argc, argv, "status", status_usage, false, say_status);
 }
 
 int cli_backup(int argc, char **argv)
 {
-    return control_command(argc, argv, backup_usage, true, say_backup);
+    return control_command(argc, argv, "backup", backup_usage, true, say_backup);
+}
+
+int plugin_list(int argc, char **argv)
+{
+    return control_command(argc, argv, "plugins", plugins_usage, false, say_plugins);
 }

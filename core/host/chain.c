@@ -429,15 +429,21 @@ void turn_finish(struct turn *turn)
     turn->reply_length = 0;
 }
 
-static enum chain_verdict shard_fault_in(struct shard *shard, struct turn *turn, int32_t verdict)
+/* The plugin has no say about it: what it staged is forgotten, and on_error decides. */
+static enum chain_verdict turn_without(const struct shard *shard, struct turn *turn)
 {
     turn_forget_msg(turn);
     turn_forget_reply(turn);
-    shard_fault(shard, HOOK_message_in, "message_in", verdict);
     if (shard->plugin->on_error == ON_ERROR_OPEN)
         return CHAIN_ACCEPT;
     turn_refuse(turn, "pluginUnavailable", shard->plugin->name);
     return CHAIN_REJECT;
+}
+
+static enum chain_verdict shard_fault_in(struct shard *shard, struct turn *turn, int32_t verdict)
+{
+    shard_fault(shard, HOOK_message_in, "message_in", verdict);
+    return turn_without(shard, turn);
 }
 
 /* A verdict, given at once or later, together with what is staged. */
@@ -464,17 +470,13 @@ static enum chain_verdict turn_judge(struct shard *shard, struct turn *turn, int
     }
 }
 
-static void deferral_drop(struct deferral *deferral);
+static void deferral_free(struct deferral *deferral);
 
 static enum chain_verdict shard_in(struct shard *shard, struct turn *turn)
 {
     const struct chatup_event lent = turn->event;
-    if (shard_is_off(shard)) {
-        if (shard->plugin->on_error == ON_ERROR_OPEN)
-            return CHAIN_ACCEPT;
-        turn_refuse(turn, "pluginUnavailable", shard->plugin->name);
-        return CHAIN_REJECT;
-    }
+    if (shard_is_off(shard))
+        return turn_without(shard, turn);
     int64_t began_ns = hook_begin(shard, HOOK_message_in);
     int32_t verdict = shard->plugin->api.message_in(shard->self, &turn->event);
     turn->event = lent; /* what a hook writes there itself is no edit: nobody checked it */
@@ -484,7 +486,7 @@ static enum chain_verdict shard_in(struct shard *shard, struct turn *turn)
     if (verdict == CHATUP_DEFER)
         return CHAIN_DEFERRED;
     if (turn->deferral)
-        deferral_drop(turn->deferral);
+        deferral_free(turn->deferral);
     turn->deferral = NULL;
     return turn_judge(shard, turn, verdict);
 }
@@ -543,18 +545,11 @@ static void deferral_free(struct deferral *deferral)
     free(deferral);
 }
 
-static void deferral_drop(struct deferral *deferral)
-{
-    deferral_free(deferral);
-}
-
 /* The turn goes on behind the link that deferred it. Nothing is touched after done. */
-static void deferral_end(struct deferral *deferral, int32_t verdict)
+static void deferral_end(struct deferral *deferral, enum chain_verdict result)
 {
-    struct shard *shard = deferral->pending.shard;
     struct turn *turn = deferral->turn;
     turn->deferral = NULL;
-    enum chain_verdict result = turn_judge(shard, turn, verdict);
     if (result == CHAIN_ACCEPT)
         result = turn_run(turn);
     if (result == CHAIN_DEFERRED)
@@ -570,7 +565,10 @@ static void deferral_cancel(struct deferral *deferral, int32_t why)
     struct shard *shard = deferral->pending.shard;
     if (shard->plugin->api.cancelled && !shard->closed)
         shard->plugin->api.cancelled(shard->self, deferral->pending.id, why);
-    deferral_end(deferral, CHATUP_FAULT);
+    if (why == CHATUP_CANCELLED) /* that is no fault of the plugin */
+        deferral_end(deferral, turn_without(shard, deferral->turn));
+    else
+        deferral_end(deferral, turn_judge(shard, deferral->turn, CHATUP_FAULT));
 }
 
 static void deferral_cancelled(struct pending *pending)
@@ -636,7 +634,8 @@ static void resume_arrives(struct letter *letter)
         struct chatup_event *event = &deferral->turn->event;
         bool good = (!what->msg || !set_msg(event, what->msg, what->msg_length)) &&
                     (!what->reply || !set_reply(event, what->reply, what->reply_length));
-        deferral_end(deferral, good ? what->verdict : CHATUP_FAULT);
+        deferral_end(deferral, turn_judge(deferral->pending.shard, deferral->turn,
+                                          good ? what->verdict : CHATUP_FAULT));
     }
     resume_free(what);
 }

@@ -576,8 +576,7 @@ static bool start(struct plugin *plugin, struct error *err)
     return false;
 }
 
-struct plugin *plugin_load(const struct config *conf, size_t index, const struct plugin *before,
-                           struct error *err)
+static struct plugin *plugin_create(const struct config *conf, size_t index)
 {
     struct plugin *plugin = xcalloc(1, sizeof *plugin);
     plugin->conf = conf;
@@ -587,7 +586,25 @@ struct plugin *plugin_load(const struct config *conf, size_t index, const struct
     plugin->copy = -1;
     plugin->loops = (uint32_t)conf->threads;
     plugin->desks = xcalloc(plugin->loops, sizeof *plugin->desks);
-    if (open_file(plugin, err) && check_table(plugin, err) && read_options(plugin, err)) {
+    return plugin;
+}
+
+struct plugin *plugin_peek(const struct config *conf, size_t index, struct error *err)
+{
+    struct plugin *plugin = plugin_create(conf, index);
+    if (open_file(plugin, err) && check_table(plugin, err))
+        return plugin;
+    plugin_unload(plugin);
+    return NULL;
+}
+
+struct plugin *plugin_load(const struct config *conf, size_t index, const struct plugin *before,
+                           struct error *err)
+{
+    struct plugin *plugin = plugin_peek(conf, index, err);
+    if (!plugin)
+        return NULL;
+    if (read_options(plugin, err)) {
         stats_take(plugin, before);
         if (start(plugin, err))
             return plugin;

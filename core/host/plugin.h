@@ -67,6 +67,8 @@ struct plugin {
  *   returns  NULL with err: which plugin, what is wrong, what to do */
 struct plugin *plugin_load(const struct config *conf, size_t index, const struct plugin *before,
                            struct error *err);
+/* The same up to its table: nothing of it is called but chatup_plugin_v1. */
+struct plugin *plugin_peek(const struct config *conf, size_t index, struct error *err);
 void plugin_unload(struct plugin *plugin);
 /* The SHA-256 of the file that plugin index of conf would be loaded from; "" if it cannot be read.
  */

@@ -98,6 +98,7 @@ struct home *home_create(enum config_durability durability)
     home->conf.rooms.presence_events = 100;
     home->conf.rooms.presence_gap_ms = 50;
     home->conf.limits.store_wait_ms = 60000;
+    home->conf.limits.plugin_bytes = 64 << 20;
     home->conf.limits.store_bytes = 64 << 20;
     home->on_event = ear_hears;
     pthread_mutex_init(&home->lock, NULL);

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# tests/install.sh BUILD: installs what was built there into a directory of its own, and does with it
+# what the author of a plugin would. The last line is "N passed, N failed".
+set -uo pipefail
+build=$(cd "$1" && pwd)
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+passed=0 failed=0
+step() {
+    local what=$1
+    shift
+    if "$@" >"$root/log" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $what"
+        tail -40 "$root/log"
+    fi
+}
+# says TEXT COMMAND…: it fails, and says so.
+says() {
+    local text=$1
+    shift
+    ! "$@" >"$root/says" 2>&1 </dev/null && grep -qF -- "$text" "$root/says" && return
+    cat "$root/says"
+    return 1
+}
+prefix=$root/usr
+step "install" cmake --install "$build" --prefix "$prefix"
+export PATH=$prefix/bin:$PATH CMAKE_PREFIX_PATH=$prefix
+export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name chatup-plugin.pc)")
+cd "$root" || exit 1
+
+step "the examples build against the package" cmake -S "$prefix/share/chatup/example" -B examples
+step "the examples compile" cmake --build examples
+for plugin in hello shout; do
+    step "$plugin is fine" chatup plugin check "examples/$plugin.so"
+    step "$plugin exports one function" \
+        test "$(nm -D --defined-only "examples/$plugin.so" | awk '{print $3}' | grep -v '^_' | sort -u)" = chatup_plugin_v1
+done
+step "pkg-config is enough" sh -c 'cc -shared -fPIC $(pkg-config --cflags chatup-plugin) \
+    -o one.so "$0"' "$prefix/share/chatup/example/hello.c"
+step "and it is fine" chatup plugin check one.so
+for lang in c cpp; do
+    step "new $lang" chatup plugin new "mine_$lang" --lang "$lang"
+    step "new $lang configures" cmake -S "mine_$lang" -B "mine_$lang/build"
+    step "new $lang builds" cmake --build "mine_$lang/build"
+    step "new $lang passes its test" ctest --test-dir "mine_$lang/build"
+    step "new $lang tells its options" chatup plugin info "mine_$lang/build/mine_$lang.so" --json
+done
+step "new does not overwrite" says "File exists" chatup plugin new mine_c
+step "new wants a name" says "a name is" chatup plugin new 9lives
+
+# Each header compiles alone, in the oldest C and C++ that they promise.
+for header in "$prefix"/include/chatup/*.h; do
+    name=$(basename "$header")
+    step "$name is C99" sh -c 'echo "#include <chatup/$1>" | cc -std=c99 -pedantic-errors -Wall -Wextra -Werror \
+        -I"$2/include" -fsyntax-only -xc -' sh "$name" "$prefix"
+    step "$name is C++11" sh -c 'echo "#include <chatup/$1>" | c++ -std=c++11 -pedantic-errors -Wall -Wextra \
+        -Werror -I"$2/include" -fsyntax-only -xc++ -' sh "$name" "$prefix"
+done
+
+# What is wrong with a plugin is said by check, too.
+cat >bad.c <<'TEXT'
+#include <chatup/plugin.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void *create(const struct chatup_host *host)
+{
+    if (MODE == 1)
+        abort();
+    if (MODE == 2)
+        exit(0);
+    while (MODE == 3)
+        pause();
+    return (void *)host;
+}
+static int32_t in(void *shard, struct chatup_event *event)
+{
+    return MODE == 4 ? 77 : CHATUP_DEFER;
+}
+const struct chatup_plugin *chatup_plugin_v1(void)
+{
+    static const struct chatup_plugin plugin = {
+        .size = sizeof plugin, .name = "bad", .create = create, .message_in = in};
+    return &plugin;
+}
+TEXT
+for mode in 1 2 3 4 5; do
+    step "bad.so builds" cc -shared -fPIC -DMODE=$mode -I"$prefix/include" -o bad$mode.so bad.c
+done
+step "an abort is told" says "aborted (SIGABRT) in plugin bad1, create" chatup plugin check bad1.so
+step "an exit is told" says "the process was ended in plugin bad2, create" chatup plugin check bad2.so
+step "a hang is told" says "no answer in time in plugin bad3, create" chatup plugin check bad3.so
+step "a wrong verdict is told" says "message_in: an ordinary text: it failed" chatup plugin check bad4.so
+step "a bare deferral is told" says "message_in: an ordinary text: it failed" chatup plugin check bad5.so
+step "no plugin is told" says "is no shared object" chatup plugin info bad.c
+
+echo "$passed passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,269 @@
+/* The batches of chatup/store.h, as stories: what a Redis home answers is to be the same. */
+#include "keyed.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NOW = 1000000, MAX = 1 << 20 };
+
+static struct keyed *keyed;
+static int64_t now_ms;
+
+static void begin(void)
+{
+    keyed = keyed_create();
+    now_ms = NOW;
+}
+
+static void end(void)
+{
+    ck_assert_uint_eq(keyed_bytes(keyed, (struct text){"nobody", 6}), 0);
+    keyed_destroy(keyed);
+}
+
+static struct chatup_text text(const char *string)
+{
+    return (struct chatup_text){string, string ? strlen(string) : 0};
+}
+
+/* "ok number ttl value members" of each op, and a ! where nothing happened. */
+static const char *results_of(const struct keyed_outcome *out)
+{
+    static char line[1000];
+    char *to = line;
+    *line = 0;
+    for (uint32_t i = 0; i < out->answer.count; i++) {
+        const struct chatup_result *result = &out->results[i];
+        to += sprintf(to, "%s%d", i ? " | " : "", (int)result->ok);
+        if (result->number)
+            to += sprintf(to, " n%lld", (long long)result->number);
+        if (result->ttl_ms)
+            to += sprintf(to, " t%lld", (long long)result->ttl_ms);
+        if (result->value.at)
+            to += sprintf(to, " '%.*s'", (int)result->value.length, result->value.at);
+        for (uint32_t m = 0; m < result->count; m++)
+            to += sprintf(to, "%c%.*s", m ? ',' : ' ', (int)result->members[m].length,
+                          result->members[m].at);
+    }
+    strcpy(to, out->answer.happened ? "" : " !");
+    return line;
+}
+
+static void run_in(const char *group, const struct chatup_op *ops, uint32_t count, uint64_t max,
+                   keyed_changed *changed, void *arg, struct keyed_outcome *out)
+{
+    keyed_run(keyed, (struct text){"p", 1}, (struct text){group, strlen(group)}, ops, count, now_ms,
+              max, changed, arg, out);
+}
+
+#define BATCH(expected, ...)                                                                       \
+    do {                                                                                           \
+        const struct chatup_op ops_[] = {__VA_ARGS__};                                             \
+        struct keyed_outcome out_;                                                                 \
+        run_in("g", ops_, sizeof ops_ / sizeof *ops_, MAX, NULL, NULL, &out_);                     \
+        ck_assert_str_eq(results_of(&out_), expected);                                             \
+        keyed_outcome_finish(&out_);                                                               \
+    } while (0)
+
+#define GET(k)                                                                                     \
+    {                                                                                              \
+        .kind = CHATUP_OP_GET, .key = text(k)                                                      \
+    }
+#define SET(k, v)                                                                                  \
+    {                                                                                              \
+        .kind = CHATUP_OP_SET, .key = text(k), .value = text(v)                                    \
+    }
+#define ADD(k, n)                                                                                  \
+    {                                                                                              \
+        .kind = CHATUP_OP_ADD, .key = text(k), .number = (n)                                       \
+    }
+#define DELETE(k)                                                                                  \
+    {                                                                                              \
+        .kind = CHATUP_OP_DELETE, .key = text(k)                                                   \
+    }
+#define MEMBERS(k)                                                                                 \
+    {                                                                                              \
+        .kind = CHATUP_OP_MEMBERS, .key = text(k)                                                  \
+    }
+#define SADD(k, v)                                                                                 \
+    {                                                                                              \
+        .kind = CHATUP_OP_SET_ADD, .key = text(k), .value = text(v)                                \
+    }
+#define SREM(k, v)                                                                                 \
+    {                                                                                              \
+        .kind = CHATUP_OP_SET_REMOVE, .key = text(k), .value = text(v)                             \
+    }
+#define ABSENT(k)                                                                                  \
+    {                                                                                              \
+        .kind = CHATUP_OP_ABSENT, .flags = CHATUP_MUST, .key = text(k)                             \
+    }
+#define WINDOW(k, n, p)                                                                            \
+    {                                                                                              \
+        .kind = CHATUP_OP_WINDOW, .flags = CHATUP_MUST, .key = text(k), .number = (n),             \
+        .period_ms = (p)                                                                           \
+    }
+
+START_TEST(texts_numbers_and_sets_are_what_was_done_to_them)
+{
+    BATCH("0", GET("a"));
+    BATCH("1 | 1 'x' | 1 | 1 'y'", SET("a", "x"), GET("a"), SET("a", "y"), GET("a"));
+    BATCH("1 n5 | 1 n3", ADD("n", 5), ADD("n", -2));
+    BATCH("1 | 1 | 0 | 1 n2 a,b", SADD("s", "b"), SADD("s", "a"), SADD("s", "b"), MEMBERS("s"));
+    BATCH("1 | 0 | 1 n1 b", SREM("s", "a"), SREM("s", "a"), MEMBERS("s"));
+    BATCH("1 | 1", SREM("s", "b"), MEMBERS("s"));
+    BATCH("0", DELETE("s"));
+    BATCH("1 | 0 | 0", DELETE("a"), DELETE("a"), GET("a"));
+    BATCH("1 | 1 ''", SET("e", ""), GET("e"));
+}
+END_TEST
+
+START_TEST(another_type_is_an_error_of_that_op_alone)
+{
+    BATCH("1 n1", ADD("n", 1));
+    BATCH("-1 | -1 | -1 | 1 n2", GET("n"), SADD("n", "x"),
+          {.kind = CHATUP_OP_WINDOW, .key = text("n"), .number = 1, .period_ms = 1000},
+          ADD("n", 1));
+    BATCH("1 | 1 'x'", SET("n", "x"), GET("n"));
+    BATCH("1 n9223372036854775807", ADD("big", INT64_MAX));
+    BATCH("-1", ADD("big", 1));
+}
+END_TEST
+
+START_TEST(a_must_that_is_not_ok_stops_all)
+{
+    BATCH("1", SET("a", "x"));
+    BATCH("0 | 1 !", ABSENT("a"), SET("b", "y"));
+    BATCH("0", GET("b"));
+    /* A rule that refuses leaves the counts of the others alone. */
+    BATCH("1 n1 | 1 n1 t1000", WINDOW("w1", 5, 1000), WINDOW("w2", 1, 1000));
+    BATCH("1 n1 | 0 n1 t1000 !", WINDOW("w1", 5, 1000), WINDOW("w2", 1, 1000));
+    BATCH("1 n2", WINDOW("w1", 5, 1000));
+}
+END_TEST
+
+START_TEST(keys_expire)
+{
+    BATCH("1 | 1 t500 'x'",
+          {.kind = CHATUP_OP_SET_NEW, .key = text("a"), .value = text("x"), .ttl_ms = 500},
+          GET("a"));
+    now_ms += 499;
+    BATCH("0 t1", {.kind = CHATUP_OP_SET_NEW, .key = text("a"), .ttl_ms = 500});
+    BATCH("0 t1 !", ABSENT("a"));
+    now_ms += 1;
+    BATCH("1", ABSENT("a"));
+    BATCH("1", {.kind = CHATUP_OP_SET_NEW, .key = text("a"), .value = text("y"), .ttl_ms = 500});
+    BATCH("1 n1 t100", {.kind = CHATUP_OP_ADD, .key = text("n"), .number = 1, .ttl_ms = 100});
+    BATCH("1 n2 t100", ADD("n", 1)); /* keeps what it has */
+    now_ms += 100;
+    BATCH("1 n1", ADD("n", 1)); /* anew, and for ever */
+    now_ms += 1000;
+    keyed_expire(keyed, now_ms, NULL, NULL);
+    BATCH("0 | 1 n2", GET("a"), ADD("n", 1));
+}
+END_TEST
+
+START_TEST(a_window_slides)
+{
+    for (int i = 0; i < 3; i++, now_ms += 100)
+        BATCH(i == 0 ? "1 n1" : i == 1 ? "1 n2" : "1 n3 t800", WINDOW("w", 3, 1000));
+    BATCH("0 n3 t700 !", WINDOW("w", 3, 1000));
+    now_ms += 700; /* the first is out, to the millisecond */
+    BATCH("1 n3 t100", WINDOW("w", 3, 1000));
+    BATCH("0 n3 t100 !", WINDOW("w", 3, 1000));
+    now_ms += 5000;
+    BATCH("1 n1", WINDOW("w", 3, 1000));
+}
+END_TEST
+
+START_TEST(groups_and_plugins_do_not_see_each_other)
+{
+    const struct chatup_op set[] = {SET("a", "x")}, get[] = {GET("a")};
+    struct keyed_outcome out;
+    run_in("g", set, 1, MAX, NULL, NULL, &out);
+    keyed_outcome_finish(&out);
+    run_in("h", get, 1, MAX, NULL, NULL, &out);
+    ck_assert_str_eq(results_of(&out), "0");
+    keyed_outcome_finish(&out);
+    keyed_run(keyed, (struct text){"q", 1}, (struct text){"g", 1}, get, 1, now_ms, MAX, NULL, NULL,
+              &out);
+    ck_assert_str_eq(results_of(&out), "0");
+    keyed_outcome_finish(&out);
+}
+END_TEST
+
+START_TEST(what_is_taken_back_never_was)
+{
+    BATCH("1 | 1 | 1 | 1 n7", SET("a", "x"), SADD("s", "m"), SADD("s", "o"), ADD("n", 7));
+    uint64_t bytes = keyed_bytes(keyed, (struct text){"p", 1});
+    const struct chatup_op ops[] = {SET("a", "y"),         DELETE("a"),    ADD("a", 3),
+                                    SADD("s", "n"),        SREM("s", "m"), SREM("s", "o"),
+                                    SREM("s", "n"),        SADD("t", "1"), ADD("n", 1),
+                                    WINDOW("w", 10, 1000), DELETE("n"),    SET("new", "z")};
+    struct keyed_outcome out;
+    run_in("g", ops, sizeof ops / sizeof *ops, MAX, NULL, NULL, &out);
+    ck_assert_int_eq(out.answer.happened, 1);
+    keyed_take_back(keyed, &out);
+    keyed_outcome_finish(&out);
+    ck_assert_uint_eq(keyed_bytes(keyed, (struct text){"p", 1}), bytes);
+    BATCH("1 'x' | 1 n2 m,o | 1 | 0 | 1 n8", GET("a"), MEMBERS("s"), MEMBERS("t"), GET("new"),
+          ADD("n", 1));
+}
+END_TEST
+
+START_TEST(beyond_the_limit_nothing_is_added_and_deleting_goes_on)
+{
+    const struct chatup_op add[] = {SADD("s", "0123456789"), SADD("s", "1123456789")};
+    const struct chatup_op remove[] = {SREM("s", "0123456789")};
+    struct keyed_outcome out;
+    run_in("g", add, 2, MAX, NULL, NULL, &out);
+    keyed_outcome_finish(&out);
+    const struct chatup_op more[] = {SADD("s", "2123456789")};
+    run_in("g", more, 1, 100, NULL, NULL, &out);
+    ck_assert(out.full && out.answer.status == CHATUP_UNAVAILABLE && !out.answer.results);
+    keyed_outcome_finish(&out);
+    run_in("g", remove, 1, 100, NULL, NULL, &out);
+    ck_assert_int_eq(out.answer.status, CHATUP_DONE);
+    keyed_outcome_finish(&out);
+    BATCH("1 n1 1123456789", MEMBERS("s"));
+}
+END_TEST
+
+/* ---- what is to be written, read again ---- */
+
+static struct keyed *copy;
+
+static void write_row(void *arg, enum keyed_change change, const struct keyed_row *row)
+{
+    char *log = arg;
+    static const char *const names[] = {"put", "remove", "delete", "expire"};
+    sprintf(log + strlen(log), "%s %.*s %.*s;", names[change], (int)row->at.key.length,
+            row->at.key.at, (int)row->member.length, row->member.length ? row->member.at : "");
+    if (change == KEYED_PUT)
+        keyed_load(copy, row);
+}
+
+START_TEST(what_is_written_makes_the_same_keys)
+{
+    char log[400] = "";
+    const struct chatup_op ops[] = {SET("a", "x"), ADD("n", 2), SADD("s", "m"),
+                                    WINDOW("w", 3, 1000), GET("a")};
+    struct keyed_outcome out;
+    copy = keyed_create();
+    run_in("g", ops, 5, MAX, write_row, log, &out);
+    keyed_outcome_finish(&out);
+    ck_assert_str_eq(log, "delete a ;put a ;put n ;put s m;put w ;");
+    struct keyed *first = keyed;
+    keyed = copy;
+    BATCH("1 'x' | 1 n3 | 1 n1 m | 1 n2", GET("a"), ADD("n", 1), MEMBERS("s"),
+          WINDOW("w", 3, 1000));
+    keyed_destroy(copy);
+    keyed = first;
+}
+END_TEST
+
+UNIT_MAIN_IN("keyed", begin, end, texts_numbers_and_sets_are_what_was_done_to_them,
+             another_type_is_an_error_of_that_op_alone, a_must_that_is_not_ok_stops_all,
+             keys_expire, a_window_slides, groups_and_plugins_do_not_see_each_other,
+             what_is_taken_back_never_was, beyond_the_limit_nothing_is_added_and_deleting_goes_on,
+             what_is_written_makes_the_same_keys)
