@@ -7,8 +7,10 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <inttypes.h>
 
 #define NAME_MAX_LENGTH 64
+#define PLACE_SIZE      384
 
 static const char *const on_errors[] = {"closed", "open", NULL}; /* as enum config_on_error */
 
@@ -181,8 +183,49 @@ void config_values_finish(struct config_value *values, size_t count)
     }
 }
 
+/* The place of an entry of a map, which need not be there. */
+static void place_of(const struct config_node *map, const char *name, char *out, size_t size)
+{
+    const struct config_node *found = config_node_get(map, name);
+    char path[CONFIG_PATH_SIZE];
+    config_node_path(map, path, sizeof path);
+    snprintf(out, size, "%s:%d:%d: %s.%s", map->source, (found ? found : map)->line,
+             (found ? found : map)->column, path, name);
+}
+
 static bool read_node(const struct config_option *option, const struct config_node *node,
                       struct config_value *out, struct error *err);
+
+/* What is one scalar. text NULL: it is none. */
+static bool read_text(const struct config_option *option, const char *text,
+                      struct config_value *out, struct error *what)
+{
+    if (option->type != CONFIG_ENUM)
+        return config_value_read(option, text, out, what);
+    int64_t number;
+    if (!config_value_choose(option->choices, text, &number, what))
+        return false;
+    *out = (struct config_value){.number = number, .text = xstrdup(text)};
+    return true;
+}
+
+static bool count_is_right(const struct config_option *option, const struct config_node *list,
+                           struct error *err)
+{
+    const struct config_node *item;
+    int64_t count = 0;
+    list_for_each (item, &list->children, link)
+        count++;
+    if ((!option->min && !option->max) || (count >= option->min && count <= option->max))
+        return true;
+    if (option->max == INT64_MAX)
+        return config_node_refuse(list, err,
+                                  "must have at least %" PRId64 " items, and has %" PRId64,
+                                  option->min, count);
+    return config_node_refuse(list, err,
+                              "must have %" PRId64 " to %" PRId64 " items, and has %" PRId64,
+                              option->min, option->max, count);
+}
 
 static bool read_list(const struct config_option *option, const struct config_node *node,
                       struct config_value *out, struct error *err)
@@ -190,15 +233,10 @@ static bool read_list(const struct config_option *option, const struct config_no
     const struct config_node *item;
     if (node->kind != CONFIG_LIST)
         return config_node_refuse(node, err, "must be a list");
-    size_t count = 0;
-    list_for_each (item, &node->children, link)
-        count++;
-    if ((option->min || option->max) &&
-        ((int64_t)count < option->min || (int64_t)count > option->max))
-        return config_node_refuse(node, err, "must have %lld to %lld items, and has %zu",
-                                  (long long)option->min, (long long)option->max, count);
-    out->items = xcalloc(count, sizeof *out->items);
+    if (!count_is_right(option, node, err))
+        return false;
     list_for_each (item, &node->children, link) {
+        out->items = xrealloc(out->items, (out->count + 1) * sizeof *out->items);
         if (!read_node(&option->children[0], item, &out->items[out->count], err))
             return false;
         out->count++;
@@ -206,32 +244,43 @@ static bool read_list(const struct config_option *option, const struct config_no
     return true;
 }
 
+/* A default that is no scalar is YAML as in the file: what is wrong in it has a path, too. */
+static bool read_default_tree(const struct config_option *option, struct config_value *out,
+                              struct error *what)
+{
+    struct buffer yaml = {0}; /* a document of ours is a map */
+    buffer_text(&yaml, "\"");
+    buffer_text(&yaml, option->name);
+    buffer_text(&yaml, "\":\n ");
+    buffer_text(&yaml, option->preset);
+    struct config_node *map = config_yaml_read("default", yaml.at, yaml.length, what);
+    bool ok = map && read_node(option, config_node_get(map, option->name), out, what);
+    config_node_destroy(map);
+    buffer_finish(&yaml);
+    return ok;
+}
+
+/* place: where the option would have been. */
 static bool read_default(const struct config_option *option, const char *place,
                          struct config_value *out, struct error *err)
 {
-    struct error what;
+    struct error what = {0};
+    const char *why = what.text, *it = "it ";
+    bool ok;
     if (!option->preset) {
-        error_set(err, "%s: is missing, the plugin needs it", place);
+        error_set(err, "%.440s: is missing, the plugin needs it", place);
         return false;
     }
-    bool ok;
-    if (option->type >= CONFIG_SEQUENCE) {
-        struct buffer yaml = {0}; /* a file of ours is a map */
-        buffer_text(&yaml, "value: ");
-        buffer_text(&yaml, option->preset);
-        struct config_node *map = config_yaml_read("default", yaml.at, yaml.length, &what);
-        ok = map && read_node(option, config_node_get(map, "value"), out, &what);
-        config_node_destroy(map);
-        buffer_finish(&yaml);
-    } else if (option->type == CONFIG_ENUM) {
-        ok = config_value_choose(option->choices, option->preset, &out->number, &what);
-        if (ok)
-            out->text = xstrdup(option->preset);
+    if (option->type == CONFIG_SEQUENCE || option->type == CONFIG_MAPPING) {
+        ok = read_default_tree(option, out, &what);
+        why = strstr(what.text, ": "); /* its line and column are of no file */
+        why = why ? why + 2 : what.text;
+        it = "";
     } else {
-        ok = config_value_read(option, option->preset, out, &what);
+        ok = read_text(option, option->preset, out, &what);
     }
     if (!ok)
-        error_set(err, "%.240s: the plugin's own default is wrong: it %.200s", place, what.text);
+        error_set(err, "%.240s: the plugin's own default is wrong: %s%.200s", place, it, why);
     return ok;
 }
 
@@ -246,14 +295,13 @@ static bool read_map(const struct config_option *option, const struct config_nod
     for (; out->count < option->child_count; out->count++) {
         const struct config_option *child = &option->children[out->count];
         const struct config_node *found = config_node_get(node, child->name);
-        struct error place;
-        if (found && found->kind != CONFIG_NOTHING) {
-            if (!read_node(child, found, &out->items[out->count], err))
-                return false;
-            continue;
-        }
-        config_node_refuse(node, &place, "%s", child->name); /* "place: path: name" */
-        if (!read_default(child, place.text, &out->items[out->count], err))
+        struct config_value *value = &out->items[out->count];
+        char place[PLACE_SIZE];
+        bool is_there = found && found->kind != CONFIG_NOTHING;
+        if (!is_there)
+            place_of(node, child->name, place, sizeof place);
+        if (!(is_there ? read_node(child, found, value, err)
+                       : read_default(child, place, value, err)))
             return false;
     }
     return true;
@@ -273,14 +321,8 @@ static bool read_node(const struct config_option *option, const struct config_no
     case CONFIG_MAPPING:
         ok = read_map(option, node, &value, err);
         break;
-    case CONFIG_ENUM:
-        ok = config_value_choose(option->choices, node->text, &value.number, &what) ||
-             config_node_refuse(node, err, "%s", what.text);
-        if (ok)
-            value.text = xstrdup(option->choices[value.number]);
-        break;
     default:
-        ok = config_value_read(option, node->text, &value, &what) ||
+        ok = read_text(option, node->text, &value, &what) ||
              config_node_refuse(node, err, "%s", what.text);
     }
     if (ok)
@@ -295,7 +337,7 @@ static bool read_option(const struct config *conf, size_t index, const struct co
 {
     const struct config_node *map = conf->plugins[index].config;
     const struct config_node *node = map ? config_node_get(map, option->name) : NULL;
-    char place[384];
+    char place[PLACE_SIZE];
     if (node && node->kind != CONFIG_NOTHING)
         return read_node(option, node, value_out, err);
     config_option_place(conf, index, option->name, place, sizeof place);
@@ -314,9 +356,9 @@ bool config_options(const struct config *conf, size_t index, const struct config
     while (done < count && read_option(conf, index, &options[done], &found[done], err))
         done++;
     bool ok = done == count;
-    if (ok)
-        memcpy(values, found, count * sizeof *found);
-    else
+    for (size_t i = 0; ok && i < count; i++)
+        values[i] = found[i];
+    if (!ok)
         config_values_finish(found, done);
     free(found);
     return ok;

@@ -1,7 +1,6 @@
 #include "config_value.h"
 #include "alloc.h"
 
-#include <assert.h>
 #include <inttypes.h>
 
 struct unit {
@@ -80,6 +79,8 @@ static bool in_range(const struct config_option *option, int64_t number, struct 
     print_number(option->max, units ? units : plain, max, sizeof max);
     if (!units && !number)
         error_set(what, "must not be empty");
+    else if (!units && option->max == INT64_MAX)
+        error_set(what, "must be at least %s bytes long", min);
     else if (!units)
         error_set(what, "must be %s to %s bytes long", min, max);
     else if (option->max == INT64_MAX)
@@ -112,6 +113,7 @@ bool config_value_read(const struct config_option *option, const char *text,
 bool config_value_choose(const char *const *choices, const char *text, int64_t *index_out,
                          struct error *what)
 {
+    const size_t last = sizeof what->text - 1;
     size_t at = (size_t)snprintf(what->text, sizeof what->text, "must be ");
     for (size_t i = 0; choices[i]; i++) {
         if (text && !strcmp(text, choices[i])) {
@@ -119,12 +121,10 @@ bool config_value_choose(const char *const *choices, const char *text, int64_t *
             what->text[0] = 0;
             return true;
         }
-        at += (size_t)snprintf(what->text + at, sizeof what->text - at, "%s%s",
-                               !i               ? ""
-                               : choices[i + 1] ? ", "
-                                                : " or ",
-                               choices[i]);
-        assert(at < sizeof what->text);
+        const char *comma = !i ? "" : choices[i + 1] ? ", " : " or ";
+        at += (size_t)snprintf(what->text + at, sizeof what->text - at, "%s%s", comma, choices[i]);
+        if (at > last)
+            at = last; /* a plugin may have more of them than a sentence holds */
     }
     return false;
 }
