@@ -1,153 +1,291 @@
-/* libcurl's multi interface tells which descriptors it waits for and when it wants to be called
- * (curl.se/libcurl/c/libcurl-multi.html); the host's loop does both. One request at a time keeps
- * the order, and lets a 429 hold up all that are behind it. */
 #include "delivery.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
+#include <dlfcn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_PAUSE_MS = 1000, PAUSE_MAX_MS = 60000, RETRY_AFTER_MAX_MS = 5 * 60 * 1000 };
-
-struct item {
-    struct item *next;
-    char *json;
-    int64_t tries;
+enum {
+    BACKOFF_MS = 1000, /* before the second attempt; twice as long before the next */
+    BACKOFF_MAX_MS = 60 * 1000,
+    PAUSE_MAX_MS = 5 * 60 * 1000, /* whatever Retry-After says */
+    OVERFLOW_LOG_MS = 1000,
+    ANSWER_BYTES = 40, /* Slack's errors are one word: "invalid_token" */
 };
+
+struct post {
+    char *json;
+    uint32_t attempts;
+};
+
+enum state { IDLE, SENDING, WAITING };
 
 struct delivery {
-    struct delivery_options options;
+    const struct delivery_conf *conf;
+    const struct chatup_loop *loop;
     CURLM *multi;
-    CURL *easy; /* of the request under way; NULL: none */
+    CURL *easy; /* one for all: its connection is used again */
     struct curl_slist *headers;
-    struct item *first, **tail;
-    size_t count;
-    uint64_t curl_timer, pause_timer; /* 0: none */
-    uint32_t seed;
+    enum state state;
+    bool draining, closing;
+    uint64_t curl_timer; /* what libcurl asked for; 0: none */
+    uint64_t timer;      /* SENDING: the request's time-out; WAITING: when to go on */
+    uint32_t failures;   /* one after the other, of whatever post */
+    int64_t not_before_ms;
+    bool asked_to_wait; /* by the server: not_before_ms holds also in a drain */
+    unsigned seed;
+    char answer[ANSWER_BYTES + 1];
+    size_t answer_length;
+    uint32_t overflows; /* not logged yet */
+    int64_t overflow_logged_ms;
+    uint32_t first, count; /* of a ring of conf->queue posts */
+    struct post posts[];
 };
 
-static void tell(const struct delivery *delivery, enum delivery_event event, const char *why)
+static void proceed(struct delivery *delivery);
+
+static void say(struct delivery *delivery, int32_t level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void say(struct delivery *delivery, int32_t level, const char *format, ...)
 {
-    delivery->options.on_event(delivery->options.arg, event, why);
+    char line[256];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    const struct chatup_host *host = delivery->conf->host;
+    host->log(host->self, level, line,
+              (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
 }
 
-static void item_drop_first(struct delivery *delivery)
+static void count(struct delivery *delivery, enum delivery_count counter, uint64_t more)
 {
-    struct item *item = delivery->first;
-    delivery->first = item->next;
-    if (!delivery->first)
-        delivery->tail = &delivery->first;
+    const struct chatup_host *host = delivery->conf->host;
+    host->count(host->self, counter, more);
+}
+
+/* ---- the queue ---- */
+
+static struct post *head(struct delivery *delivery)
+{
+    return &delivery->posts[delivery->first];
+}
+
+static void pop(struct delivery *delivery)
+{
+    free(head(delivery)->json);
+    *head(delivery) = (struct post){0};
+    delivery->first = (delivery->first + 1) % delivery->conf->queue;
     if (!--delivery->count)
-        delivery->options.service->hold(delivery->options.loop, -1);
-    free(item->json);
-    free(item);
+        delivery->conf->time->hold(delivery->loop, -1);
 }
 
-static void send_next(struct delivery *delivery);
+bool delivery_full(const struct delivery *delivery)
+{
+    return delivery->count == delivery->conf->queue;
+}
 
-/* ---- pauses ---- */
+void delivery_add(struct delivery *delivery, char *json)
+{
+    uint32_t at = (delivery->first + delivery->count) % delivery->conf->queue;
+    delivery->posts[at] = (struct post){.json = json};
+    if (!delivery->count++) /* a reload waits a while for what is queued */
+        delivery->conf->time->hold(delivery->loop, 1);
+    if (delivery->state == IDLE)
+        proceed(delivery);
+}
 
-static void on_pause_over(void *shard, void *arg, int32_t status)
+static void log_overflows(struct delivery *delivery)
+{
+    if (!delivery->overflows)
+        return;
+    say(delivery, CHATUP_ERROR, "%u messages did not reach Slack: %u are waiting already",
+        delivery->overflows, delivery->conf->queue);
+    delivery->overflows = 0;
+}
+
+void delivery_overflow(struct delivery *delivery)
+{
+    int64_t now = delivery->conf->time->mono_ms();
+    count(delivery, DELIVERY_DROPPED, 1);
+    delivery->overflows++;
+    if (delivery->overflow_logged_ms && now - delivery->overflow_logged_ms < OVERFLOW_LOG_MS)
+        return; /* with the next, or when a place becomes free */
+    log_overflows(delivery);
+    delivery->overflow_logged_ms = now;
+}
+
+/* ---- one request ---- */
+
+/* Some of the answer is kept for the log; all of it is read, so that the connection stays good. */
+static size_t on_answer(char *data, size_t size, size_t length, void *arg)
 {
     struct delivery *delivery = arg;
-    delivery->pause_timer = 0;
-    if (status == CHATUP_DONE)
-        send_next(delivery);
+    size_t space = ANSWER_BYTES + 1 - delivery->answer_length; /* one too many: it is no word */
+    size_t some = length < space ? length : space;
+    for (size_t i = 0; i < some; i++, delivery->answer_length++)
+        if (delivery->answer_length < ANSWER_BYTES)
+            delivery->answer[delivery->answer_length] = data[i];
+    return size * length;
 }
 
-static void pause_for(struct delivery *delivery, int64_t ms)
+/* The answer where it is one word, as Slack's reasons are, else "": pages of HTML and messages sent
+ * back do not belong in a log. */
+static const char *reason(struct delivery *delivery)
 {
-    delivery->pause_timer =
-        delivery->options.service->timer(delivery->options.loop, ms, on_pause_over, delivery);
+    if (delivery->answer_length > ANSWER_BYTES)
+        return "";
+    delivery->answer[delivery->answer_length] = '\0';
+    size_t word = strspn(delivery->answer, "abcdefghijklmnopqrstuvwxyz_");
+    return word == delivery->answer_length ? delivery->answer : "";
 }
 
-/* Twice as long each time, and up to half of that more or less, so that many servers do not come
- * back at once. */
-static int64_t backoff_ms(struct delivery *delivery, int64_t tries)
+static int64_t backoff(struct delivery *delivery)
 {
-    int64_t ms = FIRST_PAUSE_MS;
-    while (--tries > 0 && ms < PAUSE_MAX_MS)
-        ms *= 2;
-    delivery->seed = delivery->seed * 1664525 + 1013904223;
-    return ms / 2 + (int64_t)(delivery->seed >> 8) % ms;
+    int64_t most = BACKOFF_MS;
+    for (uint32_t i = 1; i < delivery->failures && most < BACKOFF_MAX_MS && !delivery->draining;
+         i++)
+        most *= 2;
+    if (most > BACKOFF_MAX_MS)
+        most = BACKOFF_MAX_MS;
+    /* Half of it is left to chance: the loops and workers that failed together do not come back
+     * together. */
+    return most / 2 + rand_r(&delivery->seed) % (most / 2 + 1);
 }
 
-/* ---- the end of a request ---- */
-
-static void easy_free(struct delivery *delivery)
+static void drop(struct delivery *delivery, const char *why)
 {
-    curl_multi_remove_handle(delivery->multi, delivery->easy);
-    curl_easy_cleanup(delivery->easy);
-    delivery->easy = NULL;
+    say(delivery, CHATUP_ERROR, "a message did not reach Slack: %s, %u times", why,
+        head(delivery)->attempts);
+    count(delivery, DELIVERY_DROPPED, 1);
+    pop(delivery);
 }
 
-/* What is wrong for ever, and what may go better the next time. */
-static int may_retry(CURLcode code, long status)
+/* The attempt failed, another may not: the same post again, or the next if it was the last. */
+static void retry(struct delivery *delivery, int64_t pause_ms, const char *why)
 {
-    if (code == CURLE_OK)
-        return status == 429 || status == 408 || status >= 500;
-    return code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT;
+    delivery->failures++;
+    delivery->asked_to_wait = pause_ms > 0;
+    int64_t wait_ms = pause_ms > 0 ? pause_ms : backoff(delivery);
+    delivery->not_before_ms = delivery->conf->time->mono_ms() + wait_ms;
+    if (head(delivery)->attempts >= delivery->conf->attempts) {
+        drop(delivery, why);
+        return;
+    }
+    say(delivery, CHATUP_WARN, "attempt %u of %u: %s; the next in %lld ms",
+        head(delivery)->attempts, delivery->conf->attempts, why, (long long)wait_ms);
+    count(delivery, DELIVERY_RETRIED, 1);
 }
 
-static void request_done(struct delivery *delivery, CURLcode code)
+/* The request is over. code: what libcurl says; CURLE_OK: there is an answer. */
+static void finish(struct delivery *delivery, CURLcode code)
 {
-    struct item *item = delivery->first;
+    const struct chatup_loop_service *time = delivery->conf->time;
     long status = 0;
-    curl_off_t retry_after = 0;
-    char why[320];
+    curl_off_t pause_s = 0;
+    char why[160];
     curl_easy_getinfo(delivery->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(delivery->easy, CURLINFO_RETRY_AFTER, &retry_after); /* seconds or a date */
-    easy_free(delivery);
-    if (code == CURLE_OK && status >= 200 && status < 300) {
-        item_drop_first(delivery);
-        tell(delivery, DELIVERY_SENT, "");
-        send_next(delivery);
-        return;
-    }
-    int64_t pause_ms = backoff_ms(delivery, ++item->tries);
-    if (retry_after > 0)
-        pause_ms =
-            retry_after < RETRY_AFTER_MAX_MS / 1000 ? retry_after * 1000 : RETRY_AFTER_MAX_MS;
-    if (may_retry(code, status) && item->tries < delivery->options.attempts) {
-        tell(delivery, DELIVERY_RETRIED, "");
-        pause_for(delivery, pause_ms);
-        return;
-    }
-    if (code == CURLE_OK)
-        snprintf(why, sizeof why, "it answered %ld, %lld times", status, (long long)item->tries);
+    curl_easy_getinfo(delivery->easy, CURLINFO_RETRY_AFTER, &pause_s); /* dates too */
+    curl_multi_remove_handle(delivery->multi, delivery->easy);
+    delivery->state = IDLE;
+    if (delivery->timer)
+        time->timer_cancel(delivery->loop, delivery->timer); /* makes it 0 */
+    if (code != CURLE_OK) /* no error text of libcurl: it may name the address */
+        snprintf(why, sizeof why, "%s", curl_easy_strerror(code));
     else
-        snprintf(why, sizeof why, "%s, %lld times", curl_easy_strerror(code),
-                 (long long)item->tries);
-    item_drop_first(delivery);
-    tell(delivery, DELIVERY_DROPPED, why);
-    if (status == 429)
-        pause_for(delivery, pause_ms);
-    else
-        send_next(delivery);
+        snprintf(why, sizeof why, "it answered %ld%s%s", status, *reason(delivery) ? " " : "",
+                 reason(delivery));
+    bool later = status == 429 || status == 503; /* those two may say when */
+    int64_t pause_ms = !later || pause_s <= 0          ? 0
+                       : pause_s < PAUSE_MAX_MS / 1000 ? pause_s * 1000
+                                                       : PAUSE_MAX_MS;
+    if (code != CURLE_OK || status >= 500 || status == 429) {
+        retry(delivery, code == CURLE_OK ? pause_ms : 0, why);
+    } else {
+        delivery->failures = 0;
+        if (status >= 200 && status < 300) {
+            count(delivery, DELIVERY_SENT, 1);
+            pop(delivery);
+        } else { /* the next attempt would get the same answer */
+            drop(delivery, why);
+        }
+    }
+    if (!delivery_full(delivery))
+        log_overflows(delivery);
+    proceed(delivery);
 }
 
-static void look(struct delivery *delivery)
+static void on_timeout(void *shard, void *arg, int32_t status)
 {
-    int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(delivery->multi, &left));)
-        if (message->msg == CURLMSG_DONE && message->easy_handle == delivery->easy)
-            request_done(delivery, message->data.result);
+    struct delivery *delivery = arg;
+    delivery->timer = 0;
+    /* Ours, not CURLOPT_TIMEOUT, so that it is the host's clock that counts. */
+    if (status == CHATUP_DONE && delivery->state == SENDING)
+        finish(delivery, CURLE_OPERATION_TIMEDOUT);
 }
 
-/* ---- what libcurl waits for ---- */
+static void begin(struct delivery *delivery)
+{
+    struct post *post = head(delivery);
+    post->attempts++;
+    delivery->answer_length = 0;
+    delivery->state = SENDING;
+    delivery->timer = delivery->conf->time->timer(delivery->loop, delivery->conf->timeout_ms,
+                                                  on_timeout, delivery);
+    curl_easy_setopt(delivery->easy, CURLOPT_POSTFIELDS, post->json); /* not copied */
+    curl_easy_setopt(delivery->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(post->json));
+    /* Does nothing but ask for a timer: there is no way from here back into finish. */
+    if (curl_multi_add_handle(delivery->multi, delivery->easy) != CURLM_OK)
+        abort(); /* out of memory */
+}
+
+/* ---- what comes next ---- */
+
+static void on_waited(void *shard, void *arg, int32_t status)
+{
+    struct delivery *delivery = arg;
+    delivery->timer = 0;
+    if (delivery->state == WAITING)
+        delivery->state = IDLE;
+    if (status == CHATUP_DONE)
+        proceed(delivery);
+}
+
+static void proceed(struct delivery *delivery)
+{
+    if (delivery->closing || delivery->state != IDLE || !delivery->count)
+        return;
+    const struct chatup_loop_service *time = delivery->conf->time;
+    int64_t wait_ms = delivery->not_before_ms - time->mono_ms();
+    if (wait_ms <= 0) {
+        begin(delivery);
+        return;
+    }
+    delivery->state = WAITING;
+    delivery->timer = time->timer(delivery->loop, wait_ms, on_waited, delivery);
+}
+
+/* ---- libcurl and the loop ---- */
+
+static void act(struct delivery *delivery, curl_socket_t fd, int events)
+{
+    int running, left;
+    CURLMsg *message;
+    curl_multi_socket_action(delivery->multi, fd, events, &running);
+    while ((message = curl_multi_info_read(delivery->multi, &left)))
+        if (message->msg == CURLMSG_DONE) {
+            finish(delivery, message->data.result);
+            return; /* there is one request only, and message is gone with it */
+        }
+}
 
 static void on_ready(void *shard, void *arg, int32_t fd, uint32_t events)
 {
-    struct delivery *delivery = arg;
-    int running, what = 0;
-    if (events & CHATUP_READ)
-        what |= CURL_CSELECT_IN;
-    if (events & CHATUP_WRITE)
-        what |= CURL_CSELECT_OUT;
-    curl_multi_socket_action(delivery->multi, fd, what, &running);
-    look(delivery);
+    act(arg, fd,
+        (events & CHATUP_READ ? CURL_CSELECT_IN : 0) |
+            (events & CHATUP_WRITE ? CURL_CSELECT_OUT : 0));
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
@@ -157,126 +295,141 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
                       : what == CURL_POLL_OUT   ? CHATUP_WRITE
                       : what == CURL_POLL_INOUT ? CHATUP_READ | CHATUP_WRITE
                                                 : 0;
-    delivery->options.service->watch(delivery->options.loop, fd, events, on_ready, delivery);
+    delivery->conf->time->watch(delivery->loop, fd, events, on_ready, delivery);
     return 0;
 }
 
-static void on_curl_time(void *shard, void *arg, int32_t status)
+static void on_curl_timer(void *shard, void *arg, int32_t status)
 {
     struct delivery *delivery = arg;
-    int running;
     delivery->curl_timer = 0;
-    if (status != CHATUP_DONE)
-        return;
-    curl_multi_socket_action(delivery->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    look(delivery);
+    if (status == CHATUP_DONE)
+        act(delivery, CURL_SOCKET_TIMEOUT, 0);
 }
 
-static int on_timer(CURLM *multi, long ms, void *arg)
+static int on_timer_wish(CURLM *multi, long delay_ms, void *arg)
 {
     struct delivery *delivery = arg;
-    const struct delivery_options *options = &delivery->options;
+    const struct chatup_loop_service *time = delivery->conf->time;
     if (delivery->curl_timer)
-        options->service->timer_cancel(options->loop, delivery->curl_timer);
-    if (ms >= 0)
-        delivery->curl_timer = options->service->timer(options->loop, ms, on_curl_time, delivery);
+        time->timer_cancel(delivery->loop, delivery->curl_timer); /* makes it 0 */
+    if (delay_ms >= 0 && !delivery->closing)
+        delivery->curl_timer = time->timer(delivery->loop, delay_ms, on_curl_timer, delivery);
     return 0;
 }
 
-/* ---- a request ---- */
+/* ---- begin and end ---- */
 
-static size_t ignore(char *bytes, size_t size, size_t count, void *arg)
+bool delivery_global_init(char *why, size_t size)
 {
-    return size * count; /* what it answers is of no interest, but for the status */
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    *why = '\0';
+    if (!(info->features & CURL_VERSION_ASYNCHDNS))
+        snprintf(why, size,
+                 "this libcurl looks names up while everybody waits: build it with its "
+                 "threaded resolver");
+    else if (!(info->features & CURL_VERSION_THREADSAFE))
+        snprintf(why, size, "this libcurl cannot be initialized beside other threads");
+    if (*why)
+        return false;
+    /* All generations of this plugin, and other plugins, share one libcurl. It locks and counts for
+     * itself: only the first call does something. It is never undone, and the library stays when
+     * the plugin goes: a thread of its resolver may still wait for a name server then. */
+    Dl_info curl;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+        !dladdr((void *)curl_global_init, &curl) ||
+        !dlopen(curl.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE)) {
+        snprintf(why, size, "libcurl does not start");
+        return false;
+    }
+    return true;
 }
 
-static void send_next(struct delivery *delivery)
+bool delivery_url_valid(const char *url)
 {
-    if (!delivery->first || delivery->easy || delivery->pause_timer)
-        return;
+    CURLU *parts = curl_url();
+    char *scheme = NULL;
+    bool valid = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                 curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                 (strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0);
+    curl_free(scheme);
+    curl_url_cleanup(parts);
+    return valid;
+}
+
+static bool set_up(struct delivery *delivery)
+{
     CURL *easy = delivery->easy = curl_easy_init();
-    if (!easy) {
-        pause_for(delivery, FIRST_PAUSE_MS);
-        return;
-    }
-    curl_easy_setopt(easy, CURLOPT_URL, delivery->options.url);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, delivery->first->json);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, delivery->headers);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)delivery->options.timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chatup-slack/1.0");
-    curl_multi_add_handle(delivery->multi, easy); /* its timer calls us soon */
-}
-
-int delivery_add(struct delivery *delivery, char *json)
-{
-    if (delivery->count >= delivery->options.max_queued)
-        return 0;
-    struct item *item = calloc(1, sizeof *item);
-    if (!item)
-        return 0;
-    item->json = json;
-    *delivery->tail = item;
-    delivery->tail = &item->next;
-    if (!delivery->count++) /* a reload waits a while for what is queued */
-        delivery->options.service->hold(delivery->options.loop, 1);
-    send_next(delivery);
-    return 1;
-}
-
-/* ---- life ---- */
-
-static void global_init(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT); /* never undone: others may use the library too */
-}
-
-struct delivery *delivery_create(const struct delivery_options *options)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, global_init);
-    struct delivery *delivery = calloc(1, sizeof *delivery);
-    if (!delivery)
-        return NULL;
-    delivery->options = *options;
-    delivery->tail = &delivery->first;
-    delivery->seed = (uint32_t)(options->service->mono_ms() + options->loop->index * 7919);
-    delivery->headers = curl_slist_append(NULL, "content-type: application/json");
     delivery->multi = curl_multi_init();
-    if (!delivery->multi || !delivery->headers) {
-        delivery_destroy(delivery);
-        return NULL;
-    }
+    delivery->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    if (!easy || !delivery->multi || !delivery->headers)
+        return false;
     curl_multi_setopt(delivery->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(delivery->multi, CURLMOPT_SOCKETDATA, delivery);
-    curl_multi_setopt(delivery->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(delivery->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
     curl_multi_setopt(delivery->multi, CURLMOPT_TIMERDATA, delivery);
-    return delivery;
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, delivery->headers);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chatup-slack");
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, delivery);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L); /* signals are the host's */
+    /* Else giving up on a name that is still looked up waits for the name server. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    /* One request at a time: nothing to gain from HTTP/2. */
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_URL, delivery->conf->url) == CURLE_OK;
+}
+
+struct delivery *delivery_create(const struct delivery_conf *conf, const struct chatup_loop *loop)
+{
+    struct delivery *delivery = calloc(1, sizeof *delivery + conf->queue * sizeof *delivery->posts);
+    if (!delivery)
+        return NULL;
+    delivery->conf = conf;
+    delivery->loop = loop;
+    delivery->seed = (unsigned)conf->time->mono_ms() ^ (unsigned)(uintptr_t)delivery;
+    if (set_up(delivery))
+        return delivery;
+    delivery_destroy(delivery);
+    return NULL;
+}
+
+void delivery_drain(struct delivery *delivery)
+{
+    const struct chatup_loop_service *time = delivery->conf->time;
+    delivery->draining = true;
+    if (delivery->asked_to_wait)
+        return;
+    delivery->not_before_ms = 0;
+    if (delivery->state == WAITING)
+        time->timer_cancel(delivery->loop, delivery->timer); /* makes it IDLE */
+    proceed(delivery);
 }
 
 void delivery_destroy(struct delivery *delivery)
 {
     if (!delivery)
         return;
-    if (delivery->easy)
-        easy_free(delivery);
-    while (delivery->first) {
-        item_drop_first(delivery);
-        tell(delivery, DELIVERY_DROPPED, "the plugin ends");
-    }
-    if (delivery->multi)
-        curl_multi_cleanup(delivery->multi);
+    const struct chatup_loop_service *time = delivery->conf->time;
+    delivery->closing = true;
+    if (delivery->timer)
+        time->timer_cancel(delivery->loop, delivery->timer);
+    if (delivery->state == SENDING)
+        curl_multi_remove_handle(delivery->multi, delivery->easy);
+    curl_multi_cleanup(delivery->multi); /* first: it closes connections, and tells on_socket */
+    curl_easy_cleanup(delivery->easy);
     curl_slist_free_all(delivery->headers);
     if (delivery->curl_timer)
-        delivery->options.service->timer_cancel(delivery->options.loop, delivery->curl_timer);
-    if (delivery->pause_timer)
-        delivery->options.service->timer_cancel(delivery->options.loop, delivery->pause_timer);
+        time->timer_cancel(delivery->loop, delivery->curl_timer);
+    log_overflows(delivery);
+    if (delivery->count) {
+        say(delivery, CHATUP_ERROR, "%u messages did not reach Slack: the plugin ends",
+            delivery->count);
+        count(delivery, DELIVERY_DROPPED, delivery->count);
+    }
+    while (delivery->count)
+        pop(delivery);
     free(delivery);
 }

@@ -1,228 +1,228 @@
-/* slack.c: messages with certain words go to a Slack channel, by an incoming webhook; as the
- * original's plugin, which takes them out of the chat, or beside it. */
+/* slack.c: messages with one of a few texts in them go to a webhook of Slack (or of whatever takes
+ * its format), in place of the room or as well.
+ *   {"username": string, "pretext": string, "text": string, "fallback": string}
+ * Which messages: triggers.c; what is said: template.c; how it gets there: delivery.c. */
 #include "delivery.h"
 #include "template.h"
+#include "triggers.h"
+
+#include <chatup/plugin.h>
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum { URL, TRIGGERS, PRETEXT, USERNAME, MODE, QUEUE, ATTEMPTS, TIMEOUT }; /* positions in: */
-static const struct chatup_option trigger_item[] = {
-    {.name = "trigger", .type = CHATUP_STRING, .min = 1, .max = 200},
+enum { REFUSED = DELIVERY_DROPPED + 1 }; /* enum delivery_count, and this, are positions in: */
+static const struct chatup_counter counters[] = {
+    {"sent", "messages that the webhook took"},
+    {"retried", "requests that failed and were made again"},
+    {"dropped", "messages given up; the log says why"},
+    {"refused", "messages refused with slackBusy"},
 };
+
+enum { REDIRECT, OBSERVE };
 static const char *const modes[] = {"redirect", "observe", NULL};
+static const struct chatup_option trigger = {
+    .name = "trigger", .type = CHATUP_STRING, .min = 1, .max = 200};
+
+enum { URL, TRIGGERS, MODE, PRETEXT, USERNAME, QUEUE, ATTEMPTS, TIMEOUT }; /* positions in: */
 static const struct chatup_option options[] = {
     {.name = "url",
      .type = CHATUP_STRING,
      .flags = CHATUP_SECRET,
-     .help = "of the webhook, http or https",
+     .help = "the webhook, http or https",
      .min = 1,
      .max = 2000},
     {.name = "triggers",
      .type = CHATUP_LIST,
-     .help = "messages with one of these are sent, in whatever case",
+     .help = "messages with one of these texts in them are sent, whatever their case",
      .min = 1,
      .max = 100,
-     .children = trigger_item,
+     .children = &trigger,
      .child_count = 1},
+    {.name = "mode",
+     .type = CHATUP_ENUM,
+     .preset = "redirect",
+     .help = "redirect: they are not published; observe: they are published too",
+     .choices = modes},
     {.name = "pretext",
      .type = CHATUP_STRING,
      .preset = "New message in {room.name}",
-     .help = "a line in front; with {room.name}, {user.name}, {user.sub}, {msg}",
+     .help = "what Slack shows above: {room.name}, {user.name}, {user.sub}, {msg}",
      .max = 1000},
     {.name = "username",
      .type = CHATUP_STRING,
      .preset = "{user.name}",
-     .help = "who says it in Slack; as pretext",
-     .max = 200},
-    {.name = "mode",
-     .type = CHATUP_ENUM,
-     .preset = "redirect",
-     .help = "redirect: not published in the room; observe: published too",
-     .choices = modes},
+     .help = "whom Slack shows as the sender; the same names",
+     .max = 1000},
     {.name = "queue",
      .type = CHATUP_INT,
      .preset = "100",
-     .help = "messages that may wait, per loop",
+     .help = "messages waiting, per loop",
      .min = 1,
      .max = 10000},
     {.name = "attempts",
      .type = CHATUP_INT,
      .preset = "5",
-     .help = "how often one is tried",
+     .help = "requests made for a message before it is dropped",
      .min = 1,
-     .max = 100},
+     .max = 20},
     {.name = "timeout",
      .type = CHATUP_DURATION,
      .preset = "10s",
-     .help = "for one answer of Slack",
+     .help = "of one request",
      .min = 100,
-     .max = 60000},
-};
-
-enum { SENT, RETRIED, DROPPED };
-static const struct chatup_counter counters[] = {
-    {"sent", "messages that Slack took"},
-    {"retried", "tries that failed and were repeated"},
-    {"dropped", "messages given up, or that found the queue full"},
+     .max = 60 * 1000},
 };
 
 struct slack { /* read-only once created */
     const struct chatup_host *host;
-    const struct chatup_loop_service *service;
-    struct chatup_value triggers;
-    struct chatup_text pretext, username;
-    const char *url;
-    int redirect;
-    size_t queue;
-    int64_t attempts, timeout_ms;
+    struct delivery_conf delivery;
+    struct triggers *triggers;
+    struct template *pretext, *username, *text;
+    bool observe;
 };
 
 struct shard {
-    const struct slack *slack;
+    struct slack *slack;
     struct delivery *delivery;
 };
 
-/* ---- sending ---- */
+/* ---- messages ---- */
 
-static void on_event(void *arg, enum delivery_event event, const char *why)
+/* What is posted, to be freed; NULL out of memory. */
+static char *post_of(const struct slack *slack, const struct chatup_event *event)
 {
-    static const uint32_t counted[] = {SENT, RETRIED, DROPPED};
-    const struct shard *shard = arg;
-    const struct chatup_host *host = shard->slack->host;
-    char line[400];
-    host->count(host->self, counted[event], 1);
-    if (event != DELIVERY_DROPPED)
-        return;
-    int length = snprintf(line, sizeof line, "a message did not reach Slack: %s", why);
-    host->log(host->self, CHATUP_ERROR, line, (size_t)length);
-}
-
-/* {"username", "pretext", "text", "fallback"}, freed by the caller; NULL: no memory */
-static char *write_json(const struct slack *slack, const struct chatup_event *event)
-{
-    const struct chatup_text fields[FIELD_COUNT] = {[FIELD_ROOM] = event->room,
-                                                    [FIELD_NAME] = event->name,
-                                                    [FIELD_SUB] = event->sub,
-                                                    [FIELD_MSG] = event->msg};
-    size_t pretext_length = 0, username_length = 0;
-    char *pretext = template_fill(slack->pretext, fields, &pretext_length);
-    char *username = template_fill(slack->username, fields, &username_length);
-    json_t *json = pretext && username
-                       ? json_pack("{s:s%,s:s%,s:s%,s:s%}", "username", username, username_length,
-                                   "pretext", pretext, pretext_length, "text", event->msg.at,
-                                   event->msg.length, "fallback", event->msg.at, event->msg.length)
-                       : NULL;
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    const struct chatup_text values[TEMPLATE_NAMES] = {
+        [TEMPLATE_ROOM_NAME] = event->room,
+        [TEMPLATE_USER_NAME] = event->name,
+        [TEMPLATE_USER_SUB] = event->sub,
+        [TEMPLATE_MSG] = event->msg,
+    };
+    struct chatup_text username = template_expand(slack->username, values, false),
+                       pretext = template_expand(slack->pretext, values, true),
+                       text = template_expand(slack->text, values, true);
+    json_t *json = NULL;
+    if (username.at && pretext.at && text.at)
+        json = json_pack("{s:s%, s:s%, s:s%, s:s%}", "username", username.at, username.length,
+                         "pretext", pretext.at, pretext.length, "text", text.at, text.length,
+                         "fallback", text.at, text.length);
+    char *post = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
-    free(pretext);
-    free(username);
-    return text;
-}
-
-/* ---- the hook ---- */
-
-static int has(struct chatup_text text, struct chatup_text part)
-{
-    for (size_t i = 0; i + part.length <= text.length; i++)
-        if (!strncasecmp(text.at + i, part.at, part.length))
-            return 1;
-    return 0;
+    free((char *)username.at);
+    free((char *)pretext.at);
+    free((char *)text.at);
+    return post;
 }
 
 static int32_t on_message_in(void *arg, struct chatup_event *event)
 {
-    static const char redirected[] = "{\"status\":\"ok\",\"message\":\"messageRedirected\"}";
-    static const char busy[] = "{\"status\":\"error\",\"err\":\"slackBusy\"}";
+    static const char busy[] = "{\"status\":\"error\",\"err\":\"slackBusy\"}",
+                      redirected[] = "{\"status\":\"ok\",\"message\":\"messageRedirected\"}";
     struct shard *shard = arg;
-    const struct slack *slack = shard->slack;
-    const struct chatup_host *host = slack->host;
-    uint32_t i = 0;
-    while (i < slack->triggers.count && !has(event->msg, slack->triggers.items[i].text))
-        i++;
-    if (i == slack->triggers.count)
+    struct slack *slack = shard->slack;
+    if (!event->msg.at || !triggers_match(slack->triggers, event->msg))
         return CHATUP_ACCEPT;
-    char *json = write_json(slack, event);
-    if (!json)
-        return CHATUP_FAULT;
-    int queued = delivery_add(shard->delivery, json);
-    if (!queued) {
-        free(json);
-        on_event(shard, DELIVERY_DROPPED, "too many are waiting");
+    if (delivery_full(shard->delivery)) {
+        if (slack->observe) {
+            delivery_overflow(shard->delivery);
+            return CHATUP_ACCEPT;
+        }
+        slack->host->count(slack->host->self, REFUSED, 1);
+        slack->host->set_reply(event, busy, sizeof busy - 1);
+        return CHATUP_REJECT;
     }
-    if (!slack->redirect)
+    char *post = post_of(slack, event);
+    if (!post)
+        return CHATUP_FAULT;
+    delivery_add(shard->delivery, post);
+    if (slack->observe)
         return CHATUP_ACCEPT;
-    host->set_reply(event, queued ? redirected : busy,
-                    queued ? sizeof redirected - 1 : sizeof busy - 1);
-    return queued ? CHATUP_CONSUME : CHATUP_REJECT;
+    slack->host->set_reply(event, redirected, sizeof redirected - 1);
+    return CHATUP_CONSUME;
 }
 
 /* ---- start and end ---- */
 
-static int check(const struct chatup_host *host, uint32_t i)
+static void destroy(void *arg)
 {
-    char why[160];
-    if (!template_check(host->option(host->self, i).text, why, sizeof why))
-        return 1;
-    host->refuse(host->self, i, why, strlen(why));
-    return 0;
+    struct slack *slack = arg;
+    triggers_destroy(slack->triggers);
+    template_destroy(slack->pretext);
+    template_destroy(slack->username);
+    template_destroy(slack->text);
+    free(slack);
 }
 
-static int check_url(const struct chatup_host *host)
+/* false: option, if it is one, is wrong for the reason why; empty: out of memory. */
+static bool set_up(struct slack *slack, uint32_t *option, char *why, size_t size)
 {
-    static const char why[] = "must begin with https:// or http://"; /* the URL is a secret */
-    const char *url = host->option(host->self, URL).text.at;
-    if (!strncasecmp(url, "https://", 8) || !strncasecmp(url, "http://", 7))
-        return 1;
-    host->refuse(host->self, URL, why, sizeof why - 1);
-    return 0;
+    const struct chatup_host *host = slack->host;
+    struct chatup_value triggers = host->option(host->self, TRIGGERS);
+    *option = UINT32_MAX;
+    if (!delivery_global_init(why, size) ||
+        !(slack->text = template_parse((struct chatup_text){"{msg}", 5}, why, size)) ||
+        !(slack->triggers = triggers_create(triggers.items, triggers.count)))
+        return false;
+    *option = PRETEXT;
+    slack->pretext = template_parse(host->option(host->self, PRETEXT).text, why, size);
+    if (!slack->pretext)
+        return false;
+    *option = USERNAME;
+    slack->username = template_parse(host->option(host->self, USERNAME).text, why, size);
+    if (!slack->username)
+        return false;
+    *option = URL;
+    if (!delivery_url_valid(slack->delivery.url)) {
+        strcpy(why, "must begin with https:// or http://");
+        return false;
+    }
+    return true;
 }
 
 static void *create(const struct chatup_host *host)
 {
-    if (!check(host, PRETEXT) || !check(host, USERNAME) || !check_url(host))
-        return NULL;
+    char why[200] = "";
+    uint32_t option;
     struct slack *slack = calloc(1, sizeof *slack);
     if (!slack)
         return NULL;
-    *slack = (struct slack){
+    slack->host = host;
+    slack->observe = host->option(host->self, MODE).number == OBSERVE;
+    slack->delivery = (struct delivery_conf){
         .host = host,
-        .service = host->service(host->self, CHATUP_LOOP),
-        .triggers = host->option(host->self, TRIGGERS),
-        .pretext = host->option(host->self, PRETEXT).text,
-        .username = host->option(host->self, USERNAME).text,
+        .time = host->service(host->self, CHATUP_LOOP),
         .url = host->option(host->self, URL).text.at,
-        .redirect = host->option(host->self, MODE).number == 0,
-        .queue = (size_t)host->option(host->self, QUEUE).number,
-        .attempts = host->option(host->self, ATTEMPTS).number,
         .timeout_ms = host->option(host->self, TIMEOUT).number,
+        .queue = (uint32_t)host->option(host->self, QUEUE).number,
+        .attempts = (uint32_t)host->option(host->self, ATTEMPTS).number,
     };
-    return slack;
+    if (set_up(slack, &option, why, sizeof why))
+        return slack;
+    if (*why)
+        host->refuse(host->self, option, why, strlen(why));
+    destroy(slack);
+    return NULL;
 }
 
 static void *shard_open(void *arg, const struct chatup_loop *loop)
 {
-    const struct slack *slack = arg;
+    struct slack *slack = arg;
     struct shard *shard = calloc(1, sizeof *shard);
     if (!shard)
         return NULL;
     shard->slack = slack;
-    shard->delivery = delivery_create(&(struct delivery_options){.service = slack->service,
-                                                                 .loop = loop,
-                                                                 .url = slack->url,
-                                                                 .max_queued = slack->queue,
-                                                                 .attempts = slack->attempts,
-                                                                 .timeout_ms = slack->timeout_ms,
-                                                                 .on_event = on_event,
-                                                                 .arg = shard});
-    if (!shard->delivery) {
-        free(shard);
-        return NULL;
-    }
-    return shard;
+    shard->delivery = delivery_create(&slack->delivery, loop);
+    if (shard->delivery)
+        return shard;
+    free(shard);
+    return NULL;
+}
+
+static void drain(void *arg)
+{
+    struct shard *shard = arg;
+    delivery_drain(shard->delivery);
 }
 
 static void shard_close(void *arg)
@@ -238,17 +238,18 @@ static const struct chatup_plugin slack_plugin = {
     .size = sizeof slack_plugin,
     .name = "slack",
     .version = "1.0",
-    .summary = "sends messages with certain words to Slack",
+    .summary = "messages with certain words go to a webhook of Slack",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .counters = counters,
     .counter_count = sizeof counters / sizeof *counters,
     .needs = needs,
     .create = create,
-    .destroy = free,
+    .destroy = destroy,
     .shard_open = shard_open,
     .shard_close = shard_close,
     .message_in = on_message_in,
+    .drain = drain,
 };
 
 const struct chatup_plugin *chatup_plugin_v1(void)
