@@ -113,10 +113,13 @@ static void ask(const struct shard *shard, struct question *question, const stru
         fail(shard, question);
 }
 
-static void on_escalated(void *shard, void *arg, const struct chatup_answer *answer)
+static void on_escalated(void *arg, void *question, const struct chatup_answer *answer)
 {
-    int64_t wait_ms = answer->status == CHATUP_DONE ? answer->results[1].ttl_ms / 2 : 0;
-    settle(shard, arg, CHATUP_REJECT, wait_ms);
+    const struct shard *shard = arg;
+    /* Without it the block of the lowest level holds, which came before. */
+    int64_t wait_ms = answer->status == CHATUP_DONE ? answer->results[1].ttl_ms / 2
+                                                    : shard->limit->rules.level_ms[0];
+    settle(shard, question, CHATUP_REJECT, wait_ms);
 }
 
 static void on_blocked(void *arg, void *question, const struct chatup_answer *answer)
@@ -184,7 +187,7 @@ static int32_t on_message_in(void *arg, struct chatup_event *event)
     struct shard *shard = arg;
     const struct ratelimit *limit = shard->limit;
     struct chatup_op ops[RULES_MAX + 1];
-    char names[RULES_MAX][8];
+    char names[RULES_MAX][12];
     if (!event->sub.length && !event->name.length)
         return CHATUP_ACCEPT; /* nobody that could be counted */
     struct question *question = question_create(shard, event);

@@ -12,7 +12,7 @@ static struct chatup_text text(const char *string)
     return (struct chatup_text){string, strlen(string)};
 }
 
-uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops, char names[][8])
+uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops, char names[][12])
 {
     uint32_t count = 0;
     ops[count++] =

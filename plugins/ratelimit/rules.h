@@ -16,7 +16,7 @@ struct rules {
  *   ops      room for RULES_MAX + 1
  *   names    room for as many keys, lent to ops
  *   returns  how many */
-uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops, char names[][8]);
+uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops, char names[][12]);
 
 enum rules_verdict { RULES_PASS, RULES_BLOCKED, RULES_TOO_MANY };
 
