@@ -22,9 +22,9 @@ static void act_run(struct task *task, int32_t status)
     if (status == CHATUP_DONE)
         log_line(test, "%s", act->line);
     if (act->done) {
-        enter(shard);
+        struct shard *before = enter(shard);
         act->done(shard->it, act->arg, status);
-        leave(test);
+        leave(test, before);
     }
     free(act->line);
     free(act);

@@ -21,7 +21,7 @@ struct shard {
     struct chatup_loop loop;
     void *it; /* what the plugin calls a shard */
     bool open;
-    struct list fds, watches;
+    int64_t held; /* by hold of the loop service */
 };
 
 struct task {
@@ -42,13 +42,16 @@ struct generation {
     struct options *options;
     struct shard *shards;
     char *refusal;
-    bool creating, closing;
+    bool creating;
 };
 
 enum { LOOPS_MAX = 64, MESSAGE_BYTES_MAX = 32 * 1024, REPLY_BYTES_MAX = 64 * 1024 };
 
 struct chatup_test {
     struct generation *now; /* NULL: stopped */
+    const struct chatup_plugin *plugin;
+    const char *counter_names[256];
+    size_t counter_count;
     uint32_t loops;
     pthread_t thread;
     pthread_mutex_t lock; /* of what other threads change: tasks, and all up to wake */
@@ -59,15 +62,16 @@ struct chatup_test {
     uint32_t mistakes, late;
     int wake; /* an eventfd: readable after another thread's task */
 
-    struct list timers, deferred, routes_open; /* of struct task */
-    struct shard *running;                     /* whose hook or callback runs; NULL: none */
+    struct list timers;    /* struct task, with due_ms: also of what must be answered in time */
+    struct list fds, keys; /* what is watched */
+    struct shard *running; /* whose hook or callback runs; NULL: none */
     uint64_t last_id, turns, random;
     struct keyed *keyed;
     uint32_t store_fails, bus_fails, batches;
     int32_t store_status, bus_status;
     bool store_holds;
-    char *lent_log;
-    void **kept; /* results: freed at the end */
+    char *lent_log; /* what chatup_test_log returned last */
+    void **kept;    /* results: freed at the end */
     size_t kept_count;
 };
 
@@ -78,9 +82,9 @@ void log_line(struct chatup_test *test, const char *format, ...)
 void mistake(struct chatup_test *test, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void late(struct chatup_test *test);
-/* Around each call of the plugin. */
-void enter(struct shard *shard);
-void leave(struct chatup_test *test);
+/* Around each call of the plugin: enter returns what leave gets. */
+struct shard *enter(struct shard *shard);
+void leave(struct chatup_test *test, struct shard *before);
 /* Whether a call that is not [any thread] comes from where it may; else a mistake. */
 bool is_here(const struct shard *shard, const char *call);
 bool is_utf8(const char *at, size_t length);
@@ -103,7 +107,12 @@ uint32_t lane_of_store(const struct shard *shard);
 /* [any thread] */
 void task_add(struct chatup_test *test, struct task *task);
 void timer_add(struct chatup_test *test, struct task *task, int64_t delay_ms);
-struct task *task_by_id(struct list *list, uint64_t id);
+/* loop is part of it, so that any thread can say whose it is. */
+uint64_t id_next(const struct shard *shard);
+/* NULL: none, or it is of another plugin's generation */
+struct shard *id_shard(const struct generation *generation, uint64_t id);
+/* Taken out of the timers; NULL: there is none of that kind and shard. */
+struct task *timer_take(struct shard *shard, uint64_t id, task_run *kind);
 /* All of the shard's, with CHATUP_CANCELLED. */
 void tasks_cancel(struct shard *shard);
 void fds_forget(struct shard *shard);

@@ -1,8 +1,8 @@
 /* chatup/test.h: run one plugin without a server: say something, let time pass, look what came of
  * it. Link libchatup-plugin-test, jansson, yaml, pthread. Apache-2.0.
  *
- *   struct chatup_test *t = chatup_test_open("./hello.so", "{forbidden: darn}", 2, why, sizeof why);
- *   const struct chatup_test_said *said = chatup_test_say(t, 0, "lobby", "u1", "Ann", "darn!");
+ *   struct chatup_test *t = chatup_test_open("./hello.so", "{forbidden: darn}", 2, why, sizeof
+ * why); const struct chatup_test_said *said = chatup_test_say(t, 0, "lobby", "u1", "Ann", "darn!");
  *   chatup_test_run(t);
  *   assert(said->verdict == CHATUP_REJECT);
  *   chatup_test_close(t);
@@ -49,6 +49,8 @@ void chatup_test_stop(struct chatup_test *test);
 
 /* Until nothing is left to do now. */
 void chatup_test_run(struct chatup_test *test);
+/* One thing of it: a batch, a callback. 1; 0: there was nothing. */
+int chatup_test_step(struct chatup_test *test);
 /* And then let so much time pass: what is due is called at its time, and all run after it. */
 void chatup_test_advance(struct chatup_test *test, int64_t ms);
 /* For plugins with threads or sockets: wait in real time, up to ms, until one of them has something
@@ -122,8 +124,8 @@ const struct chatup_test_answer *chatup_test_route(struct chatup_test *test, uin
 
 /* ---- what goes wrong ---- */
 
-/* The next count batches end with status: CHATUP_UNAVAILABLE, and did not happen, or CHATUP_TIMEOUT,
- * and did: it is their answer that is lost. */
+/* The next count batches end with status: CHATUP_UNAVAILABLE, and did not happen, or
+ * CHATUP_TIMEOUT, and did: it is their answer that is lost. */
 void chatup_test_store_fails(struct chatup_test *test, uint32_t count, int32_t status);
 /* 1: batches are taken, but none runs until 0. */
 void chatup_test_store_holds(struct chatup_test *test, int hold);
@@ -132,8 +134,8 @@ void chatup_test_bus_fails(struct chatup_test *test, uint32_t count, int32_t sta
 
 /* ---- what happened ---- */
 
-/* One line each: "log warn TEXT", "publish ROOM: MSG", "publish ROOM EVENT DATA", "ban ROOM sub u1 60
- * REASON", "kick * name Ann", "mistake: TEXT". Valid until the next call. */
+/* One line each: "log warn TEXT", "publish ROOM: MSG", "publish ROOM EVENT DATA", "ban ROOM sub u1
+ * 60 REASON", "kick * name Ann", "mistake: TEXT". Valid until the next call. */
 const char *chatup_test_log(struct chatup_test *test);
 /* A counter of the plugin's table. */
 uint64_t chatup_test_count(struct chatup_test *test, const char *counter);
