@@ -386,16 +386,15 @@ static json_t *hook_to_json(const struct plugin_stats *stats, enum hook hook)
 
 static bool has_hook(const struct chatup_plugin *api, enum hook hook)
 {
-    switch (hook) {
-#define X(name)                                                                                    \
-    case HOOK_##name:                                                                              \
-        return api->name != NULL;
-        X(message_in)
-        X(message_out)
-            X(auth) X(join) X(leave)
-#undef X
-                default : return api->route_count > 0;
-    }
+    const bool has[HOOK_COUNT] = {
+        [HOOK_message_in] = api->message_in != NULL,
+        [HOOK_message_out] = api->message_out != NULL,
+        [HOOK_auth] = api->auth != NULL,
+        [HOOK_join] = api->join != NULL,
+        [HOOK_leave] = api->leave != NULL,
+        [HOOK_route] = api->route_count > 0,
+    };
+    return has[hook];
 }
 
 static json_t *plugin_to_json(const struct plugin *plugin)

@@ -167,6 +167,51 @@ static void state_load(void *arg, struct chatup_text state)
     probe->messages = atol(text);
 }
 
+/* ---- who comes and goes ---- */
+
+static int named(const struct chatup_visit *visit, const char *name)
+{
+    return visit->name.length == strlen(name) && !memcmp(visit->name.at, name, visit->name.length);
+}
+
+static int32_t on_auth(void *shard, struct chatup_visit *visit)
+{
+    static const char no[] = "{\"status\":\"error\",\"err\":\"notYou\"}";
+    static const char renamed[] = "{\"name\":\"renamed\"}";
+    const struct probe *probe = shard;
+    if (!is(probe, "visits"))
+        return CHATUP_ACCEPT;
+    if (named(visit, "rename"))
+        probe->host->set_user(visit, renamed, sizeof renamed - 1);
+    if (!named(visit, "bad"))
+        return CHATUP_ACCEPT;
+    probe->host->set_visit_reply(visit, no, sizeof no - 1);
+    return CHATUP_REJECT;
+}
+
+static int32_t on_join(void *shard, struct chatup_visit *visit)
+{
+    const struct probe *probe = shard;
+    if (!is(probe, "visits"))
+        return CHATUP_ACCEPT;
+    if (probe->host->set_user(visit, "{}", 2) != -1) /* only auth may */
+        return CHATUP_FAULT;
+    if (visit->room.length == 6 && !memcmp(visit->room.at, "closed", 6))
+        return CHATUP_REJECT;
+    return named(visit, "ghost") ? CHATUP_CONSUME : CHATUP_ACCEPT;
+}
+
+static void on_leave(void *shard, const struct chatup_visit *visit)
+{
+    const struct probe *probe = shard;
+    char line[100];
+    if (!is(probe, "visits"))
+        return;
+    int length = snprintf(line, sizeof line, "%.*s left %.*s", (int)visit->sub.length,
+                          visit->sub.at, (int)visit->room.length, visit->room.at);
+    probe->host->log(probe->host->self, CHATUP_INFO, line, (size_t)length);
+}
+
 static int32_t on_message_in(void *shard, struct chatup_event *event)
 {
     struct probe *probe = shard;
@@ -313,6 +358,9 @@ static const struct chatup_plugin probe_plugin = {
     .message_in = on_message_in,
     .message_out = on_message_out,
     .cancelled = on_cancelled,
+    .auth = on_auth,
+    .join = on_join,
+    .leave = on_leave,
     .state_save = state_save,
     .state_load = state_load,
 };

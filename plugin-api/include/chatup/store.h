@@ -1,7 +1,7 @@
 /* chatup/store.h: what a plugin remembers: small keys, the same on every loop and every machine.
  * Apache-2.0.
  *
- * Keys are the plugin's own and lie in groups (a user, a room, "words"). A batch is about one group
+ * Keys are the plugin's own and lie in groups (a user, a room, "words") of 1 to 512 bytes. A batch is about one group
  * and is atomic: all loops see all of it or nothing, one batch after the other. Durable keys are on
  * disk before the batch is answered and survive a restart; volatile ones are counters and windows,
  * never wait for a disk, and are their own keys, also where the names are the same. Either may
