@@ -1,175 +1,329 @@
 /* chatup plugin check FILE.so: a plugin meets what a server may do to it, and what it had better be
- * ready for: eight loops, texts of no bytes and of a megabyte, services that never answer, answers
- * to ids that are not its own. In a process of its own, so that a crash is a line of the report. */
+ * ready for. In a process of its own, so that its crash, its exit and its endless loop are lines of
+ * the report: the parent knows by shared memory how far it came.
+ *
+ * One generation after the other, each with services of another mood; each gets the state of the
+ * one before, the last one a state that it does not know. */
+#include "plugin_check.h"
 #include "alloc.h"
-#include "buffer.h"
 #include "chain.h"
 #include "config.h"
-#include "desk.h"
-#include "message.h"
-#include "name.h"
+#include "loop.h"
 #include "plugin.h"
 #include "plugin_parts.h"
 #include "running.h"
 
 #include <errno.h>
+#include <ev.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { LOOPS = 8, SECONDS = 10 };
+enum { SECONDS = 10, DRAIN_MS = 300 };
 
 static const char usage[] =
     "usage: chatup plugin check FILE.so [--options YAML]\n"
     "\n"
-    "Loads a plugin, opens and closes a shard for each of eight loops, and calls its hooks\n"
-    "with texts as they come, and as they should not. Says what went wrong, and in which\n"
-    "step. Exit code 0 if all went well.\n"
+    "Looks at a plugin's symbols, loads it, opens and closes a shard for each of eight loops,\n"
+    "and calls its hooks and routes with texts as they come, and as they should not; with\n"
+    "services that work, refuse, time out and never answer. Says what went wrong, and in which\n"
+    "step; each has ten seconds. Exit code 0 if all went well.\n"
     "\n"
-    "  --options YAML  its options, as in chatup.yaml: '{url: \"https://…\"}'\n";
+    "  --options YAML  its options, as in chatup.yaml: '{url: \"http://localhost:9/\"}'.\n"
+    "                  Its sockets are its own, and real: name servers of yours only\n";
 
-static struct plugin *plugin;
-static struct desk desks[LOOPS];
-static struct chain *chains[LOOPS];
-static int failures;
+/* ---- what the other files call ---- */
 
-static void report(bool ok, const char *what)
+void check_step(struct check *check, const char *format, ...)
 {
-    printf("%s  %s\n", ok ? "ok    " : "FAILED", what);
-    fflush(stdout);
-    failures += !ok;
+    static const char *const moods[] = {
+        "", "services refuse: ", "services time out: ", "services are silent: "};
+    struct check_progress *progress = check->progress;
+    int at = snprintf(progress->step, sizeof progress->step, "%s", moods[check->mode]);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(progress->step + at, sizeof progress->step - (size_t)at, format, args);
+    va_end(args);
+    progress->steps++;
+    alarm(SECONDS);
 }
 
-/* ---- message_in ---- */
-
-static void turn_done(struct turn *turn, enum chain_verdict verdict)
+void check_report(struct check *check, bool ok, const char *format, ...)
 {
-}
-
-/* Whatever it answers is right, but for a fault. */
-static void say(struct chain *chain, const char *what, const char *msg, size_t length)
-{
-    struct name *room = name_create(text_of("room"));
-    uint64_t before = atomic_load(&plugin->stats->faults);
-    char line[160];
-    struct turn turn = {
-        .event = {.room = {"room", 4},
-                  .id = {"6e2a0f3a-9a53-4bd5-a5a4-5a2a7bd6a2c1", 36},
-                  .sub = {"u-1", 3},
-                  .name = {"Ann", 3},
-                  .user = {"{\"name\":\"Ann\"}", 14},
-                  .msg = {msg, length},
-                  .time_ms = 1700000000000},
-        .room = room,
-        .max_msg = 16 * 1024,
-        .done = turn_done,
-    };
-    enum chain_verdict verdict = chain_in(chain, &turn);
-    bool faulty = atomic_load(&plugin->stats->faults) != before;
-    snprintf(line, sizeof line, "message_in: %s%s", what,
-             faulty                      ? ": it failed"
-             : verdict == CHAIN_DEFERRED ? " (deferred)"
-                                         : "");
-    report(!faulty, line);
-    if (verdict == CHAIN_DEFERRED) { /* it is not answered: the end cancels it */
-        struct turn *kept = xmemdup(&turn, sizeof turn);
-        turn_moved(kept);
+    va_list args;
+    if (!ok)
+        check->progress->failures++;
+    if (ok && check->quiet)
         return;
-    }
-    turn_finish(&turn);
-    name_unref(room);
+    printf("%s  ", ok ? "ok    " : "FAILED");
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    puts("");
+    fflush(stdout); /* all that it was, if it crashes next */
 }
 
-static void try_message_in(struct chain *chain)
+static void turn_once(struct check *check)
 {
-    static const char nasty[] = "\xf0\x9f\x98\x80\xe2\x80\xae\xcc\x81 {\"a\":1} %s%n ' \\ \x01";
-    size_t size = 1024 * 1024;
-    char *big = xmalloc(size);
-    memset(big, 'x', size);
-    say(chain, "an ordinary text", "hello there", 11);
-    say(chain, "no bytes", "", 0);
-    say(chain, "an event without a text", NULL, 0);
-    say(chain, "emoji, direction marks, JSON, format characters", nasty, sizeof nasty - 1);
-    say(chain, "a megabyte", big, size);
-    say(chain, "as much white space", memset(big, ' ', size), size);
-    free(big);
+    for (size_t i = 0; i < CHECK_LOOPS; i++)
+        ev_run(loop_ev(check->loops[i]), EVRUN_NOWAIT);
 }
 
-/* ---- message_out ---- */
-
-static void try_message_out(struct chain *chain)
+void check_turn(struct check *check, const bool *done, int ms)
 {
-    struct name *room = name_create(text_of("room"));
-    struct message *messages[3];
-    char *big = xmalloc(100000);
-    memset(big, 'x', 100000);
-    const struct text texts[] = {{"hello", 5}, {"", 0}, {big, 100000}};
-    for (size_t i = 0; i < 3; i++) {
-        messages[i] = message_create(
-            room, &(struct message_fields){.id = text_of("6e2a0f3a-9a53-4bd5-a5a4-5a2a7bd6a2c1"),
-                                           .user = text_of("{}"),
-                                           .msg = texts[i],
-                                           .time_ms = 1700000000000});
-        messages[i]->offset = i + 1;
+    enum { ROUNDS = 8 }; /* an answer asks the next question, and so on */
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int round = 0; round < ROUNDS; round++)
+        turn_once(check);
+    for (; done && !*done && ms > 0 && check->mode == CHECK_WORKS; ms--) {
+        nanosleep(&pause, NULL);
+        turn_once(check);
     }
-    uint64_t before = atomic_load(&plugin->stats->faults);
-    struct buffer out = {0};
-    chain_out(chain, room, messages, 3, &out);
-    report(atomic_load(&plugin->stats->faults) == before, "message_out: a batch of three");
-    buffer_finish(&out);
-    for (size_t i = 0; i < 3; i++)
-        message_unref(messages[i]);
-    name_unref(room);
-    free(big);
+}
+
+/* ---- a generation ---- */
+
+static bool open_all(struct check *check, struct error *err)
+{
+    for (uint32_t i = 0; i < CHECK_LOOPS; i++) {
+        check->chains[i] = chain_create(&check->plugin, 1, NULL, NULL, &check->desks[i], err);
+        if (!check->chains[i])
+            return false;
+    }
+    check_turn(check, NULL, 0);
+    return true;
+}
+
+static void one_gone(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+/* As a reload does it; where services are silent, as the end of a server does: at once. */
+static void close_all(struct check *check)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    unsigned open = 0, gone = 0;
+    check_step(check, "drain, shard_close");
+    for (uint32_t i = 0; i < CHECK_LOOPS; i++) {
+        if (!check->chains[i])
+            continue;
+        open++;
+        if (check->mode != CHECK_SILENT) {
+            running_set(check->plugin->name, "drain");
+            chain_retire(check->chains[i], DRAIN_MS, one_gone, &gone);
+            running_set(NULL, NULL);
+        } else {
+            chain_destroy(check->chains[i]);
+            gone++;
+        }
+        check->chains[i] = NULL;
+    }
+    for (int ms = 0; gone < open && ms < 2 * DRAIN_MS; ms++) {
+        turn_once(check);
+        nanosleep(&pause, NULL);
+    }
+    check_services_release(check);
+    check_turn(check, NULL, 0);
+    unsigned left = 0;
+    for (uint32_t i = 0; i < CHECK_LOOPS; i++)
+        left += check->desks[i].used + !list_empty(&check->desks[i].chains);
+    check_report(check, !left,
+                 left ? "something was asked for in or after shard_close"
+                      : "drained, all shards closed, what was open was cancelled");
+}
+
+static void state_load(struct check *check, const char *bytes, size_t length)
+{
+    if (!bytes || !check->plugin->api.state_load)
+        return;
+    char *copy = xmemdup(bytes, length);
+    check_step(check, "state_load");
+    running_set(check->plugin->name, "state_load");
+    check->plugin->api.state_load(check->plugin->self, (struct chatup_text){copy, length});
+    running_set(NULL, NULL);
+    free(copy);
+    check_report(check, true, "state_load");
+}
+
+static char *state_save(struct check *check, size_t *length_out)
+{
+    if (!check->plugin->api.state_save)
+        return NULL;
+    check_step(check, "state_save");
+    running_set(check->plugin->name, "state_save");
+    struct chatup_text state = check->plugin->api.state_save(check->plugin->self);
+    running_set(NULL, NULL);
+    check_report(check, true, "state_save");
+    *length_out = state.length;
+    return state.at ? xmemdup(state.at, state.length) : NULL;
+}
+
+/*   state, length  of the generation before; NULL: none. Then of this one: the caller frees it
+ *   returns        false: the next ones would fare no better */
+static bool try_generation(struct check *check, const struct config *conf, char **state,
+                           size_t *length)
+{
+    struct error err = {0};
+    check_step(check, "options, create");
+    check->plugin = plugin_load(conf, 0, NULL, &err);
+    check_report(check, check->plugin, "%s", check->plugin ? "options, create" : err.text);
+    if (!check->plugin)
+        return false;
+    state_load(check, *state, *length);
+    check_services_begin(check);
+    for (uint32_t i = 0; i < CHECK_LOOPS; i++)
+        desk_init(&check->desks[i], check->loops[i], i, CHECK_LOOPS, &check->ups[i]);
+    check_step(check, "shard_open");
+    bool open = open_all(check, &err);
+    check_report(check, open, "%s", open ? "a shard for each of eight loops" : err.text);
+    if (open) {
+        bool quiet = check->quiet;
+        check_hooks(check, 0);
+        check->quiet = true;
+        check_hooks(check, CHECK_LOOPS - 1);
+        check->quiet = quiet;
+    }
+    free(*state);
+    *state = state_save(check, length);
+    close_all(check);
+    check_step(check, "destroy");
+    plugin_unload(check->plugin);
+    check->plugin = NULL;
+    check_services_end(check);
+    for (uint32_t i = 0; i < CHECK_LOOPS; i++)
+        desk_finish(&check->desks[i]);
+    check_report(check, true, "destroyed");
+    return open;
 }
 
 /* ---- the child ---- */
 
-static bool open_all(struct error *err)
-{
-    for (uint32_t i = 0; i < LOOPS; i++) {
-        desk_init(&desks[i], NULL, i, LOOPS, NULL);
-        chains[i] = chain_create(&plugin, 1, NULL, NULL, &desks[i], err);
-        if (!chains[i])
-            return false;
-    }
-    return true;
-}
-
-static int check(const char *file, const char *options)
+static bool try_file(struct check *check, const struct config *conf)
 {
     struct error err = {0};
+    check_step(check, "loading");
+    struct plugin *plugin = plugin_peek(conf, 0, &err);
+    check_report(check, plugin, "%s", plugin ? "file, chatup_plugin_v1, table" : err.text);
+    if (plugin)
+        check_symbols(check, conf->plugins[0].file, plugin->so);
+    bool ok = plugin;
+    plugin_unload(plugin);
+    return ok;
+}
+
+static void try_generations(struct check *check, const struct config *conf)
+{
+    static const char *const moods[] = {NULL, "with services that refuse",
+                                        "with services that time out",
+                                        "with services that never answer, closed at once"};
+    static const char unknown[] = "{\"version\":99,\"\xc3\xa9\":[";
+    char *state = NULL;
+    size_t length = 0;
+    for (unsigned mode = 0; mode < CHECK_MODES; mode++) {
+        unsigned before = check->progress->failures;
+        check->mode = mode;
+        check->quiet = mode != CHECK_WORKS;
+        if (mode == CHECK_MODES - 1 && state) {
+            free(state);
+            length = sizeof unknown - 1;
+            state = xmemdup(unknown, length);
+        }
+        bool on = try_generation(check, conf, &state, &length);
+        if (check->quiet && check->progress->failures == before)
+            printf("ok      all of it again %s\n", moods[mode]);
+        if (!on)
+            break;
+    }
+    free(state);
+}
+
+static void child(struct check_progress *progress, const char *file, const char *options)
+{
+    struct error err = {0};
+    struct check check = {.progress = progress};
     running_watch_trial(SECONDS);
     struct config *conf = plugin_config(file, options, &err);
-    plugin = conf ? plugin_load(conf, 0, NULL, &err) : NULL;
-    report(plugin != NULL, plugin ? "loaded: file, symbol, table, options, create" : err.text);
-    if (!plugin)
-        return 1;
-    bool open = open_all(&err);
-    report(open, open ? "a shard for each of eight loops" : err.text);
-    for (int i = 0; open && i < 2; i++) {
-        if (plugin->api.message_in)
-            try_message_in(chains[i]);
-        if (plugin->api.message_out)
-            try_message_out(chains[i]);
+    if (!conf)
+        check_report(&check, false, "%s", err.text);
+    for (size_t i = 0; i < CHECK_LOOPS; i++)
+        check.loops[i] = loop_create("check");
+    if (conf && try_file(&check, conf))
+        try_generations(&check, conf);
+    for (size_t i = 0; i < CHECK_LOOPS; i++) {
+        while (loop_drain(check.loops[i]))
+            ;
+        loop_destroy(check.loops[i]);
     }
-    plugin->host.resume(plugin->host.self, 12345, CHATUP_ACCEPT, (struct chatup_text){0},
-                        (struct chatup_text){0});
-    for (uint32_t i = 0; i < LOOPS; i++)
-        chain_destroy(chains[i]);
-    report(true, "shards closed, what was open was cancelled");
-    for (uint32_t i = 0; open && i < LOOPS; i++) {
-        report(!desks[i].used, "nothing was asked for after shard_close");
-        if (desks[i].used)
-            return 1;
-        break;
-    }
-    plugin_unload(plugin);
-    report(true, "destroyed");
     config_destroy(conf);
     alarm(0);
-    return failures > 0;
+    progress->finished = true;
+}
+
+/* ---- the parent ---- */
+
+/* Its own alarm comes first, unless it is beyond that.
+ *   returns  false: it was, and is no more */
+static bool wait_for(pid_t pid, const struct check_progress *progress, int *status_out)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    enum { PAUSES = (SECONDS + 5) * 50 };
+    unsigned seen = progress->steps;
+    for (int i = 0; i < PAUSES; i++) {
+        pid_t ended = waitpid(pid, status_out, WNOHANG);
+        if (ended == pid || (ended < 0 && errno != EINTR))
+            return true;
+        if (seen != progress->steps)
+            i = 0;
+        seen = progress->steps;
+        nanosleep(&pause, NULL);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, status_out, 0);
+    return false;
+}
+
+static int conclude(const struct check_progress *progress, bool in_time, int status)
+{
+    if (!in_time)
+        printf("FAILED  it did not come back: %s\n", progress->step);
+    else if (WIFSIGNALED(status))
+        printf("FAILED  it ended the process (%s): %s\n", strsignal(WTERMSIG(status)),
+               progress->step);
+    else if (!progress->finished)
+        printf("FAILED  the process ended, or it had no answer in time: %s\n", progress->step);
+    else if (WEXITSTATUS(status))
+        printf("FAILED  the process ended with code %d at last\n", WEXITSTATUS(status));
+    bool ok = in_time && WIFEXITED(status) && !WEXITSTATUS(status) && progress->finished &&
+              !progress->failures;
+    puts(ok ? "the plugin is fine, as far as this can tell" : "the plugin is not fine");
+    return ok ? 0 : 1;
+}
+
+static int check_file(const char *file, const char *options)
+{
+    struct check_progress *progress =
+        mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = 0;
+    fflush(stdout);
+    pid_t pid = progress == MAP_FAILED ? -1 : fork();
+    if (pid < 0) {
+        fprintf(stderr, "chatup plugin check: %s\n", strerror(errno));
+        return 1;
+    }
+    if (!pid) {
+        child(progress, file, options);
+        exit(0);
+    }
+    bool in_time = wait_for(pid, progress, &status);
+    int code = conclude(progress, in_time, status);
+    munmap(progress, sizeof *progress);
+    return code;
 }
 
 int plugin_check(int argc, char **argv)
@@ -191,20 +345,5 @@ int plugin_check(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    fflush(stdout);
-    pid_t child = fork();
-    if (child < 0) {
-        fprintf(stderr, "chatup plugin check: %s\n", strerror(errno));
-        return 1;
-    }
-    if (!child)
-        exit(check(file, options));
-    int status;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    bool ok = WIFEXITED(status) && !WEXITSTATUS(status);
-    if (WIFSIGNALED(status))
-        printf("FAILED  it ended the process: %s\n", strsignal(WTERMSIG(status)));
-    puts(ok ? "the plugin is fine, as far as this can tell" : "the plugin is not fine");
-    return ok ? 0 : 1;
+    return check_file(file, options);
 }
