@@ -63,9 +63,8 @@ START_TEST(joins_are_refused_or_silent_and_every_visitor_leaves)
     publisher_close(ghost);
     publisher_cut(ann);
     reader_wait_event(reader, "lobby", "leave");
-    for (int64_t deadline = deadline_in(20);
-         !strstr(file_read(server->log), "ghost left lobby") ||
-         !strstr(file_read(server->log), "u-ann left lobby");) {
+    for (int64_t deadline = deadline_in(20); !strstr(file_read(server->log), "ghost left lobby") ||
+                                             !strstr(file_read(server->log), "u-ann left lobby");) {
         ck_assert(now_ms() < deadline);
         pause_ms(10);
     }

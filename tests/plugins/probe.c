@@ -81,7 +81,7 @@ static int32_t try_all(const struct probe *probe, struct chatup_event *event)
 
 static void crash(void)
 {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL; /* no compiler is to see through it */
     *nowhere = 1;
 }
 

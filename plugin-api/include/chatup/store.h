@@ -1,11 +1,11 @@
 /* chatup/store.h: what a plugin remembers: small keys, the same on every loop and every machine.
  * Apache-2.0.
  *
- * Keys are the plugin's own and lie in groups (a user, a room, "words") of 1 to 512 bytes. A batch is about one group
- * and is atomic: all loops see all of it or nothing, one batch after the other. Durable keys are on
- * disk before the batch is answered and survive a restart; volatile ones are counters and windows,
- * never wait for a disk, and are their own keys, also where the names are the same. Either may
- * expire. How much a plugin may keep is limits.plugin_bytes of the YAML. */
+ * Keys are the plugin's own and lie in groups (a user, a room, "words") of 1 to 512 bytes. A batch
+ * is about one group and is atomic: all loops see all of it or nothing, one batch after the other.
+ * Durable keys are on disk before the batch is answered and survive a restart; volatile ones are
+ * counters and windows, never wait for a disk, and are their own keys, also where the names are the
+ * same. Either may expire. How much a plugin may keep is limits.plugin_bytes of the YAML. */
 #ifndef CHATUP_STORE_H
 #define CHATUP_STORE_H
 
@@ -42,7 +42,7 @@ struct chatup_op {
     struct chatup_text value; /* up to 64 KiB */
     int64_t number;           /* of CHATUP_OP_WINDOW: 1 to 10 000 */
     int64_t ttl_ms;           /* 0: for ever */
-    int64_t period_ms;        /* of CHATUP_OP_WINDOW, 1 to a year; the key lives as long */
+    int64_t period_ms;        /* of CHATUP_OP_WINDOW, up to 366 days; the key lives as long */
 };
 
 struct chatup_result {
