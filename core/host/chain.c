@@ -252,13 +252,13 @@ void shard_fault(struct shard *shard, enum hook hook, const char *where, int32_t
 int64_t hook_begin(struct shard *shard, enum hook hook)
 {
     running_set(shard->plugin->name, hook_name(hook));
-    return clock_mono_ns();
+    return clock_ticks();
 }
 
-void hook_end(struct shard *shard, enum hook hook, int64_t began_ns, int32_t verdict)
+void hook_end(struct shard *shard, enum hook hook, int64_t began, int32_t verdict)
 {
     running_set(NULL, NULL);
-    plugin_note(shard->plugin, shard->desk->index, hook, verdict, clock_mono_ns() - began_ns);
+    plugin_note(shard->plugin, shard->desk->index, hook, verdict, clock_ticks() - began);
     if (verdict >= CHATUP_ACCEPT && verdict <= CHATUP_DEFER)
         shard->faults_in_row = 0;
 }
@@ -477,12 +477,12 @@ static enum chain_verdict shard_in(struct shard *shard, struct turn *turn)
     const struct chatup_event lent = turn->event;
     if (shard_is_off(shard))
         return turn_without(shard, turn);
-    int64_t began_ns = hook_begin(shard, HOOK_message_in);
+    int64_t began = hook_begin(shard, HOOK_message_in);
     int32_t verdict = shard->plugin->api.message_in(shard->self, &turn->event);
     turn->event = lent; /* what a hook writes there itself is no edit: nobody checked it */
     if (verdict == CHATUP_DEFER && !turn->deferral)
         verdict = CHATUP_FAULT; /* it would never be resumed */
-    hook_end(shard, HOOK_message_in, began_ns, verdict);
+    hook_end(shard, HOOK_message_in, began, verdict);
     if (verdict == CHATUP_DEFER)
         return CHAIN_DEFERRED;
     if (turn->deferral)
@@ -717,12 +717,12 @@ static enum chain_verdict shard_visit(struct shard *shard, enum hook hook, struc
     const struct chatup_visit lent = visit->visit;
     if (shard_is_off(shard))
         return visit_fault(shard, hook, visit);
-    int64_t began_ns = hook_begin(shard, hook);
+    int64_t began = hook_begin(shard, hook);
     int32_t verdict = call(shard->self, &visit->visit);
     visit->visit = lent;
     bool known = verdict == CHATUP_ACCEPT || verdict == CHATUP_REJECT ||
                  (verdict == CHATUP_CONSUME && hook == HOOK_join);
-    hook_end(shard, hook, began_ns, known ? verdict : CHATUP_FAULT);
+    hook_end(shard, hook, began, known ? verdict : CHATUP_FAULT);
     if (!known) {
         shard_fault(shard, hook, hook_name(hook), verdict);
         return visit_fault(shard, hook, visit);
@@ -777,10 +777,10 @@ void chain_leave(struct chain *chain, const struct chatup_visit *visit)
         struct shard *shard = &chain->shards[i];
         if (!shard->plugin->api.leave || shard_is_off(shard))
             continue;
-        int64_t began_ns = hook_begin(shard, HOOK_leave);
+        int64_t began = hook_begin(shard, HOOK_leave);
         struct chatup_visit copy = lent;
         shard->plugin->api.leave(shard->self, &copy);
-        hook_end(shard, HOOK_leave, began_ns, CHATUP_ACCEPT);
+        hook_end(shard, HOOK_leave, began, CHATUP_ACCEPT);
     }
 }
 
@@ -867,9 +867,9 @@ static bool shard_out(struct shard *shard, const struct name *room, struct out_b
                                        .count = (uint32_t)out->count,
                                        .messages = out->views,
                                        .room = to_plugin(name_text(room))};
-    int64_t began_ns = hook_begin(shard, HOOK_message_out);
+    int64_t began = hook_begin(shard, HOOK_message_out);
     int32_t verdict = shard->plugin->api.message_out(shard->self, &out->batch);
-    hook_end(shard, HOOK_message_out, began_ns, verdict);
+    hook_end(shard, HOOK_message_out, began, verdict);
     if (verdict == CHATUP_ACCEPT) {
         batch_commit(out);
         return true;

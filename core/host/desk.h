@@ -98,7 +98,7 @@ uint32_t pending_loop(uint64_t id);
 
 /* Between begin and end the plugin runs: it is timed, and whoever looks at a crash is told so. */
 int64_t hook_begin(struct shard *shard, enum hook hook);
-void hook_end(struct shard *shard, enum hook hook, int64_t began_ns, int32_t verdict);
+void hook_end(struct shard *shard, enum hook hook, int64_t began, int32_t verdict);
 /* Counted, logged; after many in a row the plugin is left out for a while. */
 void shard_fault(struct shard *shard, enum hook hook, const char *where, int32_t verdict);
 

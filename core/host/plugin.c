@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <link.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -512,8 +513,17 @@ static void host_count(void *host, uint32_t i, uint64_t more)
 
 /* ---- the whole ---- */
 
+static double tick_ns; /* set before the first hook is called */
+
+static void tick_measure(void)
+{
+    tick_ns = clock_measure_tick_ns();
+}
+
 static struct plugin_stats *stats_create(const struct plugin *plugin)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, tick_measure);
     struct plugin_stats *stats = xcalloc(1, sizeof *stats + plugin->loops * sizeof *stats->hooks);
     stats->loops = plugin->loops;
     stats->counter_count = plugin->api.counter_count;
@@ -679,8 +689,10 @@ static void cell_add(_Atomic uint64_t *cell, uint64_t more)
     atomic_store_explicit(cell, now + more, memory_order_relaxed);
 }
 
-void plugin_note(struct plugin *plugin, uint32_t loop, enum hook hook, int32_t verdict, int64_t ns)
+void plugin_note(struct plugin *plugin, uint32_t loop, enum hook hook, int32_t verdict,
+                 int64_t ticks)
 {
+    int64_t ns = (int64_t)((double)ticks * tick_ns);
     struct hook_stats *stats = &plugin->stats->hooks[loop][hook];
     unsigned bucket = ns < 128 ? 0 : (unsigned)(64 - __builtin_clzll((uint64_t)ns)) - 7;
     bool known = verdict >= 0 && verdict < HOOK_VERDICTS;

@@ -81,5 +81,6 @@ void plugin_hash(const struct config *conf, size_t index, char out[65]);
 void plugin_fault(struct plugin *plugin, const char *where, int32_t verdict);
 /* It is left out on this loop for so long. */
 void plugin_switched_off(struct plugin *plugin, enum hook hook, int64_t ms);
-/* A hook has returned on that loop; warns if it took too long. */
-void plugin_note(struct plugin *plugin, uint32_t loop, enum hook hook, int32_t verdict, int64_t ns);
+/* A hook has returned on that loop, so many clock_ticks later; warns if it took too long. */
+void plugin_note(struct plugin *plugin, uint32_t loop, enum hook hook, int32_t verdict,
+                 int64_t ticks);

@@ -125,11 +125,11 @@ void chain_route(struct shard *shard, const struct chatup_route *route, struct r
     call->shard = shard;
     call->route = route;
     call->late = NULL;
-    int64_t began_ns = hook_begin(shard, HOOK_route);
+    int64_t began = hook_begin(shard, HOOK_route);
     int32_t verdict = route->handle(shard->self, &call->request, &response);
     if (verdict == CHATUP_DEFER && !call->late)
         verdict = CHATUP_FAULT;
-    hook_end(shard, HOOK_route, began_ns, verdict);
+    hook_end(shard, HOOK_route, began, verdict);
     if (verdict == CHATUP_DEFER)
         return;
     if (call->late)
