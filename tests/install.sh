@@ -36,7 +36,7 @@ step "the examples compile" cmake --build examples
 for plugin in hello shout; do
     step "$plugin is fine" chatup plugin check "examples/$plugin.so"
     step "$plugin exports one function" \
-        test "$(nm -D --defined-only "examples/$plugin.so" | awk '{print $3}' | grep -v '^_' | sort -u)" = chatup_plugin_v1
+        test "$(nm -D --defined-only "examples/$plugin.so" | awk '{print $3}')" = chatup_plugin_v1
 done
 step "pkg-config is enough" sh -c 'cc -shared -fPIC $(pkg-config --cflags chatup-plugin) \
     -o one.so "$0"' "$prefix/share/chatup/example/hello.c"
@@ -45,11 +45,23 @@ for lang in c cpp; do
     step "new $lang" chatup plugin new "mine_$lang" --lang "$lang"
     step "new $lang configures" cmake -S "mine_$lang" -B "mine_$lang/build"
     step "new $lang builds" cmake --build "mine_$lang/build"
-    step "new $lang passes its test" ctest --test-dir "mine_$lang/build"
+    step "new $lang passes its test" ctest --test-dir "mine_$lang/build" --output-on-failure
+    step "new $lang has a test of its own, and one that all have" \
+        test "$(ctest --test-dir "mine_$lang/build" -N | grep -cE 'Test +#[0-9]+: (test|check)$')" = 2
     step "new $lang tells its options" chatup plugin info "mine_$lang/build/mine_$lang.so" --json
 done
 step "new does not overwrite" says "File exists" chatup plugin new mine_c
 step "new wants a name" says "a name is" chatup plugin new 9lives
+step "that CMake can live with" says "choose another name" chatup plugin new test
+step "new into a directory" chatup plugin new polite --dir courtesy
+step "has the plugin's name in it" grep -q 'chatup_add_plugin(polite polite.c)' courtesy/CMakeLists.txt
+step "info tells options, ranges and hooks" sh -c 'chatup plugin info mine_c/build/mine_c.so | tr -s " " >info &&
+    grep -q "word string messages without it are rejected \[1 to 100\]; default: please" info && grep -q "hooks: message_in" info'
+
+# The test that comes with a plugin finds what is wrong with it, and so does check.
+sed 's/return CHATUP_REJECT;/return CHATUP_ACCEPT;/' mine_c/mine_c.c >changed.c && mv changed.c mine_c/mine_c.c
+step "a changed plugin builds" cmake --build mine_c/build
+step "and its test fails" says "FAILED  one without it is rejected" ctest --test-dir mine_c/build -R test -V
 
 # Each header compiles alone, in the oldest C and C++ that they promise.
 for header in "$prefix"/include/chatup/*.h; do
@@ -65,19 +77,34 @@ cat >bad.c <<'TEXT'
 #include <chatup/plugin.h>
 #include <stdlib.h>
 #include <unistd.h>
+#if MODE == 7
+int helper(void);
+int helper(void)
+{
+    return 0;
+}
+#endif
+extern void *json_array(void);
 static void *create(const struct chatup_host *host)
 {
+#if MODE == 8
+    json_array();
+#endif
     if (MODE == 1)
         abort();
     if (MODE == 2)
         exit(0);
+    if (MODE == 6)
+        _exit(0);
     while (MODE == 3)
         pause();
     return (void *)host;
 }
 static int32_t in(void *shard, struct chatup_event *event)
 {
-    return MODE == 4 ? 77 : CHATUP_DEFER;
+    if (MODE == 9 && event->msg.length > 100000)
+        abort();
+    return MODE == 4 ? 77 : MODE == 5 ? CHATUP_DEFER : CHATUP_ACCEPT;
 }
 const struct chatup_plugin *chatup_plugin_v1(void)
 {
@@ -86,7 +113,7 @@ const struct chatup_plugin *chatup_plugin_v1(void)
     return &plugin;
 }
 TEXT
-for mode in 1 2 3 4 5; do
+for mode in 1 2 3 4 5 6 7 8 9; do
     step "bad.so builds" cc -shared -fPIC -DMODE=$mode -I"$prefix/include" -o bad$mode.so bad.c
 done
 step "an abort is told" says "aborted (SIGABRT) in plugin bad1, create" chatup plugin check bad1.so
@@ -94,6 +121,11 @@ step "an exit is told" says "the process was ended in plugin bad2, create" chatu
 step "a hang is told" says "no answer in time in plugin bad3, create" chatup plugin check bad3.so
 step "a wrong verdict is told" says "message_in: an ordinary text: it failed" chatup plugin check bad4.so
 step "a bare deferral is told" says "message_in: an ordinary text: it failed" chatup plugin check bad5.so
+step "an exit without goodbye is told" says "the process ended, or it had no answer in time: options, create" \
+    chatup plugin check bad6.so
+step "a second export is told" says "it exports more than chatup_plugin_v1: helper" chatup plugin check bad7.so
+step "what is the program's is told" says "no library that it names has: json_array" chatup plugin check bad8.so
+step "the step of a crash is told" says "it ended the process (Aborted): message_in: a megabyte" chatup plugin check bad9.so
 step "no plugin is told" says "is no shared object" chatup plugin info bad.c
 
 echo "$passed passed, $failed failed"

@@ -10,6 +10,10 @@ function(chatup_add_plugin name)
     set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CHATUP_PLUGIN_DIR})
   endif()
   target_link_libraries(${name} PRIVATE chatup-plugin-api)
+  # What C++ headers declare is visible whatever the flags say: the map hides that, too.
+  set(map ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/chatup-plugin.map)
+  target_link_options(${name} PRIVATE "LINKER:--version-script=${map}")
+  set_property(TARGET ${name} APPEND PROPERTY LINK_DEPENDS ${map})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # its unique symbols would keep the library mapped for ever
     target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-gnu-unique>)
   endif()
