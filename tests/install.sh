@@ -48,7 +48,11 @@ for lang in c cpp; do
     step "new $lang passes its test" ctest --test-dir "mine_$lang/build" --output-on-failure
     step "new $lang has a test of its own, and one that all have" \
         test "$(ctest --test-dir "mine_$lang/build" -N | grep -cE 'Test +#[0-9]+: (test|check)$')" = 2
-    step "new $lang tells its options" chatup plugin info "mine_$lang/build/mine_$lang.so" --json
+    step "new $lang tells its options" sh -c 'chatup plugin info "$0" --json | python3 -c "$1"' \
+        "mine_$lang/build/mine_$lang.so" 'import json, sys; it = json.load(sys.stdin); option, = it["options"]
+assert option == {"name": "word", "type": "string", "default": "please", "secret": False, "min": 1, "max": 100,
+                  "help": "messages without it are rejected"}, option
+assert it["hooks"] == ["message_in"] and it["version"] == "0.1", it'
 done
 step "new does not overwrite" says "File exists" chatup plugin new mine_c
 step "new wants a name" says "a name is" chatup plugin new 9lives
@@ -56,12 +60,34 @@ step "that CMake can live with" says "choose another name" chatup plugin new tes
 step "new into a directory" chatup plugin new polite --dir courtesy
 step "has the plugin's name in it" grep -q 'chatup_add_plugin(polite polite.c)' courtesy/CMakeLists.txt
 step "info tells options, ranges and hooks" sh -c 'chatup plugin info mine_c/build/mine_c.so | tr -s " " >info &&
-    grep -q "word string messages without it are rejected \[1 to 100\]; default: please" info && grep -q "hooks: message_in" info'
+    grep -q "word string messages without it are rejected \[1 to 100 bytes\]; default: please" info && grep -q "hooks: message_in" info'
 
 # The test that comes with a plugin finds what is wrong with it, and so does check.
 sed 's/return CHATUP_REJECT;/return CHATUP_ACCEPT;/' mine_c/mine_c.c >changed.c && mv changed.c mine_c/mine_c.c
 step "a changed plugin builds" cmake --build mine_c/build
 step "and its test fails" says "FAILED  one without it is rejected" ctest --test-dir mine_c/build -R test -V
+
+# A server with two of them says so.
+mkdir served
+cat >served/chatup.yaml <<TEXT
+listen: { address: 127.0.0.1, port: 0 }
+data_dir: $root/served
+durability: memory
+plugins_dir: $(dirname "$(find "$prefix" -name demo.so)")
+plugins:
+  - { name: mine_cpp, file: $root/mine_cpp/build/mine_cpp.so, config: { word: thanks }, on_error: open }
+  - { name: hello, file: $root/examples/hello.so, public_routes: true }
+TEXT
+coproc server { exec chatup serve --demo -c served/chatup.yaml 2>&1; }
+server_pid=$server_PID
+while read -r line <&"${server[0]}" && [[ $line != "chatup: "* ]]; do
+    echo "$line"
+done >served/log
+step "list tells the plugins in their order" sh -c 'chatup plugin list -c served/chatup.yaml | tr -s " " >list &&
+    grep -q "^ 1 mine_cpp 0.1 open " list && grep -q "^ 2 hello 1.0 closed " list && grep -q "^ 2 hello message_out 0 " list'
+kill "$server_pid" || cat served/log
+wait "$server_pid"
+step "list without a server fails" says "chatup plugin list: no server is running" chatup plugin list -c served/chatup.yaml
 
 # Each header compiles alone, in the oldest C and C++ that they promise.
 for header in "$prefix"/include/chatup/*.h; do

@@ -69,14 +69,19 @@ static const char *print_number(int64_t number, const struct unit *units, char *
     return out;
 }
 
+const char *config_value_print(enum config_type type, int64_t number, char *out, size_t size)
+{
+    return print_number(number, types[type].units ? types[type].units : plain, out, size);
+}
+
 static bool in_range(const struct config_option *option, int64_t number, struct error *what)
 {
-    const struct unit *units = types[option->type].units;
+    const bool units = types[option->type].units;
     char min[32], max[32];
     if ((!option->min && !option->max) || (number >= option->min && number <= option->max))
         return true;
-    print_number(option->min, units ? units : plain, min, sizeof min);
-    print_number(option->max, units ? units : plain, max, sizeof max);
+    config_value_print(option->type, option->min, min, sizeof min);
+    config_value_print(option->type, option->max, max, sizeof max);
     if (!units && !number)
         error_set(what, "must not be empty");
     else if (!units && option->max == INT64_MAX)

@@ -1,6 +1,6 @@
-/* config_value.h: the text of an option as bool, number, duration, size or string. Only for
- * config*.c. Failures put the bare sentence in `what` ("must be 1 to 65535"); the caller knows the
- * place and puts it in front. Any thread. */
+/* config_value.h: the text of an option as bool, number, duration, size or string, and back.
+ * Failures put the bare sentence in `what` ("must be 1 to 65535"); the caller knows the place and
+ * puts it in front. Any thread. */
 #pragma once
 #include "config.h"
 #include "text.h"
@@ -8,6 +8,8 @@
 /* text is NULL for what is no scalar. value_out->text is the caller's to free. */
 bool config_value_read(const struct config_option *option, const char *text,
                        struct config_value *value_out, struct error *what);
+/* Into out: 30s, 4KiB or 15; returns it. */
+const char *config_value_print(enum config_type type, int64_t number, char *out, size_t size);
 /* The position of text in choices, which ends with NULL. */
 bool config_value_choose(const char *const *choices, const char *text, int64_t *index_out,
                          struct error *what);

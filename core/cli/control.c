@@ -120,42 +120,6 @@ static void say_status(const json_t *answer)
     puts("");
 }
 
-/* One line each, in the order of the chain. */
-static void say_plugins(const json_t *answer)
-{
-    size_t i;
-    const json_t *plugin, *hook;
-    const char *name;
-    printf("generation %lld\n",
-           (long long)json_integer_value(json_object_get(answer, "generation")));
-    json_array_foreach(json_object_get(answer, "plugins"), i, plugin)
-    {
-        printf("%zu. %s %s, on_error: %s, %.12s", i + 1,
-               json_string_value(json_object_get(plugin, "name")),
-               json_string_value(json_object_get(plugin, "version")),
-               json_string_value(json_object_get(plugin, "on_error")),
-               json_string_value(json_object_get(plugin, "hash")));
-        printf(", faults %lld", (long long)json_integer_value(json_object_get(plugin, "faults")));
-        printf(", slow %lld", (long long)json_integer_value(json_object_get(plugin, "slow")));
-        printf(", left out %lld times\n",
-               (long long)json_integer_value(json_object_get(plugin, "off")));
-        json_object_foreach(json_object_get(plugin, "hooks"), name, hook)
-        {
-            json_int_t calls = json_integer_value(json_object_get(hook, "calls"));
-            json_int_t ns = json_integer_value(json_object_get(hook, "ns"));
-            printf("     %-12s calls %lld, on average %lld ns", name, (long long)calls,
-                   (long long)(calls ? ns / calls : 0));
-            static const char *const verdicts[] = {"accept", "reject", "consume", "defer", "fault"};
-            for (size_t v = 0; v < sizeof verdicts / sizeof *verdicts; v++) {
-                json_int_t count = json_integer_value(json_object_get(hook, verdicts[v]));
-                if (count)
-                    printf(", %s %lld", verdicts[v], (long long)count);
-            }
-            puts("");
-        }
-    }
-}
-
 static void say_backup(const json_t *answer)
 {
     puts("backed up");
@@ -223,5 +187,6 @@ int cli_backup(int argc, char **argv)
 
 int plugin_list(int argc, char **argv)
 {
-    return control_command(argc, argv, "plugins", plugins_usage, false, say_plugins);
+    argv[0] = (char *)"plugin list"; /* for messages */
+    return control_command(argc, argv, "plugins", plugins_usage, false, plugin_list_print);
 }
