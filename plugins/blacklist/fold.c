@@ -10,6 +10,9 @@ struct mapping {
 
 #include "fold_table.h"
 
+/* Letters before this one (of Europe, Hebrew, Arabic) have accents only. */
+#define FIRST_WITH_VOWEL_SIGNS 0x700
+
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
 static int in_ranges(const struct range *ranges, size_t count, uint32_t code)
@@ -61,36 +64,83 @@ int fold_is_word(uint32_t code)
     return in_ranges(range_words, COUNT(range_words), code);
 }
 
+int fold_is_mark(uint32_t code)
+{
+    return code >= 0x300 && in_ranges(range_marks, COUNT(range_marks), code);
+}
+
+/* What cannot be seen belongs to what is in front. */
+static void extend(struct folded *out, size_t count, uint32_t end)
+{
+    for (size_t i = count; i-- && out[i].begin == out[count - 1].begin;)
+        out[i].end = end;
+}
+
+/* Behind what is no letter of such a script, a vowel sign of India is but one more accent: else it
+ * would hide the end of a word. Returns how many there are then. */
+static size_t put(struct folded *out, size_t count, struct folded symbol)
+{
+    if (fold_is_mark(symbol.code) && (!count || out[count - 1].code < FIRST_WITH_VOWEL_SIGNS)) {
+        extend(out, count, symbol.end);
+        return count;
+    }
+    out[count] = symbol;
+    return count + 1;
+}
+
+/* A syllable of Hangul is up to three letters: it may be written either way (UAX #15). */
+static const uint32_t *syllable_of(uint32_t code, uint32_t letters[3])
+{
+    if (code < 0xac00 || code > 0xd7a3)
+        return NULL;
+    code -= 0xac00;
+    letters[0] = 0x1100 + code / (21 * 28);
+    letters[1] = 0x1161 + code / 28 % 21;
+    letters[2] = code % 28 ? 0x11a7 + code % 28 : 0;
+    return letters;
+}
+
+static int is_invisible(uint32_t code)
+{
+    return code < 0x80 ? code < ' ' || code == 0x7f
+                       : in_ranges(range_ignored, COUNT(range_ignored), code);
+}
+
+static int is_space(uint32_t code)
+{
+    return code < 0x80 ? code == ' ' || (code >= '\t' && code <= '\r')
+                       : in_ranges(range_spaces, COUNT(range_spaces), code);
+}
+
 size_t fold(const char *text, size_t length, struct folded *out)
 {
     const unsigned char *p = (const unsigned char *)text, *start = p, *end = p + length;
     size_t count = 0;
     while (p < end) {
         struct folded symbol = {.begin = (uint32_t)(p - start)};
-        uint32_t code = decode(&p, end);
+        uint32_t code = decode(&p, end), letters[3];
         symbol.end = (uint32_t)(p - start);
-        if (code >= 0x80 && in_ranges(range_ignored, COUNT(range_ignored), code)) {
-            for (size_t i = count; i-- && out[i].begin == out[count - 1].begin;)
-                out[i].end = symbol.end; /* it belongs to what is in front */
-            continue;
-        }
-        if (code == ' ' || (code >= '\t' && code <= '\r') ||
-            (code >= 0x80 && in_ranges(range_spaces, COUNT(range_spaces), code))) {
-            if (count && out[count - 1].code == ' ') {
-                out[count - 1].end = symbol.end;
-                continue;
-            }
+        if (is_space(code)) {
             symbol.code = ' ';
-            out[count++] = symbol;
+            if (count && out[count - 1].code == ' ')
+                out[count - 1].end = symbol.end;
+            else
+                out[count++] = symbol;
             continue;
         }
-        const uint32_t *to = code < 0x80 ? NULL : mapping_of(code);
+        if (is_invisible(code)) {
+            extend(out, count, symbol.end);
+            continue;
+        }
+        const uint32_t *to = code < 0x80 ? NULL : syllable_of(code, letters);
+        if (!to && code >= 0x80)
+            to = mapping_of(code);
         symbol.code = code >= 'A' && code <= 'Z' ? code + 'a' - 'A' : code;
         if (!to)
-            out[count++] = symbol;
+            count = put(out, count, symbol);
         for (int i = 0; to && i < 3 && to[i]; i++) {
             symbol.code = to[i];
-            out[count++] = symbol;
+            count = put(out, count, symbol);
         }
     }
     return count;

@@ -8,14 +8,30 @@ import unicodedata as u
 
 
 def fold(code):
-    """Compatibility decomposition, without marks and what is invisible, without case."""
+    """Compatibility decomposition, without accents and what is invisible, without case."""
     text = u.normalize("NFKD", chr(code)).casefold()
     text = u.normalize("NFKD", text).casefold()
     return [ord(c) for c in text if not ignored(ord(c))]
 
 
+# Combining classes of marks that are no accents but part of how a word is spelled: the vowels of India
+# and South-East Asia (0, and those of 84 to 132), the virama that takes a vowel away (9), and what
+# makes ka ga in Japanese (8).
+LETTERS = {0, 8, 9, 84, 91, 103, 118, 129, 130, 132}
+# Variation selectors, joiners and fillers: of class 0 too, or letters, but nothing to see.
+UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810),
+          *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
+
+
 def ignored(code):
-    return u.category(chr(code)) in ("Mn", "Me", "Cf") or 0xFE00 <= code <= 0xFE0F or code == 0x3164
+    category = u.category(chr(code))
+    if category == "Mn":
+        return u.combining(chr(code)) not in LETTERS or code in UNSEEN
+    return category in ("Me", "Cf") or code in UNSEEN or (category == "Cc" and not is_space(code))
+
+
+def is_mark(code):
+    return u.category(chr(code))[0] == "M" and not ignored(code)
 
 
 def is_space(code):
@@ -31,7 +47,8 @@ def has_no_spaces(code):
 
 
 def is_word(code):
-    return u.category(chr(code))[0] in "LN" and not has_no_spaces(code)
+    letter = u.category(chr(code))[0] in "LN" or is_mark(code)
+    return letter and not ignored(code) and not has_no_spaces(code)
 
 
 def ranges_of(test):
@@ -61,7 +78,8 @@ def print_table(kind, name, items):
 def main():
     print("/* Made by make_fold_table.py from Unicode " + u.unidata_version + ": do not edit. */")
     print("/* clang-format off */")
-    for name, test in (("ignored", ignored), ("spaces", is_space), ("words", is_word)):
+    for name, test in (("ignored", ignored), ("spaces", is_space), ("words", is_word),
+                       ("marks", is_mark)):
         print_table("struct range", f"range_{name}",
                     [f"{{{low},{high}}}," for low, high in ranges_of(test)])
     maps = []

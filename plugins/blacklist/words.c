@@ -225,8 +225,11 @@ void words_unref(struct words *words)
 /* No word goes on over this place between two symbols. */
 static int is_boundary(const struct folded *symbols, size_t count, size_t place)
 {
-    return place == 0 || place == count || !fold_is_word(symbols[place - 1].code) ||
-           !fold_is_word(symbols[place].code);
+    if (place == 0 || place == count)
+        return 1;
+    if (fold_is_mark(symbols[place].code))
+        return 0;
+    return !fold_is_word(symbols[place - 1].code) || !fold_is_word(symbols[place].code);
 }
 
 size_t words_find(const struct words *words, const char *text, size_t length, struct hit *hits,

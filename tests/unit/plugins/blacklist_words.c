@@ -75,6 +75,41 @@ START_TEST(words_are_found_however_they_are_written)
 }
 END_TEST
 
+/* An accent is dropped, a vowel is not. */
+START_TEST(words_of_other_scripts_are_whole_words_too)
+{
+    static const struct {
+        const char *word, *text, *hits;
+    } cases[] = {
+        {"\u0915\u092e", "\u0915\u092e", "0-6 "},                    /* Hindi: kam */
+        {"\u0915\u092e", "\u0915\u092e\u093e\u0932", ""},            /* kamal begins with it */
+        {"\u0915\u0932", "\u0915\u0941\u0932", ""},                  /* kul is not kal */
+        {"\u0958", "\u0915\u093c", "0-6 "},                          /* qa: one character, or two */
+        {"\u30cf\u30ab", "\u30d0\u30ab", ""},                        /* Japanese: haka, baka */
+        {"\u30d0\u30ab", "\uff8a\uff9e\uff76", "0-9 "},              /* half width */
+        {"\u30cf", "\u30cf\u3099", ""},                              /* ha within ba */
+        {"\u0e01\u0e34\u0e19", "\u0e44\u0e01\u0e34\u0e19", "3-12 "}, /* Thai: no blanks */
+        {"\u0e01", "\u0e01\u0e34\u0e19", ""},
+        {"\ud55c", "\u1112\u1161\u11ab!", "0-9 "}, /* Korean: one character, or three */
+        {"\ud558", "\u1112\u1161\u11ab", ""},
+        {"\u05e9\u05dc", "\u05e9\u05c1\u05b8\u05dc", "0-8 "}, /* Hebrew: points are accents */
+        {"bad", "bad\u0941", "0-6 "},                         /* marks that are out of place */
+        {"bad", "b\u093ead\uff9e.", "0-9 "},
+        {"bad",
+         "b\001a\xc2\x80"
+         "d",
+         "0-6 "}, /* controls show nothing */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const list[] = {cases[i].word, NULL};
+        struct words *words = of(list, WORD_BLOCK);
+        ck_assert_msg(!strcmp(hits_in(words, cases[i].text), cases[i].hits), "%zu: %s: %s", i,
+                      cases[i].text, hits_in(words, cases[i].text));
+        words_unref(words);
+    }
+}
+END_TEST
+
 START_TEST(a_word_of_both_kinds_is_of_both)
 {
     struct word list[] = {{{"x", 1}, WORD_BLOCK}, {{"X", 1}, WORD_MUTE}, {{"\xc2\xad", 2}, 1}};
@@ -152,6 +187,35 @@ START_TEST(it_agrees_with_a_slow_matcher)
 }
 END_TEST
 
+START_TEST(it_agrees_with_a_slow_matcher_about_ten_thousand_words)
+{
+    enum { COUNT = 10000, TEXTS = 40 };
+    static char texts[COUNT][8];
+    static struct word list[COUNT];
+    size_t found = 0;
+    for (size_t i = 0; i < COUNT; i++) { /* each once */
+        int length = sprintf(texts[i], "%x", (unsigned)(i * 7));
+        list[i] = (struct word){{texts[i], (size_t)length}, WORD_BLOCK};
+    }
+    struct words *words = words_build(list, COUNT);
+    for (int i = 0; i < TEXTS; i++) {
+        char text[160], *to = text;
+        while (to < text + 140)
+            to += sprintf(to, "%x%c", dice(COUNT * 8), ".. x"[dice(4)]);
+        for (char *p; (p = strstr(text, "  "));)
+            p[1] = 'c';
+        struct hit hits[100];
+        size_t count = words_find(words, text, strlen(text), hits, 100);
+        ck_assert_msg(count == count_slowly(texts, COUNT, text), "%s", text);
+        for (size_t k = 0; k < count; k++)
+            ck_assert_uint_eq(strtoul(text + hits[k].begin, NULL, 16) % 7, 0);
+        found += count;
+    }
+    ck_assert_uint_gt(found, TEXTS); /* it was about something */
+    words_unref(words);
+}
+END_TEST
+
 /* Printed, not asserted: times are of the machine. */
 START_TEST(ten_thousand_words_cost_what_is_printed)
 {
@@ -182,5 +246,6 @@ START_TEST(ten_thousand_words_cost_what_is_printed)
 END_TEST
 
 UNIT_MAIN("blacklist_words", words_are_found_however_they_are_written,
-          a_word_of_both_kinds_is_of_both, it_agrees_with_a_slow_matcher,
+          words_of_other_scripts_are_whole_words_too, a_word_of_both_kinds_is_of_both,
+          it_agrees_with_a_slow_matcher, it_agrees_with_a_slow_matcher_about_ten_thousand_words,
           ten_thousand_words_cost_what_is_printed)
