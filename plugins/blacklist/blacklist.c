@@ -258,8 +258,6 @@ static int by_begin(const void *a, const void *b)
 static int32_t judge(const struct shard *shard, struct chatup_text text, char **edited_out,
                      size_t *length_out)
 {
-    const struct blacklist *blacklist = shard->blacklist;
-    const struct chatup_host *host = blacklist->host;
     struct hit few[HITS_MAX], *hits = few;
     size_t max = HITS_MAX;
     *edited_out = NULL;
@@ -279,18 +277,23 @@ static int32_t judge(const struct shard *shard, struct chatup_text text, char **
     for (size_t i = 0; verdict == CHATUP_ACCEPT && i < count; i++)
         if (hits[i].kind & WORD_BLOCK)
             verdict = CHATUP_REJECT;
-    if (verdict == CHATUP_REJECT) {
-        host->count(host->self, BLOCKED, 1);
-    } else if (verdict == CHATUP_ACCEPT && count) {
+    if (verdict == CHATUP_ACCEPT && count) {
         qsort(hits, count, sizeof *hits, by_begin);
-        *edited_out = replace(blacklist, text, hits, count, length_out);
-        host->count(host->self, REPLACED, 1);
+        *edited_out = replace(shard->blacklist, text, hits, count, length_out);
         if (!*edited_out)
             verdict = CHATUP_FAULT;
     }
     if (hits != few)
         free(hits);
     return verdict;
+}
+
+static void tally(const struct chatup_host *host, int32_t verdict, const char *edited)
+{
+    if (verdict == CHATUP_REJECT)
+        host->count(host->self, BLOCKED, 1);
+    else if (edited)
+        host->count(host->self, REPLACED, 1);
 }
 
 static int32_t wait_for_words(struct shard *shard, struct chatup_event *event)
@@ -322,10 +325,13 @@ static int32_t on_message_in(void *arg, struct chatup_event *event)
     if (!shard->current)
         return wait_for_words(shard, event);
     int32_t verdict = judge(shard, event->msg, &edited, &length);
+    /* Too long now. That is the sender's doing, not a fault of ours: with enough of those anybody
+     * could have this plugin switched off. */
+    if (edited && host->set_msg(event, edited, length) != 0)
+        verdict = CHATUP_REJECT;
     if (verdict == CHATUP_REJECT)
         host->set_reply(event, blocked, sizeof blocked - 1);
-    if (edited && host->set_msg(event, edited, length) != 0)
-        verdict = CHATUP_FAULT; /* too long now */
+    tally(host, verdict, edited);
     free(edited);
     return verdict;
 }
@@ -349,12 +355,28 @@ static void on_built(void *arg, void *words, int32_t status)
         struct chatup_text msg = {edited, length}, reply = {NULL, 0};
         if (verdict == CHATUP_REJECT)
             reply = (struct chatup_text){blocked, sizeof blocked - 1};
+        tally(host, verdict, edited);
         host->resume(host->self, waiting->id, verdict, msg, reply);
         shard->waiting = waiting->next;
         free(edited);
         free(waiting);
     }
     shard->tail = &shard->waiting;
+}
+
+static void on_cancelled(void *arg, uint64_t id, int32_t why)
+{
+    struct shard *shard = arg;
+    struct waiting **at = &shard->waiting, *waiting;
+    (void)why;
+    while (*at && (*at)->id != id)
+        at = &(*at)->next;
+    if (!(waiting = *at))
+        return;
+    if (shard->tail == &waiting->next)
+        shard->tail = at;
+    *at = waiting->next;
+    free(waiting);
 }
 
 /* ---- hearing of changes ---- */
@@ -706,11 +728,6 @@ static void shard_close(void *arg)
     pthread_mutex_lock(&shard->blacklist->lock);
     shard->blacklist->loops[shard->loop->index] = NULL;
     pthread_mutex_unlock(&shard->blacklist->lock);
-    while (shard->waiting) { /* the host has cancelled them */
-        struct waiting *waiting = shard->waiting;
-        shard->waiting = waiting->next;
-        free(waiting);
-    }
     words_unref(shard->current);
     list_free(&shard->words);
     list_free(&shard->muted);
@@ -737,6 +754,7 @@ static const struct chatup_plugin blacklist_plugin = {
     .shard_open = shard_open,
     .shard_close = shard_close,
     .message_in = on_message_in,
+    .cancelled = on_cancelled,
 };
 
 const struct chatup_plugin *chatup_plugin_v1(void)
