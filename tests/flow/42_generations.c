@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PUBLISHERS = 4, READERS = 100, SWAPS = 200, WINDOW = 8, SAYS_MAX = 20000 };
+enum { PUBLISHERS = 4, READERS = 100, SWAPS = 200, WINDOW = 8, CHUNK = 40 };
 
 static const char *probe_so(void)
 {
@@ -50,6 +50,7 @@ struct flood {
     char room[16];
     atomic_int answered;
     int sent;
+    atomic_int allowed; /* it speaks without a pause, as far as the readers come along */
     atomic_bool *stop;
     pthread_t thread;
 };
@@ -59,12 +60,15 @@ static void *flood_run(void *arg)
     struct flood *flood = arg;
     struct publisher *ann = publisher_enter(flood->server, flood->room, flood->room);
     while (flood->sent > flood->answered || !*flood->stop) {
-        while (!*flood->stop && flood->sent < SAYS_MAX && flood->sent - flood->answered < WINDOW) {
+        while (!*flood->stop && flood->sent < flood->allowed &&
+               flood->sent - flood->answered < WINDOW) {
             flood->sent++;
             ck_assert_int_ne(publisher_send_say(ann, "x", NULL), 0);
         }
-        if (flood->sent == flood->answered)
-            break;
+        if (flood->sent == flood->answered) {
+            pause_ms(1);
+            continue;
+        }
         json_t *frame = publisher_receive(ann);
         ck_assert_msg(frame != NULL, "the publisher was dropped");
         json_t *reply = json_object_get(frame, "reply");
@@ -94,10 +98,12 @@ START_TEST(two_hundred_swaps_drop_nobody_and_lose_nothing)
         pthread_create(&floods[i].thread, NULL, flood_run, &floods[i]);
     for (int i = 1; i <= swaps; i++) {
         int before = floods[0].answered;
+        for (int k = 0; k < PUBLISHERS; k++)
+            floods[k].allowed += CHUNK;
         config_put(server, with(text, "-0-", textf("-%d-", i)));
         assert_json(server_ask(server, "reload\n"), "{\"ok\":true}");
         for (int64_t deadline = deadline_in(20);
-             floods[0].answered == before && before < SAYS_MAX && now_ms() < deadline;)
+             floods[0].answered == before && now_ms() < deadline;)
             pause_ms(1);
         for (int k = 0; k < READERS; k++)
             ck_assert(reader_take_arrived(readers[k]));
@@ -237,7 +243,49 @@ START_TEST(what_was_deferred_ends_in_the_generation_in_which_it_began)
 }
 END_TEST
 
-FLOW_MAIN("generations", what_is_no_good_is_refused_and_the_old_one_serves,
+START_TEST(a_crash_is_laid_at_the_right_door_and_clients_resume)
+{
+    if (getenv("ASAN_OPTIONS") || getenv("TSAN_OPTIONS"))
+        return; /* the sanitizer tells the crash in its own words */
+    struct server *server =
+        server_start(.supervised = true,
+                     .yaml = textf("plugins:\n  - {name: probe, file: %s, config: {mode: crash}}\n",
+                                   probe_so()));
+    struct reader *reader = reader_open(server, "lobby");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    publisher_say_ok(ann, "before");
+    reader_wait_message(reader, "lobby", "before");
+    publisher_send_say(ann, "crash", NULL);
+    ck_assert_ptr_null(publisher_receive(ann));
+    reader_cut(reader);
+    reader_resume(reader);
+    publisher_say_ok(publisher_enter(server, "Ann", "lobby"), "afterwards");
+    reader_wait_message(reader, "lobby", "afterwards");
+    account_expect_clean(reader_account(reader, "lobby"));
+    ck_assert_uint_eq(reader_account(reader, "lobby")->recovered, 1);
+    assert_contains(file_read(server->log),
+                    "crashed (SIGSEGV: a wrong address) in plugin probe, message_in");
+}
+END_TEST
+
+START_TEST(one_that_fails_again_and_again_is_left_out_for_a_while)
+{
+    struct server *server = server_with("mode: verdict, verdict: 99");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    for (int i = 0; i < 40; i++)
+        assert_error(publisher_say(ann, "x", NULL), "pluginUnavailable");
+    assert_contains(file_read(server->log), "message_in fails again and again");
+    assert_contains(http_get(server, "/metrics")->body,
+                    "chatup_plugin_faults{plugin=\"probe\"} 20\n");
+    json_t *plugin = json_array_get(get_array(server_ask(server, "plugins\n"), "plugins"), 0);
+    ck_assert_int_eq(get_int(plugin, "off"), 1);
+    ck_assert_int_eq(get_int(plugin, "faults"), 20);
+}
+END_TEST
+
+FLOW_MAIN("generations", a_crash_is_laid_at_the_right_door_and_clients_resume,
+          one_that_fails_again_and_again_is_left_out_for_a_while,
+          what_is_no_good_is_refused_and_the_old_one_serves,
           one_that_hangs_in_the_trial_is_given_up, state_is_handed_over,
           a_reload_without_a_change_of_plugins_leaves_them_alone, a_plugin_can_come_and_go,
           what_was_deferred_ends_in_the_generation_in_which_it_began,
