@@ -210,9 +210,13 @@ void chain_retire(struct chain *chain, int64_t drain_ms, void (*gone)(void *arg)
     ev_timer_init(&chain->deadline, on_deadline, (double)drain_ms / 1000, 0);
     chain->deadline.data = chain;
     ev_timer_start(loop_ev(chain->desk->loop), &chain->deadline);
-    for (size_t i = 0; i < chain->count; i++)
-        if (chain->shards[i].plugin->api.drain)
-            chain->shards[i].plugin->api.drain(chain->shards[i].self);
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct shard *shard = &chain->shards[i];
+        running_set(shard->plugin->name, "drain");
+        if (shard->plugin->api.drain)
+            shard->plugin->api.drain(shard->self);
+        running_set(NULL, NULL);
+    }
     chain_look(chain);
 }
 
@@ -563,8 +567,10 @@ static void deferral_end(struct deferral *deferral, enum chain_verdict result)
 static void deferral_cancel(struct deferral *deferral, int32_t why)
 {
     struct shard *shard = deferral->pending.shard;
+    running_set(shard->plugin->name, "cancelled");
     if (shard->plugin->api.cancelled && !shard->closed)
         shard->plugin->api.cancelled(shard->self, deferral->pending.id, why);
+    running_set(NULL, NULL);
     if (why == CHATUP_CANCELLED) /* that is no fault of the plugin */
         deferral_end(deferral, turn_without(shard, deferral->turn));
     else

@@ -230,7 +230,8 @@ enum { NESTED_MAX = 8 };
 
 /* what: "option", "option rules[]" …: where we are in the table */
 static bool check_options(const struct plugin *plugin, const struct chatup_option *options,
-                          uint32_t count, const char *of, int depth, struct error *err)
+                          uint32_t count, const char *of, bool of_list, int depth,
+                          struct error *err)
 {
     if (count > TABLE_MAX || (count && !options))
         return refuse(plugin, err, "its table of options%s is missing or longer than %d", of,
@@ -241,7 +242,8 @@ static bool check_options(const struct plugin *plugin, const struct chatup_optio
     for (uint32_t i = 0; i < count; i++) {
         const struct chatup_option *option = &options[i];
         char name[200];
-        if (!is_name(option->name))
+        const char *called = option->name ? option->name : "item";
+        if (!(of_list && !option->name) && !is_name(option->name))
             return refuse(plugin, err,
                           "its option %" PRIu32
                           "%s has no proper name: use 1 to 64 letters, digits, - and _",
@@ -250,20 +252,21 @@ static bool check_options(const struct plugin *plugin, const struct chatup_optio
             return refuse(plugin, err,
                           "its option %s has the unknown type %" PRId32
                           ": use one of enum chatup_option_type",
-                          option->name, option->type);
+                          called, option->type);
         if (option->min > option->max)
-            return refuse(plugin, err, "its option %s has a min above its max", option->name);
+            return refuse(plugin, err, "its option %s has a min above its max", called);
         if (option->type == CHATUP_ENUM && (!option->choices || !option->choices[0]))
-            return refuse(plugin, err, "its option %s has no choices: set them", option->name);
+            return refuse(plugin, err, "its option %s has no choices: set them", called);
         if (option->type == CHATUP_LIST && option->child_count != 1)
             return refuse(plugin, err, "its option %s is a list: give it one child, for its items",
-                          option->name);
+                          called);
         for (uint32_t j = 0; j < i; j++)
             if (!strcmp(options[j].name, option->name))
-                return refuse(plugin, err, "it has two options %s: remove one", option->name);
-        snprintf(name, sizeof name, " of %s", option->name);
+                return refuse(plugin, err, "it has two options %s: remove one", called);
+        snprintf(name, sizeof name, " of %s", called);
         if (option->type >= CHATUP_LIST &&
-            !check_options(plugin, option->children, option->child_count, name, depth + 1, err))
+            !check_options(plugin, option->children, option->child_count, name,
+                           option->type == CHATUP_LIST, depth + 1, err))
             return false;
     }
     return true;
@@ -377,7 +380,7 @@ static bool check_table(struct plugin *plugin, struct error *err)
     if (!api->shard_open != !api->shard_close)
         return refuse(plugin, err,
                       "its table has one of shard_open and shard_close: set both or none");
-    if (!check_options(plugin, api->options, api->option_count, "", 1, err) ||
+    if (!check_options(plugin, api->options, api->option_count, "", false, 1, err) ||
         !check_counters(plugin, err) || !check_needs(plugin, err))
         return false;
     if (api->route_count > TABLE_MAX || (api->route_count && !api->routes))

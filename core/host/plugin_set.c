@@ -1,6 +1,7 @@
 #include "plugin_set.h"
 #include "alloc.h"
 #include "plugin.h"
+#include "running.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -18,9 +19,12 @@ static void hand_over(const struct plugin *before, const struct plugin *plugin)
 {
     if (!before || !before->api.state_save || !plugin->api.state_load)
         return;
+    running_set(before->name, "state_save");
     struct chatup_text state = before->api.state_save(before->self);
+    running_set(plugin->name, "state_load");
     if (state.at)
         plugin->api.state_load(plugin->self, state);
+    running_set(NULL, NULL);
 }
 
 struct plugin_set *plugin_set_load(const struct config *conf, const struct plugin_set *before,

@@ -6,6 +6,7 @@
 #include "desk.h"
 #include "name.h"
 #include "plugin.h"
+#include "running.h"
 
 #include <jansson.h>
 
@@ -34,10 +35,12 @@ static void question_tell(struct question *question, int32_t status,
                           const struct chatup_answer *answer)
 {
     void *self = question->pending.shard->self;
+    running_set(question->pending.shard->plugin->name, question->answered ? "store" : "bus");
     if (question->answered)
         question->answered(self, question->arg, answer);
     else if (question->done)
         question->done(self, question->arg, status);
+    running_set(NULL, NULL);
 }
 
 static void question_cancelled(struct pending *pending)
@@ -133,7 +136,9 @@ struct key_watch {
 static void key_changed(void *arg, const struct chatup_result *result)
 {
     const struct key_watch *watch = arg;
+    running_set(watch->shard->plugin->name, "watch");
     watch->changed(watch->shard->self, watch->arg, result);
+    running_set(NULL, NULL);
 }
 
 static int32_t service_watch(const struct chatup_loop *loop, uint32_t flags,

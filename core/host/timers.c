@@ -3,6 +3,7 @@
 #include "chain.h"
 #include "clock.h"
 #include "desk.h"
+#include "running.h"
 
 #include <ev.h>
 
@@ -29,7 +30,9 @@ static void timer_end(struct timer *timer, int32_t status)
         ev_timer_stop(loop_ev(shard->desk->loop), &timer->ev);
     pending_close(&timer->pending);
     free(timer);
+    running_set(shard->plugin->name, "timer");
     call(shard->self, arg, status);
+    running_set(NULL, NULL);
 }
 
 static void timer_cancelled(struct pending *pending)
@@ -82,8 +85,10 @@ struct fd_watch {
 static void on_ready(struct ev_loop *ev, ev_io *watcher, int events)
 {
     struct fd_watch *watch = watcher->data;
+    running_set(watch->shard->plugin->name, "descriptor");
     watch->call(watch->shard->self, watch->arg, watch->fd,
                 (events & EV_READ ? CHATUP_READ : 0) | (events & EV_WRITE ? CHATUP_WRITE : 0));
+    running_set(NULL, NULL); /* watch may be gone */
 }
 
 static void fd_watch_free(struct fd_watch *watch)
@@ -137,10 +142,12 @@ static void call_arrives(struct letter *letter)
 {
     struct call_letter *what = (struct call_letter *)letter;
     struct shard *shard = what->shard;
+    running_set(shard->plugin->name, "post");
     if (!shard->closed)
         what->call(shard->self, what->arg, CHATUP_DONE);
     else
         what->call(NULL, what->arg, CHATUP_CANCELLED); /* the plugin is there until this is */
+    running_set(NULL, NULL);
     free(what);
     if (atomic_fetch_sub(&shard->posts, 1) == 1)
         chain_look(shard->chain);
@@ -150,7 +157,7 @@ static void service_post(const struct chatup_loop *loop, chatup_called *call, vo
 {
     struct shard *shard = shard_of(loop);
     if (!shard->desk->loop) { /* a trial: nobody would deliver it */
-        call(shard->self, arg, CHATUP_CANCELLED);
+        call(NULL, arg, CHATUP_CANCELLED);
         return;
     }
     struct call_letter *what = xmalloc(sizeof *what);

@@ -118,9 +118,10 @@ struct chatup_option {
     const char *name; /* of an item of a list: what messages call it, or NULL */
     int32_t type;
     uint32_t flags;
-    const char *preset; /* default, as YAML; NULL: it must be there */
-    const char *help;   /* one line */
-    int64_t min, max;   /* of numbers, lengths of texts and of lists; both 0: any */
+    const char
+        *preset; /* default: of a list or map YAML, else its bare text; NULL: it must be there */
+    const char *help; /* one line */
+    int64_t min, max; /* of numbers, lengths of texts and of lists; both 0: any */
     const struct chatup_option *children; /* child_count of them */
     uint32_t child_count;
     const char *const *choices; /* of CHATUP_ENUM, ends with NULL */
