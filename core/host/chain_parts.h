@@ -1,0 +1,48 @@
+/* chain_parts.h: what the files of the chain share, and nobody else sees: chain.c makes and ends
+ * chains, and calls hooks; turn.c has message_in and what is deferred, visit.c auth, join and
+ * leave, batch.c message_out. */
+#pragma once
+#include "chain.h"
+#include "desk.h"
+
+#include <ev.h>
+
+struct out_batch {
+    struct chatup_batch batch; /* first: hooks get a pointer to it */
+    size_t count, max_msg;
+    size_t room; /* of the arrays, which are kept for the next batch */
+    struct out_item *items;
+    const struct chatup_message **views; /* what the hooks see: the view in items[i] */
+};
+
+struct chain {
+    struct list link; /* the desk's */
+    chain_hook *first;
+    void *first_arg;
+    bool has_out; /* one of the plugins has message_out */
+    struct out_batch out;
+    struct desk *desk;
+    bool retired, looking;
+    ev_timer deadline;
+    struct letter look;
+    void (*gone)(void *arg);
+    void *gone_arg;
+    size_t count;
+    struct shard shards[];
+};
+
+/* Left out for a while, since it fails again and again. */
+bool shard_is_off(struct shard *shard);
+
+/* ---- what hooks stage ---- */
+
+bool is_text(const char *at, size_t length, size_t max);
+/* In place of what was staged before. The old text may be what the new one is made of. */
+void stage(char **staged, size_t *staged_length, const char *at, size_t length);
+/* The same of a JSON object; -1: it is none, or too long. */
+int32_t stage_object(char **staged, size_t *staged_length, const char *json, size_t length);
+
+/* Put the calls of that stage into the host's table. */
+void turn_offer(struct chatup_host *host);
+void visit_offer(struct chatup_host *host);
+void batch_offer(struct chatup_host *host);

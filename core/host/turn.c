@@ -1,0 +1,329 @@
+/* message_in. A hook sees what the hooks before it left, and stages what it changes beside it. The
+ * chain looks at its verdict first, and only then makes the staged edits part of the turn, or
+ * forgets them: a plugin that fails half-way leaves no trace.
+ *
+ * A deferred turn waits as a pending of the shard that deferred it. Its verdict comes as a letter,
+ * so that no hook runs inside a hook, and the turn goes on behind that link. */
+#include "alloc.h"
+#include "chain_parts.h"
+#include "clock.h"
+#include "config.h"
+#include "plugin.h"
+#include "running.h"
+
+#include <assert.h>
+
+/* ---- edits ---- */
+
+static int32_t set_msg(struct chatup_event *event, const char *text, size_t length)
+{
+    struct turn *turn = (struct turn *)event;
+    if (!event || !event->msg.at || !is_text(text, length, turn->max_msg))
+        return -1;
+    stage(&turn->staged_msg, &turn->staged_msg_length, text, length);
+    return 0;
+}
+
+static int32_t set_reply(struct chatup_event *event, const char *json, size_t length)
+{
+    struct turn *turn = (struct turn *)event;
+    return event ? stage_object(&turn->staged_reply, &turn->staged_reply_length, json, length) : -1;
+}
+
+/* ---- message_in ---- */
+
+static void turn_forget_msg(struct turn *turn)
+{
+    free(turn->staged_msg);
+    turn->staged_msg = NULL;
+}
+
+static void turn_forget_reply(struct turn *turn)
+{
+    free(turn->staged_reply);
+    turn->staged_reply = NULL;
+}
+
+static void turn_take_msg(struct turn *turn)
+{
+    if (!turn->staged_msg)
+        return;
+    free(turn->msg);
+    turn->msg = turn->staged_msg;
+    turn->event.msg = (struct chatup_text){turn->msg, turn->staged_msg_length};
+    turn->staged_msg = NULL;
+}
+
+static void turn_take_reply(struct turn *turn)
+{
+    free(turn->reply);
+    turn->reply = turn->staged_reply;
+    turn->reply_length = turn->reply ? turn->staged_reply_length : 0;
+    turn->staged_reply = NULL;
+}
+
+void turn_set_reply(struct turn *turn, const char *json, size_t length)
+{
+    stage(&turn->reply, &turn->reply_length, json, length);
+}
+
+/* {"status": "error", "err": string, "by": plugin, absent for the core} */
+static void turn_refuse(struct turn *turn, const char *what, const char *by)
+{
+    char json[160]; /* names of plugins are short, and need no escapes */
+    int length = snprintf(json, sizeof json, "{\"status\":\"error\",\"err\":\"%s\"%s%s%s}", what,
+                          by ? ",\"by\":\"" : "", by ? by : "", by ? "\"" : "");
+    assert(length > 0 && (size_t)length < sizeof json);
+    turn_set_reply(turn, json, (size_t)length);
+}
+
+void turn_finish(struct turn *turn)
+{
+    turn_forget_msg(turn);
+    turn_forget_reply(turn);
+    free(turn->msg);
+    free(turn->reply);
+    turn->msg = turn->reply = NULL;
+    turn->reply_length = 0;
+}
+
+/* The plugin has no say about it: what it staged is forgotten, and on_error decides. */
+static enum chain_verdict turn_without(const struct shard *shard, struct turn *turn)
+{
+    turn_forget_msg(turn);
+    turn_forget_reply(turn);
+    if (shard->plugin->on_error == ON_ERROR_OPEN)
+        return CHAIN_ACCEPT;
+    turn_refuse(turn, "pluginUnavailable", shard->plugin->name);
+    return CHAIN_REJECT;
+}
+
+static enum chain_verdict shard_fault_in(struct shard *shard, struct turn *turn, int32_t verdict)
+{
+    shard_fault(shard, HOOK_message_in, "message_in", verdict);
+    return turn_without(shard, turn);
+}
+
+/* A verdict, given at once or later, together with what is staged. */
+static enum chain_verdict turn_judge(struct shard *shard, struct turn *turn, int32_t verdict)
+{
+    switch (verdict) {
+    case CHATUP_ACCEPT:
+        turn_take_msg(turn);
+        if (turn->staged_reply)
+            turn_take_reply(turn);
+        return CHAIN_ACCEPT;
+    case CHATUP_REJECT:
+        turn_forget_msg(turn);
+        turn_take_reply(turn);
+        if (!turn->reply)
+            turn_refuse(turn, "rejected", shard->plugin->name);
+        return CHAIN_REJECT;
+    case CHATUP_CONSUME:
+        turn_forget_msg(turn);
+        turn_take_reply(turn);
+        return CHAIN_CONSUME;
+    default:
+        return shard_fault_in(shard, turn, verdict);
+    }
+}
+
+static void deferral_free(struct deferral *deferral);
+
+static enum chain_verdict shard_in(struct shard *shard, struct turn *turn)
+{
+    const struct chatup_event lent = turn->event;
+    if (shard_is_off(shard))
+        return turn_without(shard, turn);
+    int64_t began = hook_begin(shard, HOOK_message_in);
+    int32_t verdict = shard->plugin->api.message_in(shard->self, &turn->event);
+    turn->event = lent; /* what a hook writes there itself is no edit: nobody checked it */
+    if (verdict == CHATUP_DEFER && !turn->deferral)
+        verdict = CHATUP_FAULT; /* it would never be resumed */
+    hook_end(shard, HOOK_message_in, began, verdict);
+    if (verdict == CHATUP_DEFER)
+        return CHAIN_DEFERRED;
+    if (turn->deferral)
+        deferral_free(turn->deferral);
+    turn->deferral = NULL;
+    return turn_judge(shard, turn, verdict);
+}
+
+static enum chain_verdict first_in(struct chain *chain, struct turn *turn)
+{
+    int32_t verdict = chain->first(chain->first_arg, &turn->event);
+    assert(verdict == CHATUP_ACCEPT || verdict == CHATUP_REJECT || verdict == CHATUP_CONSUME);
+    if (verdict == CHATUP_REJECT && !turn->reply)
+        turn_refuse(turn, "rejected", NULL);
+    return verdict == CHATUP_ACCEPT   ? CHAIN_ACCEPT
+           : verdict == CHATUP_REJECT ? CHAIN_REJECT
+                                      : CHAIN_CONSUME;
+}
+
+static enum chain_verdict turn_run(struct turn *turn)
+{
+    const struct chain *chain = turn->chain;
+    enum chain_verdict verdict = CHAIN_ACCEPT;
+    bool posted = turn->event.flags & CHATUP_FROM_POST;
+    while (verdict == CHAIN_ACCEPT && turn->next < chain->count) {
+        struct shard *shard = &turn->chain->shards[turn->next++];
+        const struct plugin *plugin = shard->plugin;
+        if (plugin->api.message_in && plugin != turn->author &&
+            (!posted || plugin->api.flags & CHATUP_SEES_POST))
+            verdict = shard_in(shard, turn);
+    }
+    return verdict;
+}
+
+enum chain_verdict chain_in(struct chain *chain, struct turn *turn)
+{
+    turn->event.size = sizeof turn->event;
+    turn->chain = chain;
+    turn->next = 0;
+    enum chain_verdict verdict = chain->first ? first_in(chain, turn) : CHAIN_ACCEPT;
+    return verdict == CHAIN_ACCEPT ? turn_run(turn) : verdict;
+}
+
+/* ---- deferral ---- */
+
+enum { DEFER_MS_MAX = 60000 };
+
+struct deferral {
+    struct pending pending; /* first */
+    struct turn *turn;
+    ev_timer timeout;
+};
+
+static void deferral_free(struct deferral *deferral)
+{
+    struct desk *desk = deferral->pending.shard->desk;
+    if (desk->loop)
+        ev_timer_stop(loop_ev(desk->loop), &deferral->timeout);
+    pending_close(&deferral->pending);
+    free(deferral);
+}
+
+/* The turn goes on behind the link that deferred it. Nothing is touched after done. */
+static void deferral_end(struct deferral *deferral, enum chain_verdict result)
+{
+    struct turn *turn = deferral->turn;
+    turn->deferral = NULL;
+    if (result == CHAIN_ACCEPT)
+        result = turn_run(turn);
+    if (result == CHAIN_DEFERRED)
+        turn_moved(turn);
+    deferral_free(deferral); /* last: until then the chain may not go */
+    if (result != CHAIN_DEFERRED)
+        turn->done(turn, result);
+}
+
+/* It was not resumed. */
+static void deferral_cancel(struct deferral *deferral, int32_t why)
+{
+    struct shard *shard = deferral->pending.shard;
+    running_set(shard->plugin->name, "cancelled");
+    if (shard->plugin->api.cancelled && !shard->closed)
+        shard->plugin->api.cancelled(shard->self, deferral->pending.id, why);
+    running_set(NULL, NULL);
+    if (why == CHATUP_CANCELLED) /* that is no fault of the plugin */
+        deferral_end(deferral, turn_without(shard, deferral->turn));
+    else
+        deferral_end(deferral, turn_judge(shard, deferral->turn, CHATUP_FAULT));
+}
+
+static void deferral_cancelled(struct pending *pending)
+{
+    deferral_cancel((struct deferral *)pending, CHATUP_CANCELLED);
+}
+
+static void on_deferral_timeout(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    deferral_cancel(timer->data, CHATUP_TIMEOUT);
+}
+
+static uint64_t defer(struct chatup_event *event, int64_t timeout_ms)
+{
+    struct turn *turn = (struct turn *)event;
+    if (!event || turn->deferral || !turn->next || timeout_ms < 1 || timeout_ms > DEFER_MS_MAX)
+        return 0;
+    struct shard *shard = &turn->chain->shards[turn->next - 1];
+    struct deferral *deferral = xcalloc(1, sizeof *deferral);
+    if (!pending_open(&deferral->pending, shard, true, deferral_cancelled)) {
+        free(deferral);
+        return 0;
+    }
+    deferral->turn = turn;
+    ev_timer_init(&deferral->timeout, on_deferral_timeout, (double)timeout_ms / 1000, 0);
+    deferral->timeout.data = deferral;
+    if (shard->desk->loop) {
+        ev_now_update(loop_ev(shard->desk->loop));
+        ev_timer_start(loop_ev(shard->desk->loop), &deferral->timeout);
+    }
+    turn->deferral = deferral;
+    return deferral->pending.id;
+}
+
+void turn_moved(struct turn *turn)
+{
+    turn->deferral->turn = turn;
+}
+
+struct resume_letter {
+    struct letter letter;
+    struct desk *desk;
+    const struct plugin *plugin;
+    uint64_t id;
+    int32_t verdict;
+    char *msg, *reply; /* NULL: none */
+    size_t msg_length, reply_length;
+};
+
+static void resume_free(struct resume_letter *what)
+{
+    free(what->msg);
+    free(what->reply);
+    free(what);
+}
+
+static void resume_arrives(struct letter *letter)
+{
+    struct resume_letter *what = (struct resume_letter *)letter;
+    struct deferral *deferral =
+        (struct deferral *)pending_find(what->desk, what->id, deferral_cancelled);
+    if (deferral && deferral->pending.shard->plugin == what->plugin) {
+        struct chatup_event *event = &deferral->turn->event;
+        bool good = (!what->msg || !set_msg(event, what->msg, what->msg_length)) &&
+                    (!what->reply || !set_reply(event, what->reply, what->reply_length));
+        deferral_end(deferral, turn_judge(deferral->pending.shard, deferral->turn,
+                                          good ? what->verdict : CHATUP_FAULT));
+    }
+    resume_free(what);
+}
+
+static void resume(void *host, uint64_t id, int32_t verdict, struct chatup_text msg,
+                   struct chatup_text reply)
+{
+    const struct plugin *plugin = host;
+    struct desk *desk = pending_loop(id) < plugin->loops ? plugin->desks[pending_loop(id)] : NULL;
+    if (!desk || !desk->loop)
+        return;
+    struct resume_letter *what = xcalloc(1, sizeof *what);
+    what->letter.deliver = resume_arrives;
+    what->desk = desk;
+    what->plugin = plugin;
+    what->id = id;
+    what->verdict = verdict;
+    if (msg.at)
+        what->msg = xstrndup(msg.at, what->msg_length = msg.length);
+    if (reply.at)
+        what->reply = xstrndup(reply.at, what->reply_length = reply.length);
+    loop_post(desk->loop, &what->letter);
+}
+
+void turn_offer(struct chatup_host *host)
+{
+    host->set_msg = set_msg;
+    host->set_reply = set_reply;
+    host->defer = defer;
+    host->resume = resume;
+}
