@@ -152,6 +152,13 @@ step "an exit without goodbye is told" says "the process ended, or it had no ans
 step "a second export is told" says "it exports more than chatup_plugin_v1: helper" chatup plugin check bad7.so
 step "what is the program's is told" says "no library that it names has: json_array" chatup plugin check bad8.so
 step "the step of a crash is told" says "it ended the process (Aborted): message_in: a megabyte" chatup plugin check bad9.so
+cp examples/hello.so foreign.so
+printf '\xb7\x12' | dd of=foreign.so bs=1 seek=18 conv=notrunc 2>/dev/null # e_machine
+step "another machine is told" says "is for another machine: build it for this one" chatup plugin info foreign.so
+printf '#include <stdlib.h>\n__attribute__((constructor)) static void end(void) { exit(0); }\n' >ends.c
+step "ends.so builds" cc -shared -fPIC -o ends.so ends.c
+step "a constructor that ends the process is told" says "the process was ended in plugin ends, loading" \
+    chatup plugin check ends.so
 step "no plugin is told" says "is no shared object" chatup plugin info bad.c
 
 echo "$passed passed, $failed failed"

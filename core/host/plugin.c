@@ -113,6 +113,20 @@ static bool is_complete(int fd, size_t size)
     return true;
 }
 
+/* As this program is, which the loader would not say: it looks past files of other machines. */
+static bool is_for_this_machine(int fd)
+{
+    ElfW(Ehdr) mine, head;
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    bool known = self >= 0 && pread(self, &mine, sizeof mine, 0) == (ssize_t)sizeof mine;
+    if (self >= 0)
+        close(self);
+    if (!known || pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head)
+        return true; /* it will be seen */
+    return head.e_machine == mine.e_machine && head.e_ident[EI_CLASS] == mine.e_ident[EI_CLASS] &&
+           head.e_ident[EI_DATA] == mine.e_ident[EI_DATA];
+}
+
 static bool copy_bytes(struct plugin *plugin, const char *file, int from, struct error *err)
 {
     enum { CHUNK = 64 * 1024 };
@@ -134,6 +148,8 @@ out:
     char magic[SELFMAG] = {0};
     if (pread(plugin->copy, magic, SELFMAG, 0) != SELFMAG || memcmp(magic, ELFMAG, SELFMAG) != 0)
         return refuse(plugin, err, "%s is no shared object: build it with -shared -fPIC", file);
+    if (!is_for_this_machine(plugin->copy))
+        return refuse(plugin, err, "%s is for another machine: build it for this one", file);
     if (!is_complete(plugin->copy, size))
         return refuse(plugin, err, "%s is cut short: copy it again", file);
     return true;
