@@ -153,9 +153,17 @@ struct config {
     struct {
         char *host;
         int port;
+        char *socket; /* of a server on this machine, instead of both; "": none */
+        char *user, *password;
+        int db;
+        char *prefix; /* of all keys and channels */
+        bool tls;
+        int64_t expire_ms;    /* a process that is silent for so long is dead */
     } redis;                  /* for the roles dispatcher and worker */
     struct config_node *root; /* keeps what the plugins point into */
 };
+
+enum { CONFIG_PREFIX_MAX = 64 }; /* bytes of redis.prefix */
 
 /* Read and check the file, which may be empty. Warns in the log about what it ignores.
  *   sets     "path=value" strings that win over everything ("listen.port=0"), or NULL when count 0

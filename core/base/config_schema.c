@@ -107,6 +107,13 @@ static const struct row rows[] = {
     {{"plugins", CONFIG_STRING, NULL, 0, 0}, .list = true},
     {{"redis.host", CONFIG_STRING, "127.0.0.1", 1, 255}, AT(redis.host), .fixed = true},
     {{"redis.port", CONFIG_INT, "6379", 1, 65535}, AT(redis.port), .fixed = true},
+    {{"redis.socket", CONFIG_STRING, "", 0, 107}, AT(redis.socket), .fixed = true},
+    {{"redis.user", CONFIG_STRING, "", 0, 255}, AT(redis.user), .fixed = true},
+    {{"redis.password", CONFIG_STRING, "", 0, 1024}, AT(redis.password), .fixed = true},
+    {{"redis.db", CONFIG_INT, "0", 0, 10000}, AT(redis.db), .fixed = true},
+    {{"redis.prefix", CONFIG_STRING, "chatup", 1, CONFIG_PREFIX_MAX}, AT(redis.prefix), .fixed = true},
+    {{"redis.tls", CONFIG_BOOL, "no", 0, 0}, AT(redis.tls), .fixed = true},
+    {{"redis.expire", CONFIG_DURATION, "3s", 2 * SECOND, 60 * SECOND}, AT(redis.expire_ms)},
 };
 /* clang-format on */
 

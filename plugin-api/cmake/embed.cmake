@@ -1,12 +1,12 @@
-# cmake -DOUT=file.h -DDIR=plugin-api/template -P embed.cmake: the templates as C strings.
+# cmake -DOUT=file.h -DDIR=folder -DPREFIX=template_ -DFILES=name:file,… -P embed.cmake: files as C strings.
 set(text "/* Made by embed.cmake: do not edit. */\n")
-foreach(pair plugin_c:plugin.c plugin_cpp:plugin.cpp cmake_c:CMakeLists_c.txt cmake_cpp:CMakeLists_cpp.txt
-        test_c:test.c readme:README.md)
+string(REPLACE "," ";" FILES "${FILES}")
+foreach(pair ${FILES})
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 name)
   list(GET pair 1 file)
   file(READ ${DIR}/${file} content HEX)
   string(REGEX REPLACE "(..)" "0x\\1," content "${content}")
-  string(APPEND text "static const char template_${name}[] = {${content}0};\n")
+  string(APPEND text "static const char ${PREFIX}${name}[] = {${content}0};\n")
 endforeach()
 file(WRITE ${OUT} "${text}")

@@ -131,6 +131,13 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_NUMBER(plugin_count);
     SAME_TEXT(redis.host);
     SAME_NUMBER(redis.port);
+    SAME_TEXT(redis.socket);
+    SAME_TEXT(redis.user);
+    SAME_TEXT(redis.password);
+    SAME_NUMBER(redis.db);
+    SAME_TEXT(redis.prefix);
+    SAME_NUMBER(redis.tls);
+    SAME_NUMBER(redis.expire_ms);
 }
 
 /* ---- every option ---- */
@@ -181,22 +188,21 @@ static const struct limit {
     {"limits.plugin_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"limits.store_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
+    {"redis.db", "0", "10000", "-1", "10001", "must be 0 to 10000"},
+    {"redis.expire", "2s", "1m", "1999ms", "61s", "must be 2s to 1m"},
 };
 
-static const char *const texts[] = {"listen.address",  "announce",
-                                    "origins",         "data_dir",
-                                    "durability",      "demo",
-                                    "log_level",       "log_format",
-                                    "supervise",       "control",
-                                    "jwt.keys",        "plugins",
-                                    "redis.host",      "client_dir",
-                                    "plugins_dir",     "listen.proxy_protocol",
-                                    "trusted_proxies", "tls.certificate",
-                                    "tls.key",         "limits.exempt",
-                                    "channels",        "jwt.jwks",
-                                    "jwt.audience",    "jwt.issuer",
-                                    "admin.keys",      "admin.audience",
-                                    "legacy_tokens"};
+static const char *const texts[] = {"listen.address",  "announce",        "origins",
+                                    "data_dir",        "durability",      "demo",
+                                    "log_level",       "log_format",      "supervise",
+                                    "control",         "jwt.keys",        "plugins",
+                                    "redis.host",      "client_dir",      "redis.socket",
+                                    "redis.user",      "redis.password",  "redis.prefix",
+                                    "redis.tls",       "plugins_dir",     "listen.proxy_protocol",
+                                    "trusted_proxies", "tls.certificate", "tls.key",
+                                    "limits.exempt",   "channels",        "jwt.jwks",
+                                    "jwt.audience",    "jwt.issuer",      "admin.keys",
+                                    "admin.audience",  "legacy_tokens"};
 
 static char *slurp(const char *path)
 {
@@ -299,6 +305,8 @@ START_TEST(an_empty_file_gives_the_defaults)
         ck_assert_int_eq(conf->limits.store_bytes, 64 << 20);
         ck_assert_str_eq(conf->redis.host, "127.0.0.1");
         ck_assert_int_eq(conf->redis.port, 6379);
+        ck_assert_str_eq(conf->redis.prefix, "chatup");
+        ck_assert_int_eq(conf->redis.expire_ms, 3000);
         ck_assert_uint_eq(conf->jwt.keys.count, 0);
         ck_assert_uint_eq(conf->plugin_count, 0);
         config_destroy(conf);
@@ -318,7 +326,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         "  stall: 13s\n  pending_says: 14\n  header: 15s\n  idle: 16s\n  dedupe: 17s\n"
         "  dedupe_entries: 18\n  replays: 20\n  store_wait: 22s\n  store_bytes: 23MiB\n  "
         "plugin_bytes: 24MiB\nredis: "
-        "{host: r, port: 19}\n"
+        "{host: r, port: 19, socket: /s, user: u, password: p, db: 3, prefix: x, tls: yes, expire: "
+        "25s}\n"
         "jwt: {jwks: /j.json, audience: a, issuer: i, leeway: 21s}\n"
         "admin: {audience: b}\nlegacy_tokens: no\n");
     struct config expected = {
@@ -355,7 +364,15 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
                    .store_wait_ms = 22000,
                    .store_bytes = 23 << 20,
                    .plugin_bytes = 24 << 20},
-        .redis = {(char *)"r", 19},
+        .redis = {.host = (char *)"r",
+                  .port = 19,
+                  .socket = (char *)"/s",
+                  .user = (char *)"u",
+                  .password = (char *)"p",
+                  .db = 3,
+                  .prefix = (char *)"x",
+                  .tls = true,
+                  .expire_ms = 25000},
         .jwt = {.jwks = (char *)"/j.json",
                 .audience = (char *)"a",
                 .issuer = (char *)"i",

@@ -40,23 +40,69 @@ static void ear_is_kicked(void *arg, const struct kick *kick)
     pthread_mutex_unlock(&ear->home->lock);
 }
 
+struct broker *home_broker(struct home *home, size_t loop)
+{
+    return home->redis ? redis_broker(home->redis, loop) : embedded_broker(home->embedded, loop);
+}
+
+static void home_make(struct home *home)
+{
+    struct uuid_source source = {.left = 0};
+    struct error err;
+    char node[UUID_LENGTH + 1];
+    if (!on_redis()) {
+        home->embedded = embedded_open(&home->conf, home->loops, LOOPS, &err);
+        ck_assert_msg(home->embedded != NULL, "%s", err.text);
+        return;
+    }
+    if (!home->server.pid) {
+        redis_process_create(&home->server, false);
+        redis_process_start(&home->server, NULL);
+        home->conf.redis.socket = home->server.socket;
+    }
+    uuid_next(&source, node);
+    home->redis = redis_open(&home->conf, node, REDIS_SERVER, home->loops, LOOPS);
+}
+
+static void probed(void *arg, enum broker_status status, const char *why)
+{
+    struct call *call = arg;
+    call->status = status;
+    call_done(call);
+}
+
+static void probe_make(struct call *call)
+{
+    broker_probe(call->broker, probed, call);
+}
+
+void settle(struct home *home)
+{
+    for (bool ok = !home->redis; !ok;) {
+        struct call *call = call_start(call_create(home, 0, "unused", probe_make));
+        call_wait(call);
+        ok = call->status == BROKER_OK;
+        call_free(call);
+    }
+}
+
 void home_run(struct home *home)
 {
-    struct error err;
     for (size_t i = 0; i < LOOPS; i++)
         home->loops[i] = loop_create("loop");
-    home->embedded = embedded_open(&home->conf, home->loops, LOOPS, &err);
-    ck_assert_msg(home->embedded != NULL, "%s", err.text);
+    home_make(home);
     for (size_t i = 0; i < LOOPS; i++) {
-        struct broker *broker = embedded_broker(home->embedded, i);
+        struct broker *broker = home_broker(home, i);
         home->ears[i] = (struct ear){.home = home};
         broker->on_event = home->on_event;
         broker->on_kick = ear_is_kicked;
         broker->up = &home->ears[i];
     }
-    embedded_start(home->embedded);
+    if (home->embedded)
+        embedded_start(home->embedded);
     for (size_t i = 0; i < LOOPS; i++)
         loop_start(home->loops[i]);
+    settle(home);
 }
 
 void home_end(struct home *home)
@@ -65,13 +111,19 @@ void home_end(struct home *home)
         loop_stop(home->loops[i]);
         loop_join(home->loops[i]);
     }
-    embedded_stop(home->embedded);
+    if (home->embedded)
+        embedded_stop(home->embedded);
     for (bool any = true; any;) {
-        any = embedded_drain(home->embedded);
+        if (home->redis)
+            redis_stop(home->redis);
+        any = home->embedded && embedded_drain(home->embedded);
         for (size_t i = 0; i < LOOPS; i++)
             any |= loop_drain(home->loops[i]);
     }
     embedded_close(home->embedded);
+    redis_close(home->redis);
+    home->embedded = NULL;
+    home->redis = NULL;
     for (size_t i = 0; i < LOOPS; i++) {
         loop_destroy(home->loops[i]);
         for (size_t k = 0; k < home->ears[i].count; k++)
@@ -100,6 +152,11 @@ struct home *home_create(enum config_durability durability)
     home->conf.limits.store_wait_ms = 60000;
     home->conf.limits.plugin_bytes = 64 << 20;
     home->conf.limits.store_bytes = 64 << 20;
+    home->conf.redis.host = (char *)"";
+    home->conf.redis.user = home->conf.redis.password = (char *)"";
+    home->conf.redis.prefix = (char *)"test";
+    home->conf.redis.expire_ms = 3000;
+    home->conf.announce = (char *)"";
     home->on_event = ear_hears;
     pthread_mutex_init(&home->lock, NULL);
     pthread_cond_init(&home->news, NULL);
@@ -124,6 +181,8 @@ void home_close(struct home *home)
     static const char *const files[] = {"chatup.db", "chatup.db-wal", "chatup.db-shm", "lock"};
     char path[128];
     home_end(home);
+    if (home->server.pid)
+        redis_process_destroy(&home->server);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s", home->dir, files[i]);
         unlink(path);
@@ -137,7 +196,7 @@ void home_close(struct home *home)
 static void call_arrives(struct letter *letter)
 {
     struct call *call = (struct call *)letter;
-    call->broker = embedded_broker(call->home->embedded, call->loop);
+    call->broker = home_broker(call->home, call->loop);
     call->make(call);
 }
 
@@ -289,6 +348,7 @@ void readers(struct home *home, size_t loop, const char *room, uint32_t count)
     call_start(call);
     call_wait(call);
     call_free(call);
+    settle(home);
 }
 
 void listen_on_all_loops(struct home *home, const char *room)
@@ -351,6 +411,7 @@ void leave(struct home *home, size_t loop, const char *room, const char *member)
     call_start(call);
     call_wait(call);
     call_free(call);
+    settle(home);
 }
 
 void looked(void *arg, const struct room_view *view)
@@ -604,4 +665,5 @@ void forget(struct home *home, size_t loop, const char *key)
     struct call *call = call_start(call_create(home, loop, key, forget_make));
     call_wait(call);
     call_free(call);
+    settle(home);
 }

@@ -1,10 +1,11 @@
 /* home.h: a home of the broker under test: its loops run, calls are made on a loop and waited for,
  * and what each loop is told is kept. The tests are written against broker.h: what they prove,
- * every home has to do; only this harness and the tests of a failing store know the embedded one.
- */
+ * every home has to do, and they run on each; only this harness and the tests of a failing store
+ * know which. */
 #pragma once
 #include "unit.h"
 
+#include "../../redis_process.h"
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
@@ -12,6 +13,7 @@
 #include "embedded_parts.h"
 #include "loop.h"
 #include "message.h"
+#include "redis.h"
 #include "uuid.h"
 
 #include <pthread.h>
@@ -29,7 +31,9 @@ struct home {
     struct config conf;
     char dir[64];
     struct loop *loops[LOOPS];
-    struct embedded_home *embedded;
+    struct embedded_home *embedded; /* one of both */
+    struct redis_home *redis;
+    struct redis_process server;
     struct ear ears[LOOPS];
     broker_on_event *on_event;
     pthread_mutex_t lock;
@@ -73,11 +77,14 @@ struct call {
     char clients[512];
 };
 #define EACH_DURABILITY(durability)                                                                \
-    for (enum config_durability durability = DURABILITY_COMMIT; durability <= DURABILITY_MEMORY;   \
-         durability++)
+    for (enum config_durability durability = DURABILITY_COMMIT;                                    \
+         durability <= (on_redis() ? DURABILITY_COMMIT : DURABILITY_MEMORY); durability++)
 
 void wait_until(struct home *home, const bool *flag, const size_t *number, size_t wanted);
 void ear_hears(void *arg, struct message *message);
+struct broker *home_broker(struct home *home, size_t loop);
+/* What was said without asking for an answer has happened. */
+void settle(struct home *home);
 void home_run(struct home *home);
 void home_end(struct home *home);
 struct home *home_create(enum config_durability durability);

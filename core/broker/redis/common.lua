@@ -1,0 +1,94 @@
+-- In front of every script. What a room is in Redis (its name is the last part of each key, so that
+-- no two names give one key):
+--   room:meta     hash: e epoch, o last offset, r run id of the server that wrote it, b bytes
+--   room:history  list of entries, the newest first, offsets without a gap
+-- An entry, in the list and on the room's channel, is epoch:offset:blob; redis_entry.h says what a
+-- blob is. Offset 0: an event that is not stored.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+-- The longest ban in force among those fields of the hash: seconds (-1: for ever), and why.
+local function banned(key, fields, first)
+  if #fields < first then return nil end
+  local now, ends, why = now_ms(), nil, nil
+  for _, value in ipairs(redis.call('HMGET', key, unpack(fields, first))) do
+    if value then
+      local expires, reason = value:match('^(%-?%d+) %d+ (.*)$')
+      expires = tonumber(expires)
+      if (expires == -1 or expires > now) and
+         (not ends or expires == -1 or (ends ~= -1 and expires > ends)) then
+        ends, why = expires, reason
+      end
+    end
+  end
+  if not ends then return nil end
+  return ends == -1 and -1 or math.ceil((ends - now) / 1000), why
+end
+
+-- Epoch (false: there is no such room), offset and bytes. A server that was started again, or is
+-- another one, may have lost what it had told: unless it keeps all, the room begins a new epoch.
+local function room_find(meta, run, keeps, fresh)
+  local m = redis.call('HMGET', meta, 'e', 'o', 'r', 'b')
+  if m[1] and m[3] ~= run and keeps ~= '1' then
+    m[1] = fresh
+    redis.call('HSET', meta, 'e', fresh, 'r', run)
+  end
+  return m[1], tonumber(m[2] or 0), tonumber(m[4] or 0)
+end
+
+-- Number it, store it, announce it. at: {meta, history, rooms}; is: {run, epoch, offset, bytes,
+-- channel, history size, history bytes, history ms}.
+local function append(at, is, blob)
+  local offset = is.offset + 1
+  local entry = is.epoch .. ':' .. int(offset) .. ':' .. blob
+  local count = redis.call('LPUSH', at.history, entry)
+  local bytes = (count == 1 and 0 or is.bytes) + #entry
+  if count == 1 then redis.call('SADD', at.rooms, at.name) end
+  while count > is.size or (is.most > 0 and bytes > is.most and count > 1) do
+    bytes = bytes - #redis.call('RPOP', at.history)
+    count = count - 1
+  end
+  redis.call('HSET', at.meta, 'e', is.epoch, 'o', int(offset), 'r', is.run, 'b', int(bytes))
+  if count > 0 then redis.call('PEXPIRE', at.history, is.ms) end
+  redis.call('PEXPIRE', at.meta, is.ms * 2 + 86400000)
+  redis.call('PUBLISH', is.channel, entry)
+  return offset
+end
+
+local FIELDS = {'id', 'user', 'sub', 'name', 'msg', 'ev', 'data', 'who'}
+
+-- An entry as a table: epoch, offset, kind, time, target and the fields that it has.
+local function parse(entry)
+  local e = {}
+  local lengths = {}
+  local at
+  e.epoch, e.offset, e.kind, e.time, e.target, lengths[1], lengths[2], lengths[3], lengths[4],
+    lengths[5], lengths[6], lengths[7], lengths[8], at = entry:match(
+      '^([^:]*):(%d+):(%a) (%d+) (%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+)\n()')
+  for i, field in ipairs(FIELDS) do
+    local length = tonumber(lengths[i])
+    if length >= 0 then
+      e[field] = entry:sub(at, at + length - 1)
+      at = at + length
+    end
+  end
+  return e
+end
+
+-- What is left of a removed message.
+local function tombstone(e)
+  return e.epoch .. ':' .. e.offset .. ':t ' .. e.time .. ' 0 ' .. #e.id .. ' -1 -1 -1 -1 -1 -1 -1\n' .. e.id
+end
+
+-- An event of nobody, with data.
+local function event(kind, time, target, id, ev, data)
+  return kind .. ' ' .. int(time) .. ' ' .. target .. ' ' .. #id .. ' -1 -1 -1 -1 ' .. #ev .. ' ' .. #data ..
+    ' -1\n' .. id .. ev .. data
+end

@@ -1,0 +1,45 @@
+-- One message: the repetition of one that was answered already, refused, or numbered, stored and
+-- announced.
+-- KEYS  meta, history, said, said:order, bans, rooms
+-- ARGV  1 run, 2 keeps, 3 fresh epoch, 4 blob, 5 channel, 6 history size, 7 history bytes,
+--       8 history ms, 9 limit of rooms, 10 name, 11 message id, 12 client id or "",
+--       13 how long it is remembered, 14 how many of them, 15… fields of bans to look at
+-- said: hash of client id to "time epoch offset id"; said:order: list of them, the newest first
+local now = now_ms()
+local client, keep_ms, most = ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
+if client ~= '' then
+  local answer = redis.call('HGET', KEYS[3], client)
+  if answer then
+    local time, epoch, offset, id = answer:match('^(%d+) (%S+) (%d+) (%S+)$')
+    if tonumber(time) + keep_ms > now then return {'ok', epoch, offset, id} end
+  end
+end
+local ttl, why = banned(KEYS[5], ARGV, 15)
+if ttl then return {'banned', int(ttl), why} end
+
+local epoch, offset, bytes = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+if not epoch and redis.call('SCARD', KEYS[6]) >= tonumber(ARGV[9]) then return {'full'} end
+epoch = epoch or ARGV[3]
+offset = append({meta = KEYS[1], history = KEYS[2], rooms = KEYS[6], name = ARGV[10]},
+  {run = ARGV[1], epoch = epoch, offset = offset, bytes = bytes, channel = ARGV[5],
+   size = tonumber(ARGV[6]), most = tonumber(ARGV[7]), ms = tonumber(ARGV[8])}, ARGV[4])
+
+if client ~= '' and most > 0 and keep_ms > 0 then
+  local new = redis.call('HSET', KEYS[3], client,
+    int(now) .. ' ' .. epoch .. ' ' .. int(offset) .. ' ' .. ARGV[11])
+  local count = new == 1 and redis.call('LPUSH', KEYS[4], client) or redis.call('LLEN', KEYS[4])
+  local oldest = redis.call('LINDEX', KEYS[4], -1)
+  for _ = 1, 3 do -- more than one may go, so that they come to an end
+    local answer = oldest and redis.call('HGET', KEYS[3], oldest)
+    if not oldest or (count <= most and answer and tonumber(answer:match('^%d+')) + keep_ms > now) then
+      break
+    end
+    redis.call('RPOP', KEYS[4])
+    redis.call('HDEL', KEYS[3], oldest)
+    count = count - 1
+    oldest = redis.call('LINDEX', KEYS[4], -1)
+  end
+  redis.call('PEXPIRE', KEYS[3], keep_ms)
+  redis.call('PEXPIRE', KEYS[4], keep_ms)
+end
+return {'ok', epoch, int(offset), ARGV[11]}

@@ -1,0 +1,22 @@
+-- What a loop that begins to listen, or listens again, has missed. The room is made if there is
+-- none, so that what is said from now on continues what is shown.
+-- KEYS  meta, history
+-- ARGV  1 run, 2 keeps, 3 fresh epoch, 4 epoch and 5 offset that it knows
+-- returns  epoch, offset, entries after what it knows, or all; the newest first
+local UNUSED_MS = 86400000
+local epoch, offset = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+if not epoch then
+  epoch = ARGV[3]
+  redis.call('HSET', KEYS[1], 'e', epoch, 'o', 0, 'r', ARGV[1], 'b', 0)
+  redis.call('PEXPIRE', KEYS[1], UNUSED_MS)
+elseif redis.call('PTTL', KEYS[1]) < UNUSED_MS / 2 then
+  redis.call('PEXPIRE', KEYS[1], UNUSED_MS)
+end
+local known = tonumber(ARGV[5])
+local entries = {}
+if epoch ~= ARGV[4] or known > offset then
+  entries = redis.call('LRANGE', KEYS[2], 0, -1)
+elseif known < offset then
+  entries = redis.call('LRANGE', KEYS[2], 0, offset - known - 1)
+end
+return {epoch, int(offset), entries}

@@ -1,0 +1,293 @@
+/* Who is there. Redis has the numbers and tells who comes and goes (redis/presence.lua); a loop
+ * remembers whom it brought, to say so again should Redis have forgotten it. */
+#include "alloc.h"
+#include "clock.h"
+#include "config.h"
+#include "redis_parts.h"
+
+/* ---- whom this loop brought ---- */
+
+struct here {
+    struct table_link link;
+    struct name *room;
+    char id[37];
+    struct text user, sub, name; /* into storage */
+    char storage[];
+};
+
+static bool here_is(const struct table_link *link, const void *id)
+{
+    return !memcmp(list_entry(link, struct here, link)->id, id, 36);
+}
+
+static struct here *here_find(struct redis *redis, const char *id)
+{
+    struct table_link *link = table_find(&redis->here, table_hash(0, id, 36), here_is, id);
+    return link ? list_entry(link, struct here, link) : NULL;
+}
+
+static struct here *here_create(struct name *room, const char *id, struct text user,
+                                struct text sub, struct text name)
+{
+    struct here *here = xmalloc(sizeof *here + user.length + sub.length + name.length);
+    struct text *const to[] = {&here->user, &here->sub, &here->name};
+    const struct text from[] = {user, sub, name};
+    char *at = here->storage;
+    for (int i = 0; i < 3; i++) {
+        *to[i] = (struct text){at, from[i].length};
+        if (from[i].length)
+            memcpy(at, from[i].at, from[i].length);
+        at += from[i].length;
+    }
+    here->room = name_ref(room);
+    memcpy(here->id, id, sizeof here->id);
+    return here;
+}
+
+static void here_free(struct here *here)
+{
+    name_unref(here->room);
+    free(here);
+}
+
+/* ---- the script ---- */
+
+static void node_key(struct redis *redis, const char *part, const char *node)
+{
+    redis_arg_key(redis->link, part, text_of(node));
+}
+
+/* Up to the name of the room, and the node. */
+static void presence_begin(struct redis *redis, const char *what, const char *member,
+                           struct text room, const char *node)
+{
+    struct redis_link *link = redis->link;
+    const struct config *conf = redis->conf;
+    char id[UUID_LENGTH + 1];
+    uuid_next(&redis->uuids, id);
+    redis_begin_script(link, SCRIPT_PRESENCE, 6);
+    redis_arg_key(link, "room:members:", room);
+    redis_arg_key(link, "room:order:", room);
+    redis_arg_key(link, "room:users:", room);
+    redis_arg_key(link, "room:crowd:", room);
+    redis_arg_key(link, "bans", (struct text){0});
+    node_key(redis, "node:members:", node);
+    redis_arg(link, text_of(what));
+    redis_arg_key(link, "room:", room);
+    redis_arg(link, text_of(id));
+    redis_arg_number(link, conf->rooms.presence_events);
+    redis_arg_number(link, conf->rooms.presence_gap_ms);
+    redis_arg(link, text_of(member));
+    redis_arg(link, room);
+    redis_arg(link, text_of(node));
+}
+
+/* ---- the number, told a while later ---- */
+
+struct later {
+    struct table_link link;
+    struct redis *redis;
+    struct name *room;
+    ev_timer timer;
+};
+
+static bool later_is(const struct table_link *link, const void *name)
+{
+    return name_equal(list_entry(link, struct later, link)->room, name);
+}
+
+static void later_free(struct later *later)
+{
+    table_remove(&later->redis->later, &later->link);
+    ev_timer_stop(loop_ev(later->redis->loop), &later->timer);
+    name_unref(later->room);
+    free(later);
+}
+
+static void tell_later(struct redis *redis, struct name *room, int64_t wait_ms);
+
+struct changed { /* a leave, or a number to be told */
+    struct redis *redis;
+    struct name *room;
+};
+
+static void on_changed(void *arg, enum redis_outcome outcome, const struct redisReply *reply)
+{
+    struct changed *changed = arg;
+    if (outcome == REDIS_ANSWERED)
+        tell_later(changed->redis, changed->room, redis_reply_number(reply, 1));
+    name_unref(changed->room);
+    free(changed);
+}
+
+static struct changed *changed_create(struct redis *redis, struct name *room)
+{
+    struct changed *changed = xmalloc(sizeof *changed);
+    *changed = (struct changed){redis, name_ref(room)};
+    return changed;
+}
+
+static void on_later(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    struct later *later = timer->data;
+    struct redis *redis = later->redis;
+    presence_begin(redis, "tell", "", name_text(later->room), redis->home->node);
+    redis_send(redis->link, on_changed, changed_create(redis, later->room));
+    later_free(later);
+}
+
+static void tell_later(struct redis *redis, struct name *room, int64_t wait_ms)
+{
+    if (wait_ms <= 0 || redis->ending || table_find(&redis->later, room->hash, later_is, room))
+        return;
+    struct later *later = xcalloc(1, sizeof *later);
+    later->redis = redis;
+    later->room = name_ref(room);
+    table_add(&redis->later, &later->link, room->hash);
+    ev_now_update(loop_ev(redis->loop));
+    ev_timer_init(&later->timer, on_later, (double)wait_ms / 1000, 0);
+    later->timer.data = later;
+    ev_timer_start(loop_ev(redis->loop), &later->timer);
+}
+
+/* ---- join ---- */
+
+struct join {
+    struct redis *redis;
+    struct here *here;   /* its own until it is in */
+    broker_joined *done; /* NULL: said again */
+    void *arg;
+};
+
+static void here_keep(struct redis *redis, struct here *here)
+{
+    struct here *before = here_find(redis, here->id);
+    if (before) {
+        table_remove(&redis->here, &before->link);
+        here_free(before);
+    }
+    table_add(&redis->here, &here->link, table_hash(0, here->id, 36));
+}
+
+static void on_joined(void *arg, enum redis_outcome outcome, const struct redisReply *reply)
+{
+    struct join *join = arg;
+    enum broker_status status = redis_failure(outcome);
+    bool banned = outcome == REDIS_ANSWERED && text_is(redis_reply_text(reply, 0), "banned");
+    int64_t ttl = banned ? redis_reply_number(reply, 1) : 0;
+    if (outcome == REDIS_ANSWERED && !banned)
+        tell_later(join->redis, join->here->room, redis_reply_number(reply, 1));
+    if (status == BROKER_OK && !banned)
+        here_keep(join->redis, join->here);
+    join->done(join->arg, status, ttl, banned ? redis_reply_text(reply, 2) : (struct text){0});
+    if (outcome == REDIS_UNKNOWN) /* should it have come in, it is out again */
+        redis_do_leave(&join->redis->broker, join->here->room, join->here->id);
+    if (status != BROKER_OK || banned)
+        here_free(join->here);
+    free(join);
+}
+
+static void join_begin(struct redis *redis, const struct here *here)
+{
+    struct redis_link *link = redis->link;
+    presence_begin(redis, "join", here->id, name_text(here->room), redis->home->node);
+    redis_arg(link, here->user);
+    redis_arg(link, here->sub);
+    redis_arg(link, here->name);
+}
+
+void redis_do_join(struct broker *broker, struct name *name, const char member[37],
+                   struct text user, const struct identity *who, broker_joined *done, void *arg)
+{
+    struct redis *redis = redis_of(broker);
+    struct join *join = xmalloc(sizeof *join);
+    struct here *here = here_create(name, member, user, who->sub, who->name);
+    *join = (struct join){redis, here, done, arg};
+    join_begin(redis, here);
+    redis_arg_bans(redis->link, name, who);
+    redis_send(redis->link, on_joined, join);
+}
+
+/* ---- leave ---- */
+
+void redis_presence_take_away(struct redis *redis, const char member[37], struct name *room,
+                              const char *node)
+{
+    presence_begin(redis, "leave", member, name_text(room), node);
+    redis_send(redis->link, on_changed, changed_create(redis, room));
+}
+
+void redis_do_leave(struct broker *broker, struct name *name, const char member[37])
+{
+    struct redis *redis = redis_of(broker);
+    struct here *here = here_find(redis, member);
+    if (here) {
+        table_remove(&redis->here, &here->link);
+        here_free(here);
+    }
+    redis_presence_take_away(redis, member, name, redis->home->node);
+}
+
+/* ---- readers ---- */
+
+void redis_presence_readers(struct redis *redis, struct name *name, uint32_t count)
+{
+    struct redis_link *link = redis->link;
+    char field[64];
+    struct buffer entry = {0};
+    snprintf(field, sizeof field, "%s/%u", redis->home->node, redis->index);
+    buffer_number(&entry, redis->index);
+    buffer_text(&entry, ":");
+    buffer_bytes(&entry, name->at, name->length);
+    redis_begin_script(link, SCRIPT_READERS, 2);
+    redis_arg_key(link, "room:readers:", name_text(name));
+    node_key(redis, "node:readers:", redis->home->node);
+    redis_arg(link, text_of(field));
+    redis_arg_number(link, count);
+    redis_arg(link, (struct text){entry.at, entry.length});
+    redis_send(link, NULL, NULL);
+    buffer_finish(&entry);
+}
+
+/* ---- all of it again ---- */
+
+static void say_again(struct table_link *link, void *arg)
+{
+    struct redis *redis = arg;
+    struct here *here = list_entry(link, struct here, link);
+    join_begin(redis, here);
+    redis_send(redis->link, NULL, NULL);
+}
+
+void redis_presence_say_again(struct redis *redis)
+{
+    table_walk(&redis->here, say_again, redis);
+    redis_rooms_say_readers(redis);
+}
+
+/* ---- life ---- */
+
+static void later_end(struct table_link *link, void *arg)
+{
+    later_free(list_entry(link, struct later, link));
+}
+
+void redis_presence_stop(struct redis *redis)
+{
+    redis->ending = true;
+    table_walk(&redis->later, later_end, NULL);
+}
+
+static void here_end(struct table_link *link, void *arg)
+{
+    struct redis *redis = arg;
+    table_remove(&redis->here, link);
+    here_free(list_entry(link, struct here, link));
+}
+
+void redis_presence_finish(struct redis *redis)
+{
+    table_walk(&redis->here, here_end, redis);
+    table_finish(&redis->here);
+    table_finish(&redis->later);
+}

@@ -1,0 +1,108 @@
+/* Whether all is well: something is published by each loop in turn, and heard by it, through Redis.
+ */
+#include "alloc.h"
+#include "clock.h"
+#include "config.h"
+#include "redis_parts.h"
+
+enum { PROBE_LATE_MS = 2000, PROBE_KEPT_MS = 1000 };
+
+struct redis_probe {
+    struct letter letter;
+    struct redis *from;
+    size_t at; /* which loop it is at */
+    broker_probed *done;
+    void *arg;
+    int64_t since_ms;
+    bool failed;
+    struct list probes; /* of the loop it is at */
+};
+
+static void probe_home(struct letter *letter)
+{
+    struct redis_probe *probe = (struct redis_probe *)letter;
+    char why[256] = "";
+    int64_t since_ms;
+    if (probe->failed) {
+        const char *trouble = redis_link_trouble(probe->from->link, &since_ms);
+        if (trouble)
+            snprintf(why, sizeof why, "redis: cannot be reached"); /* where it is is in the log */
+        else
+            snprintf(why, sizeof why, "loop-%zu: what it publishes does not come back", probe->at);
+    }
+    probe->done(probe->arg, probe->failed ? BROKER_UNAVAILABLE : BROKER_OK, why);
+    free(probe);
+}
+
+static void probe_go_home(struct redis_probe *probe, bool failed)
+{
+    probe->failed = failed;
+    probe->letter.deliver = probe_home;
+    loop_post(probe->from->loop, &probe->letter);
+}
+
+static void probe_visits(struct letter *letter)
+{
+    struct redis_probe *probe = (struct redis_probe *)letter;
+    struct redis *here = &probe->from->home->loops[probe->at];
+    if (!redis_link_ready(here->link) || !redis_link_hears(here->link) ||
+        !atomic_load(&here->home->bans_known)) {
+        probe_go_home(probe, true);
+        return;
+    }
+    list_append(&here->probes, &probe->probes);
+    redis_link_pulse(here->link);
+}
+
+/* What was published after it was asked for has come back. */
+void redis_probes_heard(struct redis *redis)
+{
+    while (!list_empty(&redis->probes)) {
+        struct redis_probe *probe = list_entry(redis->probes.next, struct redis_probe, probes);
+        struct redis_home *home = redis->home;
+        list_remove(&probe->probes);
+        if (++probe->at == home->count) {
+            probe_go_home(probe, false);
+        } else {
+            probe->letter.deliver = probe_visits;
+            loop_post(home->loops[probe->at].loop, &probe->letter);
+        }
+    }
+}
+
+void redis_probes_fail(struct redis *redis, int64_t older_ms)
+{
+    struct redis_probe *probe, *after;
+    list_for_each_safe (probe, after, &redis->probes, probes) {
+        if (probe->since_ms > older_ms)
+            continue;
+        list_remove(&probe->probes);
+        probe_go_home(probe, true);
+    }
+}
+
+void redis_probes_sweep(struct redis *redis, int64_t now_ms)
+{
+    redis_probes_fail(redis, now_ms - PROBE_LATE_MS);
+}
+
+void redis_do_probe(struct broker *broker, broker_probed *done, void *arg)
+{
+    struct redis_probe *probe = xcalloc(1, sizeof *probe);
+    probe->from = redis_of(broker);
+    probe->done = done;
+    probe->arg = arg;
+    probe->since_ms = clock_mono_ms();
+    probe->letter.deliver = probe_visits;
+    list_init(&probe->probes);
+    loop_post(probe->from->home->loops[0].loop, &probe->letter);
+}
+
+void redis_do_health(struct broker *broker, struct broker_health *health_out)
+{
+    int64_t since_ms;
+    const char *why = redis_link_trouble(redis_of(broker)->link, &since_ms);
+    *health_out = (struct broker_health){.store_ok = !why, .since_ms = why ? since_ms : 0};
+    if (why)
+        snprintf(health_out->why, sizeof health_out->why, "%s", why);
+}
