@@ -14,36 +14,22 @@ static int cli_version(int argc, char **argv)
     return 0;
 }
 
-static int cli_later(int argc, char **argv)
-{
-    if (argc > 1 && !strcmp(argv[1], "--help")) {
-        printf("usage: chatup %s\n\nOne of several processes on Redis. It comes with a later "
-               "version;\n`chatup serve` is a whole server in one process.\n",
-               argv[0]);
-        return 0;
-    }
-    fprintf(stderr,
-            "chatup %s: the Redis broker comes with a later version; `chatup serve` runs "
-            "everything in one process, without Redis\n",
-            argv[0]);
-    return 1;
-}
-
 static const struct {
     const char *name, *what;
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"serve", "run a whole server in one process", cli_serve},
+    {"dispatcher", "run the HTTP API alone, one of several processes on Redis", cli_dispatcher},
+    {"worker", "run the sockets alone, one of several processes on Redis", cli_worker},
     {"check", "check a configuration", cli_check},
     {"reload", "make a running server read its configuration again", cli_reload},
     {"status", "show how a running server does", cli_status},
+    {"drain", "make a running server send its clients elsewhere, and end", cli_drain},
     {"backup", "copy what a running server stores", cli_backup},
     {"plugin", "show, check, list or begin plugins", cli_plugin},
     {"keygen", "make a key to sign tokens with", cli_keygen},
     {"token", "sign a token", cli_token},
     {"version", "print the version", cli_version},
-    {"dispatcher", "the HTTP API alone, on Redis (later)", cli_later},
-    {"worker", "the sockets alone, on Redis (later)", cli_later},
 };
 
 static void usage(FILE *to)

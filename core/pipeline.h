@@ -5,6 +5,7 @@
 #include "broker.h"
 #include "desk.h"
 #include "error.h"
+#include "settings.h"
 #include "text.h"
 #include "uuid.h"
 #include <openssl/types.h>
@@ -25,6 +26,7 @@ struct subscriber;
 struct user;
 
 struct pipeline {
+    enum role role;
     struct settings *settings; /* a reference; its fields have short cuts here */
     uint64_t generation;       /* of them: who keeps what they decided compares it, not addresses */
     const struct config *conf;
@@ -35,6 +37,7 @@ struct pipeline {
     struct limiter *limiter;          /* all loops' */
     struct plugin_set *set;           /* a reference: the plugins of chain */
     int port; /* that it listens on, also when the configuration leaves the choice to the system */
+    bool draining;         /* no new clients, please */
     const char *worker_id; /* "chatUp:chatServer:<uuid>", new at each start */
     struct loop *loop;
     struct broker *broker;

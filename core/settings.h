@@ -14,6 +14,12 @@ struct config;
 struct keyring;
 struct ssl_ctx_st; /* openssl's SSL_CTX */
 
+enum role {
+    ROLE_SERVE,      /* a whole server */
+    ROLE_WORKER,     /* the sockets, on Redis */
+    ROLE_DISPATCHER, /* the HTTP API, on Redis */
+};
+
 struct settings {
     struct config *conf;
     struct keyring *keys;       /* of users */
@@ -30,6 +36,7 @@ struct settings_source {
     const char *const *sets; /* --set path=value, set_count of them */
     size_t set_count;
     bool demo; /* --demo */
+    enum role role;
     /* Called in this order, NULL: nothing to do. What --demo adds to a configuration; and what
      * is made of certificates, which net/ knows how to. */
     bool (*amend)(struct config *conf, struct error *err);

@@ -2,9 +2,10 @@
  * taken apart on it after they have ended; between, the main thread waits for signals. */
 #include "worker.h"
 #include "alloc.h"
+#include "brokers.h"
 #include "clock.h"
 #include "config.h"
-#include "embedded.h"
+#include "counters.h"
 #include "limiter.h"
 #include "log.h"
 #include "loop.h"
@@ -26,7 +27,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLOSE_WAIT_S = 8, DYING_MS = 2000, DYING_STEP_MS = 20 };
+#define ID_PREFIX "chatUp:chatServer:"
+
+enum { CLOSE_WAIT_S = 8, DYING_MS = 2000, DYING_STEP_MS = 20, DRAIN_STEP_MS = 50 };
 
 /* ---- the end ---- */
 
@@ -75,7 +78,7 @@ static void worker_stop(struct worker *worker)
         loop_stop(worker->loops[i]);
         loop_join(worker->loops[i]);
     }
-    embedded_stop(worker->home);
+    brokers_stop(worker->brokers);
 }
 
 /* Also of one that is half built. */
@@ -91,7 +94,7 @@ static void worker_destroy(struct worker *worker)
     plugin_set_unref(worker->reload.next_set);
     plugin_set_unref(worker->set);
     for (bool any = worker->control_loop != NULL; any;) { /* what the last clients set in motion */
-        any = worker->home && embedded_drain(worker->home);
+        any = worker->brokers && brokers_drain(worker->brokers);
         for (size_t i = 0; i < worker->count; i++)
             any |= loop_drain(worker->loops[i]);
         any |= worker->control_loop && loop_drain(worker->control_loop);
@@ -103,7 +106,7 @@ static void worker_destroy(struct worker *worker)
         server_destroy(worker->servers[i]);
     for (size_t i = 0; i < worker->count && worker->pipelines; i++)
         pipeline_finish(&worker->pipelines[i]);
-    embedded_close(worker->home);
+    brokers_close(worker->brokers);
     for (size_t i = 0; i < worker->count; i++)
         loop_destroy(worker->loops[i]);
     loop_destroy(worker->control_loop);
@@ -114,6 +117,41 @@ static void worker_destroy(struct worker *worker)
     free(worker->loops);
     free(worker->pipelines);
     free(worker->servers);
+}
+
+struct drain {
+    struct letter letter;
+    struct server *server;
+    int64_t over_ms;
+};
+
+static void drain_arrives(struct letter *letter)
+{
+    struct drain *drain = (struct drain *)letter;
+    server_drain(drain->server, drain->over_ms);
+    free(drain);
+}
+
+/* Others go on serving, so its clients are sent to them little by little, and none comes any more.
+ * Another signal ends that. */
+static void worker_drain(struct worker *worker, int64_t over_ms, const sigset_t *signals)
+{
+    int64_t end_ms = clock_mono_ms() + over_ms, left_ms;
+    brokers_take_clients(worker->brokers, false);
+    log_info("draining for %lld ms", (long long)over_ms);
+    for (size_t i = 0; i < worker->count; i++) {
+        struct drain *drain = xmalloc(sizeof *drain);
+        *drain = (struct drain){{.deliver = drain_arrives}, worker->servers[i], over_ms};
+        loop_post(worker->loops[i], &drain->letter);
+    }
+    while ((left_ms = end_ms - clock_mono_ms()) > 0 &&
+           atomic_load(&counters[COUNT_connections_now])) {
+        int64_t step_ms = left_ms < DRAIN_STEP_MS ? left_ms : DRAIN_STEP_MS;
+        struct timespec step = {0, step_ms * 1000000};
+        int number = sigtimedwait(signals, NULL, &step);
+        if (number == SIGTERM || number == SIGINT)
+            break;
+    }
 }
 
 /* ---- the beginning ---- */
@@ -209,9 +247,32 @@ static void control_open(struct worker *worker)
     ev_timer_start(loop_ev(worker->control_loop), &worker->tick);
 }
 
+static bool is_any(const char *address)
+{
+    return !strcmp(address, "0.0.0.0") || !strcmp(address, "::");
+}
+
+/* Where this process is, as well as it knows itself: nobody else is asked. */
+static void host_write(struct worker *worker)
+{
+    const char *address = worker->settings->conf->address;
+    char name[256] = "localhost";
+    bool v6 = strchr(address, ':');
+    if (is_any(address))
+        gethostname(name, sizeof name - 1);
+    else
+        snprintf(name, sizeof name, "%s%s%s", v6 ? "[" : "", address, v6 ? "]" : "");
+    snprintf(worker->host, sizeof worker->host, "http%s://%s:%d", worker->settings->tls ? "s" : "",
+             name, worker->port);
+}
+
 static bool worker_build(struct worker *worker, struct listening *listening, struct error *err)
 {
+    static const enum redis_role redis_roles[] = {[ROLE_SERVE] = REDIS_SERVER,
+                                                  [ROLE_WORKER] = REDIS_WORKER,
+                                                  [ROLE_DISPATCHER] = REDIS_DISPATCHER};
     const struct config *conf = worker->settings->conf;
+    enum role role = worker->settings->source->role;
     size_t count = listening->count;
     worker->control_loop = loop_create("control");
     worker->set = worker_load_plugins(worker, worker->settings, NULL, err);
@@ -228,19 +289,22 @@ static bool worker_build(struct worker *worker, struct listening *listening, str
         worker->loops[i] = loop_create(name);
         worker->count++;
     }
-    worker->home = embedded_open(conf, worker->loops, count, err);
-    if (!worker->home)
+    host_write(worker);
+    worker->brokers = brokers_open(conf, worker->id + strlen(ID_PREFIX), redis_roles[role],
+                                   worker->host, worker->loops, count, err);
+    if (!worker->brokers)
         return false;
     control_open(worker);
     bool ok = true;
     for (size_t i = 0; ok && i < count; i++) {
         struct pipeline *pipeline = &worker->pipelines[i];
-        *pipeline = (struct pipeline){.set = plugin_set_ref(worker->set),
+        *pipeline = (struct pipeline){.role = role,
+                                      .set = plugin_set_ref(worker->set),
                                       .worker_id = worker->id,
                                       .port = worker->port,
                                       .limiter = worker->limiter,
                                       .loop = worker->loops[i],
-                                      .broker = embedded_broker(worker->home, i)};
+                                      .broker = brokers_get(worker->brokers, i)};
         pipeline_use(pipeline, worker->settings);
         ok = pipeline_init(pipeline, (uint32_t)i, (uint32_t)count, err);
         if (!ok)
@@ -256,14 +320,23 @@ static bool worker_build(struct worker *worker, struct listening *listening, str
 static void worker_start(struct worker *worker)
 {
     const struct config *conf = worker->settings->conf;
-    bool any = !strcmp(conf->address, "0.0.0.0") || !strcmp(conf->address, "::");
     worker->started_ms = clock_mono_ms();
-    log_info("serving with %zu loops, %zu plugins, durability %s", worker->count,
-             worker->set->count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
-    printf("chatup: http%s://%s:%d/\n", worker->settings->tls ? "s" : "",
-           any ? "localhost" : conf->address, worker->port);
+    atomic_store(&worker->drain_ms, conf->drain_ms);
+    static const char *const names[] = {
+        [ROLE_SERVE] = "chatup", [ROLE_WORKER] = "worker", [ROLE_DISPATCHER] = "dispatcher"};
+    if (brokers_on_redis(worker->brokers))
+        log_info("serving with %zu loops, %zu plugins, on Redis", worker->count,
+                 worker->set->count);
+    else
+        log_info("serving with %zu loops, %zu plugins, durability %s", worker->count,
+                 worker->set->count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
+    if (worker->settings->source->role == ROLE_WORKER)
+        log_info("clients are sent to %s", *conf->announce ? conf->announce : worker->host);
+    printf("%s: http%s://%s:%d/\n", names[worker->settings->source->role],
+           worker->settings->tls ? "s" : "", is_any(conf->address) ? "localhost" : conf->address,
+           worker->port);
     fflush(stdout);
-    embedded_start(worker->home);
+    brokers_start(worker->brokers);
     for (size_t i = 0; i < worker->count; i++)
         loop_start(worker->loops[i]);
     loop_start(worker->control_loop); /* last: the settings are its own from now on */
@@ -294,7 +367,7 @@ int worker_serve(struct settings *settings, struct listening *listening, void (*
     sem_init(&worker.gone, 0, 0);
     list_init(&worker.reload.asked);
     list_init(&worker.reload.waiting);
-    strcpy(worker.id, "chatUp:chatServer:");
+    strcpy(worker.id, ID_PREFIX);
     uuid_next(&source, worker.id + strlen(worker.id));
     bool ok = worker_build(&worker, listening, err);
     if (ok) {
@@ -304,6 +377,8 @@ int worker_serve(struct settings *settings, struct listening *listening, void (*
             ready(arg);
         worker_run(&worker, &signals);
         systemd_notify("STOPPING=1");
+        if (brokers_on_redis(worker.brokers) && atomic_load(&worker.drain_ms) > 0)
+            worker_drain(&worker, atomic_load(&worker.drain_ms), &signals);
         worker_close(&worker);
         worker_stop(&worker);
     }

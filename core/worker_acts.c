@@ -3,10 +3,10 @@
  * last has come back it is done. */
 #include "alloc.h"
 #include "broker.h"
+#include "brokers.h"
 #include "clock.h"
 #include "config.h"
 #include "counters.h"
-#include "embedded.h"
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
@@ -19,6 +19,7 @@
 
 #include <jansson.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -131,6 +132,7 @@ static void reload_done(struct round *round)
     struct worker *worker = round->worker;
     settings_unref(worker->settings);
     worker->settings = worker->reload.next;
+    atomic_store(&worker->drain_ms, worker->settings->conf->drain_ms);
     worker->reload.next = NULL;
     if (worker->reload.next_set) {
         log_info("plugins: generation %llu",
@@ -466,13 +468,19 @@ static void verb_backup(void *arg, struct control_call *call, const char *path)
     backup->letter.deliver = backup_returns;
     backup->worker = worker;
     backup->call = call;
-    embedded_backup(worker->home, path, backup_done, backup);
+    brokers_backup(worker->brokers, path, backup_done, backup);
+}
+
+/* ---- drain ---- */
+
+static void verb_drain(void *arg, struct control_call *call, const char *argument)
+{
+    control_answer(call, "{\"ok\":true}");
+    kill(getpid(), SIGTERM); /* it is the same */
 }
 
 const struct control_verb worker_verbs[] = {
-    {"reload", false, verb_reload},
-    {"status", false, verb_status},
-    {"plugins", false, verb_plugins},
-    {"backup", true, verb_backup},
-    {NULL, false, NULL},
+    {"drain", false, verb_drain},   {"reload", false, verb_reload},
+    {"status", false, verb_status}, {"plugins", false, verb_plugins},
+    {"backup", true, verb_backup},  {NULL, false, NULL},
 };

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct embedded_home;
+struct brokers;
 struct limiter;
 struct loop;
 struct pipeline;
@@ -25,11 +25,13 @@ struct worker {
     struct loop **loops;
     struct pipeline *pipelines;
     struct server **servers;
-    struct embedded_home *home;
+    struct brokers *brokers;
     struct limiter *limiter;
     size_t count;
     int port;
+    _Atomic int64_t drain_ms; /* drain_time, for the main thread */
     char id[64];
+    char host[300]; /* what clients connect to if the configuration does not say */
     sem_t gone;
 
     /* A thread of its own: files are read and checked on it, while the others serve. */

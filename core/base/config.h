@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum config_broker { BROKER_EMBEDDED, BROKER_REDIS };
 enum config_durability { DURABILITY_COMMIT, DURABILITY_MEMORY };
 enum config_on_error { ON_ERROR_CLOSED, ON_ERROR_OPEN };
 
@@ -83,13 +84,15 @@ struct config {
         char *certificate, *key; /* PEM files; "" for none */
     } tls;
     char *data_dir;
-    char *client_dir; /* the page served at /; "" serves none */
+    char *client_dir;          /* the page served at /; "" serves none */
+    enum config_broker broker; /* of `chatup serve`; the other roles are on Redis */
     enum config_durability durability;
     bool demo;
-    bool supervise; /* restart the worker process when it dies */
-    char *control;  /* path of the control socket; "" means <data_dir>/chatup.sock */
-    int log_level;  /* enum log_level */
-    int log_format; /* enum log_format */
+    bool supervise;   /* restart the worker process when it dies */
+    int64_t drain_ms; /* on Redis: so long it takes to send the clients elsewhere at the end */
+    char *control;    /* path of the control socket; "" means <data_dir>/chatup.sock */
+    int log_level;    /* enum log_level */
+    int log_format;   /* enum log_format */
     struct config_channel *channels; /* the first whose pattern matches decides; see access.h */
     size_t channel_count;
     struct {

@@ -25,6 +25,7 @@ struct row {
 static bool check_announce(const char *text, struct error *what);
 static bool check_networks(const char *text, struct error *what);
 
+static const char *const brokers[] = {"embedded", "redis", NULL};     /* as config_broker */
 static const char *const durabilities[] = {"commit", "memory", NULL}; /* as config_durability */
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}; /* as log.h */
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -47,8 +48,10 @@ static const struct row rows[] = {
     {{"data_dir", CONFIG_STRING, "./chatup-data", 1, 1024}, AT(data_dir), .fixed = true},
     {{"client_dir", CONFIG_STRING, CHATUP_CLIENT_DIR, 0, 1024}, AT(client_dir)},
     {{"plugins_dir", CONFIG_STRING, CHATUP_PLUGINS_DIR, 1, 1024}, AT(plugins_dir)},
+    {{"broker", CONFIG_STRING, "embedded", 0, 0}, AT(broker), .choices = brokers, .fixed = true},
     {{"durability", CONFIG_STRING, "commit", 0, 0}, AT(durability), .choices = durabilities, .fixed = true},
     {{"demo", CONFIG_BOOL, "false", 0, 0}, AT(demo), .fixed = true},
+    {{"drain_time", CONFIG_DURATION, "5s", 0, 3600 * SECOND}, AT(drain_ms)},
     {{"supervise", CONFIG_BOOL, "true", 0, 0}, AT(supervise), .fixed = true},
     {{"control", CONFIG_STRING, "", 0, 100}, AT(control), .fixed = true},
     {{"log_level", CONFIG_STRING, "info", 0, 0}, AT(log_level), .choices = log_levels},

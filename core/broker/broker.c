@@ -120,3 +120,8 @@ void broker_use(struct broker *broker, const struct config *conf)
 {
     broker->home->use(broker, conf);
 }
+
+const struct worker_place *broker_pick_worker(struct broker *broker, struct text excluded)
+{
+    return broker->home->pick_worker ? broker->home->pick_worker(broker, excluded) : NULL;
+}

@@ -193,6 +193,18 @@ struct broker_watch *broker_watch(struct broker *broker, const struct keep *wher
                                   broker_changed *changed, void *arg);
 void broker_unwatch(struct broker *broker, struct broker_watch *watch);
 
+/* ---- where clients go ---- */
+
+struct worker_place {
+    char node[37];
+    char host[256]; /* what clients connect to: a URL */
+    uint64_t connections;
+};
+/* The least loaded worker but that one, as this loop knows them, at once; counts a client for it.
+ * NULL: there is none, as where all is one process. Lent until the turn ends.
+ *   excluded  a node; may be empty */
+const struct worker_place *broker_pick_worker(struct broker *broker, struct text excluded);
+
 /* ---- whether all is well ---- */
 
 struct broker_health {
@@ -245,6 +257,7 @@ struct broker_home {
     void (*health)(struct broker *, struct broker_health *);
     void (*probe)(struct broker *, broker_probed *, void *);
     void (*use)(struct broker *, const struct config *);
+    const struct worker_place *(*pick_worker)(struct broker *, struct text); /* or NULL */
 };
 
 /* Something was announced in a room with readers on this loop; message is lent. */

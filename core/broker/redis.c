@@ -114,6 +114,7 @@ static const struct broker_home redis_calls = {
     .health = redis_do_health,
     .probe = redis_do_probe,
     .use = redis_use,
+    .pick_worker = redis_do_pick_worker,
 };
 
 static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
@@ -166,7 +167,7 @@ bool redis_possible(const struct config *conf, struct error *err)
 }
 
 struct redis_home *redis_open(const struct config *conf, const char node[37], enum redis_role role,
-                              struct loop *const *loops, size_t loop_count)
+                              const char *host, struct loop *const *loops, size_t loop_count)
 {
     struct redis_home *home = xcalloc(1, sizeof *home + loop_count * sizeof home->loops[0]);
     memcpy(home->node, node, sizeof home->node);
@@ -174,6 +175,7 @@ struct redis_home *redis_open(const struct config *conf, const char node[37], en
     snprintf(home->control, sizeof home->control, "%s:control", conf->redis.prefix);
     snprintf(home->rooms_prefix, sizeof home->rooms_prefix, "%s:room:", conf->redis.prefix);
     home->told_tail = &home->told;
+    home->host = host;
     atomic_init(&home->takes_clients, role == REDIS_WORKER);
     home->wants_workers = role == REDIS_DISPATCHER;
     home->count = loop_count;

@@ -138,7 +138,7 @@ static void beat(struct redis *redis)
     redis_arg_number(link, redis->conf->redis.expire_ms);
     key_arg(link, "node:", "");
     redis_arg(link, text_of("host"));
-    redis_arg(link, text_of(redis->conf->announce));
+    redis_arg(link, text_of(*redis->conf->announce ? redis->conf->announce : home->host));
     redis_arg(link, text_of("connections"));
     redis_arg_number(link, (int64_t)atomic_load(&counters[COUNT_connections_now]));
     redis_arg(link, text_of("takes"));
@@ -214,7 +214,7 @@ static void ask_workers(struct redis *redis)
     redis_send(redis->link, on_workers, redis);
 }
 
-const struct worker_place *redis_pick_worker(struct broker *broker, struct text excluded)
+const struct worker_place *redis_do_pick_worker(struct broker *broker, struct text excluded)
 {
     struct redis *redis = redis_of(broker);
     struct workers *workers = redis->workers;

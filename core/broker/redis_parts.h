@@ -57,6 +57,7 @@ struct workers { /* immutable */
 
 struct redis_home {
     char node[37];
+    const char *host;
     struct redis_server server;
     char control[CONFIG_PREFIX_MAX + 16];      /* the channel of acts */
     char rooms_prefix[CONFIG_PREFIX_MAX + 16]; /* of the channels of rooms */
@@ -218,5 +219,6 @@ void redis_do_keep(struct broker *broker, const struct keep *what, broker_kept *
 struct broker_watch *redis_do_watch(struct broker *broker, const struct keep *where,
                                     struct text key, broker_changed *changed, void *arg);
 void redis_do_unwatch(struct broker *broker, struct broker_watch *watch);
+const struct worker_place *redis_do_pick_worker(struct broker *broker, struct text excluded);
 void redis_do_health(struct broker *broker, struct broker_health *health_out);
 void redis_do_probe(struct broker *broker, broker_probed *done, void *arg);

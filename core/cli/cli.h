@@ -3,6 +3,9 @@
 #pragma once
 
 int cli_serve(int argc, char **argv);  /* run a server */
+int cli_worker(int argc, char **argv); /* or a part of one */
+int cli_dispatcher(int argc, char **argv);
+int cli_drain(int argc, char **argv);  /* make a running server send its clients away and end */
 int cli_check(int argc, char **argv);  /* is this configuration right? */
 int cli_reload(int argc, char **argv); /* make a running server read it again */
 int cli_status(int argc, char **argv); /* how does a running server do? */

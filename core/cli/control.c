@@ -30,6 +30,16 @@ static const char reload_usage[] =
     "restart can change, all stays as it was, the reason is printed, and the exit code\n"
     "is 1. SIGHUP does the same, and says so in the log only.\n" WHERE;
 
+static const char drain_usage[] =
+    "usage: chatup drain [-c FILE] [--set path=value]…\n"
+    "\n"
+    "Makes a running server take no more clients, send those it has to others within drain_time,\n"
+    "and end, as SIGTERM does. On the embedded broker there are no others: they come back when\n"
+    "it is started again.\n"
+    "\n"
+    "  -c, --config FILE  the configuration of that server; it says where its socket is\n"
+    "  --set path=value   such as data_dir=/var/lib/chatup, if the server was given it so\n";
+
 static const char status_usage[] = "usage: chatup status [-c FILE] [--set path=value]…\n"
                                    "\n"
                                    "Prints how a running server does, as JSON.\n" WHERE;
@@ -113,6 +123,11 @@ static void say_reloaded(const json_t *answer)
     puts("reloaded");
 }
 
+static void say_draining(const json_t *answer)
+{
+    puts("draining");
+}
+
 static void say_status(const json_t *answer)
 {
     json_object_del((json_t *)answer, "ok");
@@ -178,6 +193,11 @@ int cli_reload(int argc, char **argv)
 int cli_status(int argc, char **argv)
 {
     return control_command(argc, argv, "status", status_usage, false, say_status);
+}
+
+int cli_drain(int argc, char **argv)
+{
+    return control_command(argc, argv, "drain", drain_usage, false, say_draining);
 }
 
 int cli_backup(int argc, char **argv)

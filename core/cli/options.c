@@ -5,6 +5,8 @@
 #include "tls.h"
 
 #include <getopt.h>
+#include <netdb.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char *default_config(void)
@@ -32,6 +34,7 @@ int cli_options_parse(int argc, char **argv, const char *usage, int arguments,
         {"no-supervisor", no_argument, NULL, 'n'},
         {"help", no_argument, NULL, 'h'},
         {"plugins", no_argument, NULL, 'p'},
+        {"use-container-ip", no_argument, NULL, 'u'},
         {NULL, 0, NULL, 0},
     };
     struct cli_options found = {.sets = xcalloc((size_t)argc, sizeof *found.sets)};
@@ -52,6 +55,9 @@ int cli_options_parse(int argc, char **argv, const char *usage, int arguments,
             break;
         case 'n':
             found.no_supervisor = true;
+            break;
+        case 'u':
+            found.use_container_ip = true;
             break;
         case 'p':
             found.plugins = true;
@@ -93,6 +99,36 @@ static bool demo_if_configured(struct config *conf, struct error *err)
     return !conf->demo || demo_prepare(conf, err);
 }
 
+/* What this host's name stands for, which containers of one network can reach each other by. */
+static bool announce_own_address(struct config *conf, struct error *err)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    char name[256] = "", address[NI_MAXHOST], url[NI_MAXHOST + 32];
+    gethostname(name, sizeof name - 1);
+    int rc = getaddrinfo(name, NULL, &hints, &found);
+    if (!rc)
+        rc = getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0,
+                         NI_NUMERICHOST);
+    if (rc) {
+        error_set(err, "--use-container-ip: %s has no address: %s", name, gai_strerror(rc));
+    } else {
+        bool v6 = found->ai_family == AF_INET6;
+        snprintf(url, sizeof url, "http%s://%s%s%s:%d", *conf->tls.certificate ? "s" : "",
+                 v6 ? "[" : "", address, v6 ? "]" : "", conf->port);
+        free(conf->announce);
+        conf->announce = xstrdup(url);
+    }
+    if (found)
+        freeaddrinfo(found);
+    return !rc;
+}
+
+static bool announce_and_demo(struct config *conf, struct error *err)
+{
+    return announce_own_address(conf, err) && demo_if_configured(conf, err);
+}
+
 static SSL_CTX *tls_make(const struct config *conf, struct error *err)
 {
     return *conf->tls.certificate ? tls_context_create(conf->tls.certificate, conf->tls.key, err)
@@ -106,9 +142,10 @@ struct settings_source cli_settings_source(const struct cli_options *options, bo
         .sets = options->sets,
         .set_count = options->set_count,
         .demo = options->demo,
-        .amend = !serve          ? NULL
-                 : options->demo ? demo_prepare
-                                 : demo_if_configured,
+        .amend = !serve                      ? NULL
+                 : options->use_container_ip ? announce_and_demo
+                 : options->demo             ? demo_prepare
+                                             : demo_if_configured,
         .tls_make = tls_make,
         .tls_free = tls_context_destroy,
     };

@@ -12,8 +12,9 @@ struct cli_options {
     size_t set_count;
     bool demo;
     bool no_supervisor;
-    bool plugins;     /* of check */
-    char **arguments; /* what is no option; points into argv */
+    bool use_container_ip; /* of worker */
+    bool plugins;          /* of check */
+    char **arguments;      /* what is no option; points into argv */
 };
 
 /* Parse argv[1..]; argv[0] is the command's name, for messages.

@@ -85,11 +85,19 @@ void connection_free(struct connection *conn)
     server_uncount(server);
 }
 
+static void websocket_go_away(struct connection *conn, const char *reason)
+{
+    if (conn->publisher)
+        publisher_leave(conn, reason);
+    else
+        websocket_close(conn, 1001, reason);
+}
+
 void connection_go_away(struct connection *conn)
 {
     switch (conn->phase) {
     case PHASE_WEBSOCKET:
-        websocket_close(conn, 1001, "going away");
+        websocket_go_away(conn, "going away");
         break;
     case PHASE_STREAM:
         stream_end(conn, 1001, "going away");
@@ -106,6 +114,20 @@ void connection_go_away(struct connection *conn)
     default:
         break;
     }
+}
+
+bool connection_send_away(struct connection *conn, unsigned after_ms)
+{
+    char reason[64];
+    if ((conn->phase != PHASE_WEBSOCKET && conn->phase != PHASE_STREAM) ||
+        conn->pauses & PAUSE_LEAVING)
+        return false;
+    snprintf(reason, sizeof reason, "going away; reconnect in %u ms", after_ms);
+    if (conn->phase == PHASE_WEBSOCKET)
+        websocket_go_away(conn, reason);
+    else
+        stream_end(conn, 1001, reason);
+    return true;
 }
 
 /* ---- reading ---- */

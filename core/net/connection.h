@@ -31,11 +31,12 @@ enum connection_phase {
     PHASE_DEAD    /* freed at the end of the turn */
 };
 
-enum connection_pause {                   /* why nothing is read; bits */
-                        PAUSE_INPUT = 1,  /* enough waits to be looked at */
-                        PAUSE_SAYS = 2,   /* limits.pending_says */
-                        PAUSE_FRAMES = 4, /* limits.frames_per_connection; until the tick */
-                        PAUSE_ENDED = 8   /* the peer has sent its last */
+enum connection_pause {                    /* why nothing is read; bits */
+                        PAUSE_INPUT = 1,   /* enough waits to be looked at */
+                        PAUSE_SAYS = 2,    /* limits.pending_says */
+                        PAUSE_FRAMES = 4,  /* limits.frames_per_connection; until the tick */
+                        PAUSE_ENDED = 8,   /* the peer has sent its last */
+                        PAUSE_LEAVING = 16 /* only what it said is still answered */
 };
 
 enum {
@@ -112,8 +113,11 @@ void connection_turn_out(struct connection *conn, const char *reason);
 void connection_recheck(struct connection *conn);
 /* Why user may not read all that it reads, as a close frame says it; NULL: they may. */
 const char *connection_unwelcome(const struct connection *conn, const struct user *user);
-/* The server goes. */
+/* The server goes: 1001. A websocket that speaks gets the answers to what it said before. */
 void connection_go_away(struct connection *conn);
+/* The same, of a client that is to come back elsewhere, after so many milliseconds.
+ *   returns  false: it is none that stays, and so none that need be told */
+bool connection_send_away(struct connection *conn, unsigned after_ms);
 
 /* One line about it. level: enum log_level. */
 void connection_log(const struct connection *conn, enum log_level level, const char *what,
@@ -146,6 +150,8 @@ void websocket_tick(struct connection *conn, int64_t now_ms);
 void publisher_on_open(struct connection *conn);
 void publisher_on_message(struct connection *conn, struct text message, bool binary);
 void publisher_on_closed(struct connection *conn);
+/* Read nothing more; close with 1001 once all that was said is answered. */
+void publisher_leave(struct connection *conn, const char *reason);
 /* Whether it speaks in that room; NULL: in any. */
 bool publisher_is_in(const struct connection *conn, const struct name *room);
 

@@ -122,6 +122,7 @@ void http_request_free(struct http_request *request)
     buffer_finish(&request->query);
     buffer_finish(&request->body);
     free(request->head_bytes);
+    free(request->request.place);
     free(request);
 }
 
@@ -211,12 +212,14 @@ void http_on_closed(struct connection *conn)
 
 /* ---- routes ---- */
 
-static const struct route *route_find(const struct route *route, struct text path,
+static const struct route *route_find(const struct route *route, enum role role, struct text path,
                                       struct text *rest)
 {
     for (; route->path; route++) {
         size_t length = strlen(route->path);
         bool exact = path.length == length;
+        if (route->not_on & 1U << role)
+            continue;
         if (!path_is_at(path, route->path) || (!exact && route->no_rest))
             continue;
         *rest = exact ? (struct text){path.at + length, 0}
@@ -249,6 +252,21 @@ static void answer_upgrade_required(struct http_request *request, const char *er
                              "upgrade: websocket\r\nsec-websocket-version: 13\r\n");
 }
 
+static const char not_here[] =
+    "Not found: this is a dispatcher; POST /join/<channel> says where the worker is";
+
+static bool is_of_workers(const struct http_request *request)
+{
+    struct text path = request->head.path;
+    return stream_is_path(path) || path_is_at(path, "/ws") ||
+           text_is(request->request.path, "/pub");
+}
+
+static void answer_draining(struct http_request *request)
+{
+    request_reply_error_with(&request->request, 503, "draining", "retry-after: 1\r\n");
+}
+
 /* The request is whole. */
 static void dispatch(struct http_request *request)
 {
@@ -259,9 +277,14 @@ static void dispatch(struct http_request *request)
     asked->body = (struct text){request->body.at ? request->body.at : "", request->body.length};
     conn->phase = PHASE_ANSWER;
     conn->deadline_ms = 0;
-    const struct route *route = route_find(server_routes(conn->server), path, &asked->rest);
+    const struct route *route =
+        route_find(server_routes(conn->server), asked->pipeline->role, path, &asked->rest);
     if (method == HTTP_OPTIONS) {
         http_answer(request, 200, "text/plain", text_of(""), NULL);
+    } else if (asked->pipeline->role == ROLE_DISPATCHER && is_of_workers(request)) {
+        http_answer_error(request, 404, not_here);
+    } else if (asked->pipeline->draining && stream_is_path(request->head.path)) {
+        answer_draining(request);
     } else if (stream_is_path(request->head.path)) { /* as it came: it is split, then decoded */
         if (method == HTTP_GET)
             stream_open(conn, request);
@@ -289,7 +312,11 @@ static bool upgrade_is_good(struct http_request *request, char accept[WEBSOCKET_
     struct text path = request->request.path;
     char allowed[1100];
     request->conn->keep_alive = false;
-    if (!path_is_at(head->path, "/ws") && !text_is(path, "/pub"))
+    if (request->request.pipeline->role == ROLE_DISPATCHER && is_of_workers(request))
+        http_answer_error(request, 404, not_here);
+    else if (request->request.pipeline->draining)
+        answer_draining(request);
+    else if (!path_is_at(head->path, "/ws") && !text_is(path, "/pub"))
         http_answer_error(request, 404, "Not found: websockets are /ws/<channel> and /pub");
     else if (head->method != HTTP_GET || head->is_1_0 || head->content_length > 0)
         http_answer_error(request, 400, "A websocket begins with GET, HTTP/1.1 and no body");

@@ -34,6 +34,7 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     bool may_say;
     struct list replies; /* struct reply, in the order of their requests */
     unsigned pending;
+    char *leaving; /* the reason of the close that follows the last reply; NULL: it stays */
 };
 
 struct reply {
@@ -48,6 +49,7 @@ static void publisher_unref(struct publisher *publisher)
     if (--publisher->refs)
         return;
     name_unref(publisher->room);
+    free(publisher->leaving);
     free(publisher);
 }
 
@@ -102,6 +104,18 @@ static void replies_send(struct publisher *publisher)
     if (publisher->conn &&
         publisher->pending < (unsigned)publisher->pipeline->conf->limits.pending_says)
         connection_resume(publisher->conn, PAUSE_SAYS);
+    if (publisher->conn && publisher->leaving && !publisher->pending)
+        websocket_close(publisher->conn, 1001, publisher->leaving);
+}
+
+void publisher_leave(struct connection *conn, const char *reason)
+{
+    struct publisher *publisher = conn->publisher;
+    if (publisher->leaving)
+        return;
+    publisher->leaving = xstrdup(reason);
+    connection_pause(conn, PAUSE_LEAVING);
+    replies_send(publisher);
 }
 
 static void reply_with(void *arg, struct text json)

@@ -30,6 +30,11 @@ struct server {
     ev_timer tick;
     struct turn_end at_turn_end;
     int64_t refusal_logged_ms;
+    struct {
+        ev_timer timer;
+        int64_t began_ms, over_ms;
+        size_t count, sent_away; /* then; since then */
+    } drain;
     bool closing;
     void (*gone)(void *arg);
     void *gone_arg;
@@ -230,6 +235,39 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
         ev_io_start(ev, &server->acceptable);
 }
 
+/* ---- draining ---- */
+
+/* So many are to be gone by now. */
+static void on_drain(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    enum { RECONNECT_MAX_MS = 1000 };
+    struct server *server = timer->data;
+    int64_t gone_ms = clock_mono_ms() - server->drain.began_ms, over_ms = server->drain.over_ms;
+    size_t due = gone_ms >= over_ms
+                     ? SIZE_MAX
+                     : (size_t)((double)server->drain.count * (double)gone_ms / (double)over_ms);
+    struct connection *conn, *after;
+    list_for_each_safe (conn, after, &server->connections, in_server) {
+        if (server->drain.sent_away >= due)
+            break;
+        unsigned after_ms = (unsigned)server->drain.sent_away * 337 % RECONNECT_MAX_MS; /* spread */
+        if (connection_send_away(conn, after_ms))
+            server->drain.sent_away++;
+    }
+}
+
+void server_drain(struct server *server, int64_t over_ms)
+{
+    enum { STEP_MS = 50 };
+    server->pipeline->draining = true;
+    server->drain.began_ms = clock_mono_ms();
+    server->drain.over_ms = over_ms;
+    server->drain.count = server->count;
+    ev_timer_init(&server->drain.timer, on_drain, 0, STEP_MS / 1000.0);
+    server->drain.timer.data = server;
+    ev_timer_start(loop_ev(server->pipeline->loop), &server->drain.timer);
+}
+
 /* ---- life ---- */
 
 struct server *server_create(struct pipeline *pipeline, const struct route *routes, int listen_fd)
@@ -251,6 +289,7 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
     ev_io_init(&server->acceptable, on_acceptable, listen_fd, EV_READ);
     server->acceptable.data = server;
     ev_io_start(ev, &server->acceptable);
+    ev_timer_init(&server->drain.timer, on_drain, 0, 0);
     ev_timer_init(&server->tick, on_tick, 1, 1);
     server->tick.data = server;
     ev_timer_start(ev, &server->tick);
@@ -260,6 +299,7 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
 void server_close(struct server *server, void (*gone)(void *arg), void *arg)
 {
     ev_io_stop(loop_ev(server->pipeline->loop), &server->acceptable);
+    ev_timer_stop(loop_ev(server->pipeline->loop), &server->drain.timer);
     server->closing = true;
     if (!server->count) {
         gone(arg);
@@ -280,6 +320,7 @@ void server_end(struct server *server)
     struct ev_loop *ev = loop_ev(server->pipeline->loop);
     ev_io_stop(ev, &server->acceptable);
     ev_timer_stop(ev, &server->tick);
+    ev_timer_stop(ev, &server->drain.timer);
     server->gone = NULL;
     struct connection *conn, *after;
     list_for_each_safe (conn, after, &server->connections, in_server)

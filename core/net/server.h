@@ -22,6 +22,8 @@ bool listen_open(const char *address, int port, size_t count, int *fds_out, int 
 
 /* Before the loop runs. routes ends with a path of NULL. */
 struct server *server_create(struct pipeline *pipeline, const struct route *routes, int listen_fd);
+/* Take no new clients that stay, and send away those that are here, little by little. */
+void server_drain(struct server *server, int64_t over_ms);
 /* Accept nobody, tell everybody to go (1001), and call gone once nobody is left. */
 void server_close(struct server *server, void (*gone)(void *arg), void *arg);
 /* After the loop has ended: let go of all clients. Requests under way may still be answered, until

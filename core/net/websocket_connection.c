@@ -95,7 +95,8 @@ static void on_ping(struct connection *conn, struct text payload)
 
 static bool may_read_on(const struct connection *conn)
 {
-    return conn->phase == PHASE_WEBSOCKET && !(conn->pauses & (PAUSE_SAYS | PAUSE_FRAMES));
+    return conn->phase == PHASE_WEBSOCKET &&
+           !(conn->pauses & (PAUSE_SAYS | PAUSE_FRAMES | PAUSE_LEAVING));
 }
 
 size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t length)

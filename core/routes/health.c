@@ -18,9 +18,12 @@ static void probed(void *arg, enum broker_status status, const char *why)
         request_reply_error(request, 503, why);
 }
 
-/* Only if a message could be published and received now. A process that is being drained will say
- * so here. */
+/* Only if a message could be published and received now, and as long as it is not being drained. */
 void route_ready(struct request *request)
 {
+    if (request->pipeline->draining) {
+        request_reply_error(request, 503, "draining");
+        return;
+    }
     broker_probe(request->pipeline->broker, probed, request);
 }

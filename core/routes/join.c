@@ -24,12 +24,44 @@ static void reply_wrong_format(struct request *request, const char *why)
     request_reply_error(request, 400, utf8_valid(text_of(err)) ? err : "Wrong format");
 }
 
+#define ID_PREFIX "chatUp:chatServer:" /* of the ids that clients know workers by */
+
+/* Where the client is to go. A worker that it could not reach is not named again.
+ *   failed   that worker's id, or NULL
+ *   returns  false after answering */
+static bool place(struct request *request, const char *failed)
+{
+    struct pipeline *pipeline = request->pipeline;
+    if (pipeline->role != ROLE_DISPATCHER) {
+        if (!failed || strcmp(failed, pipeline->worker_id) != 0)
+            return true;
+    } else {
+        size_t skip =
+            failed && !strncmp(failed, ID_PREFIX, strlen(ID_PREFIX)) ? strlen(ID_PREFIX) : 0;
+        const struct worker_place *found = broker_pick_worker(
+            pipeline->broker, failed ? text_of(failed + skip) : (struct text){0});
+        if (found) {
+            struct buffer json = {0};
+            buffer_text(&json, "\"host\":");
+            buffer_json_string(&json, text_of(found->host));
+            buffer_text(&json, ",\"id\":\"" ID_PREFIX);
+            buffer_text(&json, found->node);
+            buffer_bytes(&json, "\"", 2);
+            request->place = json.at;
+            if (!json.failed)
+                return true;
+        }
+    }
+    request_reply_json(request, 418, text_of("{\"error\":\"No workers available\"}"));
+    return false;
+}
+
 /* {"worker":{"id":string}}, all of it optional; the body may be empty.
  *   returns  false after answering */
 static bool check_body(struct request *request)
 {
     if (request->body.length == 0)
-        return true;
+        return place(request, NULL);
     json_error_t why;
     if (!json_is_shallow(request->body, (size_t)request->pipeline->conf->limits.json_depth)) {
         reply_wrong_format(request, "nests deeper than limits.json_depth");
@@ -41,13 +73,10 @@ static bool check_body(struct request *request)
         json_decref(body);
         return false;
     }
-    /* A client that could not reach this worker must not be sent here again. */
-    const char *failed = json_string_value(json_object_get(json_object_get(body, "worker"), "id"));
-    bool good = !failed || strcmp(failed, request->pipeline->worker_id) != 0;
+    bool placed =
+        place(request, json_string_value(json_object_get(json_object_get(body, "worker"), "id")));
     json_decref(body);
-    if (!good)
-        request_reply_json(request, 418, text_of("{\"error\":\"No workers available\"}"));
-    return good;
+    return placed;
 }
 
 /* ---- the host ---- */
@@ -91,10 +120,15 @@ static void answer(struct request *request, const struct name *room, const struc
                    bool with_history)
 {
     struct buffer json = {0};
-    buffer_text(&json, "{\"host\":");
-    write_host(request, &json);
-    buffer_text(&json, ",\"id\":");
-    buffer_json_string(&json, text_of(request->pipeline->worker_id));
+    buffer_text(&json, "{");
+    if (request->place) {
+        buffer_text(&json, request->place);
+    } else {
+        buffer_text(&json, "\"host\":");
+        write_host(request, &json);
+        buffer_text(&json, ",\"id\":");
+        buffer_json_string(&json, text_of(request->pipeline->worker_id));
+    }
     buffer_text(&json, ",\"channel\":{\"subCount\":");
     buffer_number(&json, (int64_t)view->readers);
     buffer_text(&json, ",\"pubCount\":");
@@ -129,7 +163,7 @@ void route_join(struct request *request)
 {
     if (!check_body(request))
         return;
-    if (!*request->pipeline->conf->announce && !host_is_good(request->host)) {
+    if (!request->place && !*request->pipeline->conf->announce && !host_is_good(request->host)) {
         request_reply_error(request, 400, "Wrong Host");
         return;
     }

@@ -1,33 +1,38 @@
 #include "route.h"
 #include "buffer.h"
 #include "name.h"
+#include "settings.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define METHODS_ALL (METHOD_GET | METHOD_POST | METHOD_PUT | METHOD_DELETE)
 
+enum { NOT_ON_WORKERS = 1 << ROLE_WORKER, NOT_ON_DISPATCHERS = 1 << ROLE_DISPATCHER };
+
+/* clang-format off */
 const struct route routes[] = {
-    {"/join", METHOD_POST, false, route_join},
-    {"/stats", METHOD_GET, false, route_stats},
-    {"/messages", METHOD_GET, false, route_messages},
-    {"/pub", METHOD_POST, true, route_say}, /* GET is a websocket */
-    {"/post", METHOD_POST, true, route_post},
-    {"/ban", METHOD_POST, true, route_ban},
-    {"/unban", METHOD_POST, true, route_unban},
-    {"/bans", METHOD_POST, true, route_bans},
-    {"/kick", METHOD_POST, true, route_kick},
-    {"/remove", METHOD_POST, true, route_remove},
-    {"/plugin", METHODS_ALL, false, route_plugin},
-    {"/health", METHOD_GET, true, route_live},
-    {"/health/live", METHOD_GET, true, route_live},
-    {"/health/ready", METHOD_GET, true, route_ready},
-    {"/metrics", METHOD_GET, true, route_metrics},
-    {"/", METHOD_GET, true, route_page},
-    {"/style.css", METHOD_GET, true, route_page},
-    {"/app.js", METHOD_GET, true, route_page},
-    {NULL, 0, false, NULL},
+    {"/join", METHOD_POST, false, route_join, NOT_ON_WORKERS},
+    {"/stats", METHOD_GET, false, route_stats, NOT_ON_WORKERS},
+    {"/messages", METHOD_GET, false, route_messages, NOT_ON_WORKERS},
+    {"/pub", METHOD_POST, true, route_say, NOT_ON_DISPATCHERS}, /* GET is a websocket */
+    {"/post", METHOD_POST, true, route_post, NOT_ON_WORKERS},
+    {"/ban", METHOD_POST, true, route_ban, NOT_ON_WORKERS},
+    {"/unban", METHOD_POST, true, route_unban, NOT_ON_WORKERS},
+    {"/bans", METHOD_POST, true, route_bans, NOT_ON_WORKERS},
+    {"/kick", METHOD_POST, true, route_kick, NOT_ON_WORKERS},
+    {"/remove", METHOD_POST, true, route_remove, NOT_ON_WORKERS},
+    {"/plugin", METHODS_ALL, false, route_plugin, 0},
+    {"/health", METHOD_GET, true, route_live, 0},
+    {"/health/live", METHOD_GET, true, route_live, 0},
+    {"/health/ready", METHOD_GET, true, route_ready, 0},
+    {"/metrics", METHOD_GET, true, route_metrics, 0},
+    {"/", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/style.css", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/app.js", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {NULL, 0, false, NULL, 0},
 };
+/* clang-format on */
 
 /* ---- answers ---- */
 

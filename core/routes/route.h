@@ -28,6 +28,7 @@ struct request {
     char address[46];          /* the client's, as text; "" if unknown */
     bool secure;               /* the client came by https */
     struct signed_once *once;  /* signed.c's own; NULL at first */
+    char *place;               /* join.c's own: where the client is sent; NULL at first */
     /* Copies. headers: further ones, "name: value\r\n…", or NULL. */
     void (*reply)(struct request *request, int status, const char *content_type, struct text body,
                   const char *headers);
@@ -60,6 +61,7 @@ struct route {
     uint32_t methods;
     bool no_rest;
     void (*handle)(struct request *request);
+    unsigned not_on; /* roles that do not have it, as bits: 1 << ROLE_… */
 };
 
 /* One file each. */

@@ -93,7 +93,9 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_TEXT(origins);
     SAME_TEXT(data_dir);
     SAME_TEXT(client_dir);
+    SAME_NUMBER(broker);
     SAME_NUMBER(durability);
+    SAME_NUMBER(drain_ms);
     SAME_NUMBER(demo);
     SAME_NUMBER(supervise);
     SAME_TEXT(control);
@@ -188,21 +190,44 @@ static const struct limit {
     {"limits.plugin_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"limits.store_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
+    {"drain_time", "0", "1h", "-1s", "61m", "must be 0 to 1h"},
     {"redis.db", "0", "10000", "-1", "10001", "must be 0 to 10000"},
     {"redis.expire", "2s", "1m", "1999ms", "61s", "must be 2s to 1m"},
 };
 
-static const char *const texts[] = {"listen.address",  "announce",        "origins",
-                                    "data_dir",        "durability",      "demo",
-                                    "log_level",       "log_format",      "supervise",
-                                    "control",         "jwt.keys",        "plugins",
-                                    "redis.host",      "client_dir",      "redis.socket",
-                                    "redis.user",      "redis.password",  "redis.prefix",
-                                    "redis.tls",       "plugins_dir",     "listen.proxy_protocol",
-                                    "trusted_proxies", "tls.certificate", "tls.key",
-                                    "limits.exempt",   "channels",        "jwt.jwks",
-                                    "jwt.audience",    "jwt.issuer",      "admin.keys",
-                                    "admin.audience",  "legacy_tokens"};
+static const char *const texts[] = {"listen.address",
+                                    "announce",
+                                    "origins",
+                                    "data_dir",
+                                    "broker",
+                                    "durability",
+                                    "demo",
+                                    "log_level",
+                                    "log_format",
+                                    "supervise",
+                                    "control",
+                                    "jwt.keys",
+                                    "plugins",
+                                    "redis.host",
+                                    "client_dir",
+                                    "redis.socket",
+                                    "redis.user",
+                                    "redis.password",
+                                    "redis.prefix",
+                                    "redis.tls",
+                                    "plugins_dir",
+                                    "listen.proxy_protocol",
+                                    "trusted_proxies",
+                                    "tls.certificate",
+                                    "tls.key",
+                                    "limits.exempt",
+                                    "channels",
+                                    "jwt.jwks",
+                                    "jwt.audience",
+                                    "jwt.issuer",
+                                    "admin.keys",
+                                    "admin.audience",
+                                    "legacy_tokens"};
 
 static char *slurp(const char *path)
 {
@@ -290,6 +315,8 @@ START_TEST(an_empty_file_gives_the_defaults)
         ck_assert_str_eq(conf->data_dir, "./chatup-data");
         ck_assert_int_eq(conf->client_dir[0], '/'); /* as installed */
         ck_assert_int_eq(conf->plugins_dir[0], '/');
+        ck_assert_int_eq(conf->broker, BROKER_EMBEDDED);
+        ck_assert_int_eq(conf->drain_ms, 5000);
         ck_assert_int_eq(conf->durability, DURABILITY_COMMIT);
         ck_assert(!conf->demo);
         ck_assert_int_eq(conf->log_level, LOG_INFO);
@@ -319,7 +346,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
     struct config *conf = load(
         "listen: {address: '::', port: 1}\nthreads: 2\nannounce: https://chat.example.org\n"
         "origins: https://example.org\ndata_dir: /d\nclient_dir: ''\nplugins_dir: /p\n"
-        "durability: memory\ndemo: yes\nlog_level: debug\nlog_format: json\nsupervise: "
+        "broker: redis\ndrain_time: 26s\ndurability: memory\ndemo: yes\nlog_level: "
+        "debug\nlog_format: json\nsupervise: "
         "no\ncontrol: /c\nhistory: {size: 3, bytes: 3KiB, expire: 4s}\n"
         "rooms: {flush_gap: 5ms}\nlimits:\n  message_bytes: 1KiB\n  body_bytes: 2KiB\n"
         "  token_bytes: 3KiB\n  rooms: 9\n  channels: 10\n  connections: 11\n  queue_bytes: 12KiB\n"
@@ -339,6 +367,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         .data_dir = (char *)"/d",
         .client_dir = (char *)"",
         .plugins_dir = (char *)"/p",
+        .broker = BROKER_REDIS,
+        .drain_ms = 26000,
         .durability = DURABILITY_MEMORY,
         .demo = true,
         .supervise = false,

@@ -61,7 +61,7 @@ static void home_make(struct home *home)
         home->conf.redis.socket = home->server.socket;
     }
     uuid_next(&source, node);
-    home->redis = redis_open(&home->conf, node, REDIS_SERVER, home->loops, LOOPS);
+    home->redis = redis_open(&home->conf, node, REDIS_SERVER, "", home->loops, LOOPS);
 }
 
 static void probed(void *arg, enum broker_status status, const char *why)
