@@ -317,6 +317,46 @@ static bool worker_build(struct worker *worker, struct listening *listening, str
 
 /* ---- a life ---- */
 
+struct inquiry { /* whether the broker is there */
+    struct letter letter;
+    struct broker *broker;
+    sem_t answered;
+    bool ok;
+};
+
+static void inquiry_answered(void *arg, enum broker_status status, const char *why)
+{
+    struct inquiry *inquiry = arg;
+    inquiry->ok = status == BROKER_OK;
+    sem_post(&inquiry->answered);
+}
+
+static void inquiry_arrives(struct letter *letter)
+{
+    struct inquiry *inquiry = (struct inquiry *)letter;
+    broker_probe(inquiry->broker, inquiry_answered, inquiry);
+}
+
+/* Who is told that we are ready sends clients; but if Redis is not there, that is no reason not to
+ * start. */
+static void worker_await_redis(struct worker *worker)
+{
+    enum { WAIT_MS = 5000, PAUSE_MS = 20 };
+    struct inquiry inquiry = {.letter.deliver = inquiry_arrives,
+                              .broker = brokers_get(worker->brokers, 0)};
+    int64_t until_ms = clock_mono_ms() + WAIT_MS;
+    sem_init(&inquiry.answered, 0, 0);
+    for (;;) {
+        loop_post(worker->loops[0], &inquiry.letter);
+        while (sem_wait(&inquiry.answered) && errno == EINTR)
+            ;
+        if (inquiry.ok || clock_mono_ms() > until_ms)
+            break;
+        pause_ms(PAUSE_MS);
+    }
+    sem_destroy(&inquiry.answered);
+}
+
 static void worker_start(struct worker *worker)
 {
     const struct config *conf = worker->settings->conf;
@@ -332,13 +372,15 @@ static void worker_start(struct worker *worker)
                  worker->set->count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
     if (worker->settings->source->role == ROLE_WORKER)
         log_info("clients are sent to %s", *conf->announce ? conf->announce : worker->host);
+    brokers_start(worker->brokers);
+    for (size_t i = 0; i < worker->count; i++)
+        loop_start(worker->loops[i]);
+    if (brokers_on_redis(worker->brokers))
+        worker_await_redis(worker);
     printf("%s: http%s://%s:%d/\n", names[worker->settings->source->role],
            worker->settings->tls ? "s" : "", is_any(conf->address) ? "localhost" : conf->address,
            worker->port);
     fflush(stdout);
-    brokers_start(worker->brokers);
-    for (size_t i = 0; i < worker->count; i++)
-        loop_start(worker->loops[i]);
     loop_start(worker->control_loop); /* last: the settings are its own from now on */
 }
 

@@ -53,7 +53,8 @@ struct published {
 };
 typedef void broker_published(void *arg, const struct published *result);
 
-/* Announced to every loop with a reader, then done; neither before it is durable. */
+/* Announced to every loop with a reader, then done; neither before it is durable. On Redis the
+ * announcement may still be on its way then. */
 void broker_publish(struct broker *broker, const struct publication *what, broker_published *done,
                     void *arg);
 

@@ -366,8 +366,9 @@ static void on_bans(void *arg, enum redis_outcome outcome, const struct redisRep
                 loaded->bans[loaded->count++] = ban;
         }
         qsort(loaded->bans, loaded->count, sizeof *loaded->bans, by_age);
-        redis->home->bans_wanted = false;
         loaded_visits(&loaded->letter);
+    } else {
+        redis->home->bans_wanted = true; /* again, by the sweep */
     }
     told_go_on(redis->home);
 }
@@ -380,6 +381,7 @@ void redis_bans_load(struct redis *redis)
     if (!home->bans_wanted || home->bans_loading || !redis_link_ready(redis->link))
         return;
     home->bans_loading = true;
+    home->bans_wanted = false;
     redis_begin(redis->link, "HGETALL");
     redis_arg_key(redis->link, "bans", (struct text){0});
     redis_send(redis->link, on_bans, redis);

@@ -45,17 +45,6 @@ START_TEST(commands_explain_themselves)
 }
 END_TEST
 
-START_TEST(what_comes_later_is_said_so)
-{
-    static const char *const roles[] = {"dispatcher", "worker"};
-    for (size_t i = 0; i < COUNT_OF(roles); i++) {
-        struct run run = chatup(roles[i]);
-        ck_assert_msg(run.code >= 1 && run.code <= 127, "%s: %d", roles[i], run.code);
-        assert_contains(run.err, "Redis");
-    }
-}
-END_TEST
-
 START_TEST(check_says_whether_a_configuration_is_right)
 {
     struct run run = chatup("check", "-c", "conf/chatup.yaml");
@@ -239,8 +228,8 @@ START_TEST(a_client_that_does_not_read_does_not_keep_it)
 }
 END_TEST
 
-FLOW_MAIN("process", commands_explain_themselves, what_comes_later_is_said_so,
-          check_says_whether_a_configuration_is_right, keygen_and_token_make_what_the_server_takes,
-          a_data_directory_serves_one_at_a_time, a_port_serves_one_at_a_time,
-          what_cannot_be_served_is_said_in_one_line, sigterm_ends_it_with_good_bye,
-          sigint_ends_it_with_good_bye, a_client_that_does_not_read_does_not_keep_it)
+FLOW_MAIN("process", commands_explain_themselves, check_says_whether_a_configuration_is_right,
+          keygen_and_token_make_what_the_server_takes, a_data_directory_serves_one_at_a_time,
+          a_port_serves_one_at_a_time, what_cannot_be_served_is_said_in_one_line,
+          sigterm_ends_it_with_good_bye, sigint_ends_it_with_good_bye,
+          a_client_that_does_not_read_does_not_keep_it)

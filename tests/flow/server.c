@@ -19,7 +19,8 @@
 enum { START_SECONDS = 20, END_SECONDS = 10, RUN_SECONDS = 20, SERVERS_MAX = 16 };
 
 static struct server *servers[SERVERS_MAX];
-static size_t server_count, run_count;
+static size_t server_count, run_count, redis_count;
+static struct redis_process redises[SERVERS_MAX];
 
 static const char *environment(const char *name)
 {
@@ -30,10 +31,13 @@ static const char *environment(const char *name)
 
 /* ---- its files ---- */
 
-static void config_write(const char *dir, const struct server_options *options, const char *path)
+static void config_write(const char *dir, const struct server_options *options,
+                         const struct redis_process *redis, const char *path)
 {
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
+    if (redis)
+        fprintf(file, "broker: redis\ndrain_time: 0s\nredis:\n  socket: \"%s\"\n", redis->socket);
     fprintf(file,
             "listen:\n"
             "  address: 127.0.0.1\n"
@@ -104,7 +108,7 @@ static int port_read(struct server *server)
         ck_assert_msg(got > 0, "the server ended before it listened, see its log");
         length += (size_t)got;
         line[length] = 0;
-        const char *said = strstr(line, "chatup: http"), *host = said ? strstr(said, "://") : NULL;
+        const char *said = strstr(line, ": http"), *host = said ? strstr(said, "://") : NULL;
         if (host && strchr(host, '\n') && sscanf(host, "://127.0.0.1:%d/", &port) == 1)
             return port;
         ck_assert_uint_lt(length, sizeof line - 1);
@@ -122,7 +126,7 @@ static void server_live(struct server *server)
     int out[2];
     char *port = textf("listen.port=%d", server->port);
     const char *argv[20] = {
-        environment("CHATUP_BIN"), "serve", "-c", server->config, "--set", port};
+        environment("CHATUP_BIN"), server->role, "-c", server->config, "--set", port};
     size_t count = 6;
     if (!server->supervised)
         argv[count++] = "--no-supervisor";
@@ -153,6 +157,16 @@ static void server_live(struct server *server)
     server->port = listens;
 }
 
+struct redis_process *redis_start(const char *const *options)
+{
+    static const char *const keeps_all[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
+    struct redis_process *redis = &redises[redis_count++];
+    ck_assert_uint_le(redis_count, SERVERS_MAX);
+    redis_process_create(redis, false);
+    redis_process_start(redis, options ? options : keeps_all);
+    return redis;
+}
+
 struct server *server_start_with(const struct server_options *options)
 {
     struct server *server = calloc(1, sizeof *server);
@@ -166,7 +180,11 @@ struct server *server_start_with(const struct server_options *options)
     ck_assert_int_eq(mkdir(server->dir, 0700), 0);
     server->rates = options->rates;
     server->files = options->files;
-    config_write(server->dir, options, server->config);
+    server->role = options->role ? options->role : "serve";
+    server->redis = options->redis;
+    if (!server->redis && on_redis())
+        server->redis = redis_start(NULL);
+    config_write(server->dir, options, server->redis, server->config);
     servers[server_count++] = server;
     server_live(server);
     return server;
@@ -218,6 +236,9 @@ void server_stop_all(void)
     for (size_t i = 0; i < server_count; i++)
         if (servers[i]->pid)
             server_stop(servers[i]);
+    for (size_t i = 0; i < redis_count; i++)
+        redis_process_destroy(&redises[i]);
+    redis_count = 0;
 }
 
 /* ---- its control socket ---- */
@@ -350,7 +371,7 @@ char *serve_refused(const struct server_options *options)
     char *dir = textf("%s/refused-%zu", flow_dir(), run_count);
     char *config = textf("%s/chatup.yaml", dir);
     ck_assert_int_eq(mkdir(dir, 0700), 0);
-    config_write(dir, options, config);
+    config_write(dir, options, NULL, config);
     struct run run = chatup("serve", "-c", config, "--set", "log_level=error");
     ck_assert_msg(run.code >= 1 && run.code <= 127, "exit code %d:\n%s%s", run.code, run.out,
                   run.err);

@@ -1,25 +1,32 @@
 /* server.h: the real binary, started, ended and started again.
  *   CHATUP_BIN      the binary      CHATUP_PLUGINS  directory of plugins
  *   CHATUP_CLIENT   directory of the page at /
+ *   CHATUP_TEST_HOME=redis  servers that could be on the embedded broker are on Redis, each on one
+ *                   of its own
  *   CHATUP_DISK_SO  what makes its disk fail on order (tests/disk/disk.c) */
 #pragma once
+#include "redis_process.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct server_options {
-    int threads;         /* 0 means 1 */
-    const char *yaml;    /* further configuration, whole sections */
-    const char *keys;    /* further items of jwt.keys, indented by four */
-    int files;           /* how many it may open; 0: as we may */
-    bool proxy_protocol; /* each connection begins with a PROXY header */
-    bool rates;          /* with the limits of how fast one may speak, which are off otherwise */
-    bool supervised;     /* with the process that starts a dead worker again: then pid is its own */
-    bool own_disk;       /* for server_disk */
+    const char *role;            /* "worker", "dispatcher"; NULL: "serve" */
+    struct redis_process *redis; /* it is on; NULL: none, or one of its own (CHATUP_TEST_HOME) */
+    int threads;                 /* 0 means 1 */
+    const char *yaml;            /* further configuration, whole sections */
+    const char *keys;            /* further items of jwt.keys, indented by four */
+    int files;                   /* how many it may open; 0: as we may */
+    bool proxy_protocol;         /* each connection begins with a PROXY header */
+    bool rates;      /* with the limits of how fast one may speak, which are off otherwise */
+    bool supervised; /* with the process that starts a dead worker again: then pid is its own */
+    bool own_disk;   /* for server_disk */
 };
 
 struct server {
+    const char *role;
+    struct redis_process *redis;
     char *dir; /* holds chatup.yaml and data/ */
     char *config;
     char *log;  /* standard error of all its lives */
@@ -44,6 +51,8 @@ void server_stop(struct server *server);    /* SIGTERM */
 void server_kill(struct server *server);    /* SIGKILL */
 void server_restart(struct server *server); /* after one of these: same data, same port */
 void server_stop_all(void);
+/* A Redis of the test's, ended with it. */
+struct redis_process *redis_start(const char *const *options);
 
 /* One line to its control socket, the answer as JSON; NULL if nobody answers. Unlike a command of
  * the binary it may be used while other threads run. */

@@ -190,7 +190,7 @@ static const struct limit {
     {"limits.plugin_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"limits.store_bytes", "1MiB", "16GiB", "1023KiB", "17GiB", "must be 1MiB to 16GiB"},
     {"redis.port", "1", "65535", "0", "65536", "must be 1 to 65535"},
-    {"drain_time", "0", "1h", "-1s", "61m", "must be 0 to 1h"},
+    {"drain_time", "0", "1h", NULL, "61m", "must be 0 to 1h"},
     {"redis.db", "0", "10000", "-1", "10001", "must be 0 to 10000"},
     {"redis.expire", "2s", "1m", "1999ms", "61s", "must be 2s to 1m"},
 };

@@ -211,6 +211,7 @@ START_TEST(a_loop_without_readers_hears_nothing_more)
         struct home *home = home_open(durability);
         listen_on_all_loops(home, "room");
         say_many(home, "room", 2);
+        heard_exactly(home, 1, 2);
         readers(home, 1, "room", 0);
         say_many(home, "room", 2);
         heard_exactly(home, 0, 4);
