@@ -141,7 +141,7 @@ static void worker_drain(struct worker *worker, int64_t over_ms, const sigset_t 
     log_info("draining for %lld ms", (long long)over_ms);
     for (size_t i = 0; i < worker->count; i++) {
         struct drain *drain = xmalloc(sizeof *drain);
-        *drain = (struct drain){{.deliver = drain_arrives}, worker->servers[i], over_ms};
+        *drain = (struct drain){{.deliver = drain_arrives}, worker->servers[i], over_ms * 9 / 10};
         loop_post(worker->loops[i], &drain->letter);
     }
     while ((left_ms = end_ms - clock_mono_ms()) > 0 &&

@@ -22,6 +22,7 @@ static void on_ready(void *arg)
     redis_onces_give_back(redis);
     if (!redis->index)
         redis_bans_load(redis);
+    redis_node_tick(redis, 0);
 }
 
 static void on_lost(void *arg)

@@ -1,85 +1,17 @@
 /* 03_kill: what "ok" promises, proved with kill -9 while a publisher runs flat out. */
-#include "client.h"
+#include "flood.h"
 #include "flow.h"
-#include "token.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 
-enum { ROUNDS = 5, WINDOW = 50, SAYS_MAX = 100000, REPEATS = 100 };
+enum { ROUNDS = 5 };
 
 static const char yaml[] = "history:\n"
                            "  size: 100000\n"
                            "limits:\n"
                            "  queue_bytes: 256MiB\n"
                            "  dedupe_entries: 1000000\n";
-
-/* ---- a publisher flat out, in a thread ---- */
-
-struct flood {
-    struct server *server;
-    int round;
-    int sent, answered;
-    struct {
-        char id[37];
-        int64_t offset;
-    } * answers; /* of the first `answered`, in order */
-    pthread_t thread;
-};
-
-static char *flood_text(const struct flood *flood, int number)
-{
-    return textf("%d-%d", flood->round, number);
-}
-
-static bool flood_send(struct flood *flood, struct publisher *ann)
-{
-    char *text = flood_text(flood, flood->sent);
-    bool sent = publisher_send_say(ann, text, text);
-    free(text);
-    flood->sent++; /* also if it failed: it may have arrived, or not */
-    return sent;
-}
-
-static bool flood_receive(struct flood *flood, struct publisher *ann)
-{
-    json_t *frame = publisher_receive(ann);
-    if (!frame)
-        return false;
-    json_t *reply = json_object_get(frame, "reply");
-    ck_assert_msg(json_object_get(reply, "offset"), "say was answered %s", json_text(reply));
-    snprintf(flood->answers[flood->answered].id, 37, "%s", get_string(reply, "i"));
-    flood->answers[flood->answered++].offset = get_int(reply, "offset");
-    return true;
-}
-
-static void *flood_run(void *arg)
-{
-    struct flood *flood = arg;
-    struct publisher *ann = publisher_enter(flood->server, "Ann", "lobby");
-    bool open = true;
-    while (open && flood->sent < SAYS_MAX) {
-        while (open && flood->sent - flood->answered < WINDOW)
-            open = flood_send(flood, ann);
-        if (open)
-            open = flood_receive(flood, ann);
-    }
-    while (flood_receive(flood, ann))
-        ; /* answers that were on their way */
-    publisher_cut(ann);
-    return NULL;
-}
-
-static struct flood *flood_start(struct server *server, int round)
-{
-    struct flood *flood = calloc(1, sizeof *flood);
-    flood->server = server;
-    flood->round = round;
-    flood->answers = calloc(SAYS_MAX, sizeof *flood->answers);
-    ck_assert_int_eq(pthread_create(&flood->thread, NULL, flood_run, flood), 0);
-    return flood;
-}
 
 /* ---- what must be true after the restart ---- */
 
@@ -123,25 +55,6 @@ static void seen_are_stored(const struct account *account, json_t *stored)
         expect_stored(stored, get_int(message, "o"), get_string(message, "i"), "seen by a reader");
 }
 
-/* The last of the answered, and all that were not, as a client does that lost the connection. */
-static void repeat(struct flood *flood)
-{
-    struct publisher *ann = publisher_enter(flood->server, "Ann", "lobby");
-    int from = flood->answered > REPEATS ? flood->answered - REPEATS : 0;
-    for (int i = from; i < flood->sent; i++) {
-        char *text = flood_text(flood, i);
-        json_t *reply = publisher_say(ann, text, text);
-        ck_assert_msg(reply && json_object_get(reply, "offset"), "%s again: %s", text,
-                      json_text(reply));
-        if (i < flood->answered) {
-            ck_assert_str_eq(get_string(reply, "i"), flood->answers[i].id);
-            ck_assert_int_eq(get_int(reply, "offset"), flood->answers[i].offset);
-        }
-        free(text);
-    }
-    publisher_close(ann);
-}
-
 static int count_of_round(json_t *stored, int round)
 {
     size_t i;
@@ -160,10 +73,10 @@ START_TEST(kill_9_loses_nothing_that_was_answered_or_seen)
     char *epoch = strdup(account->epoch);
     for (int round = 0; round < ROUNDS; round++) {
         int64_t kill_at = account->offset + (int64_t)((150 + round * 333) / flow_slow()) + 10;
-        struct flood *flood = flood_start(server, round);
+        struct flood *flood = flood_start(server, "lobby", textf("%d", round), false);
         reader_wait_offset(reader, "lobby", kill_at);
         server_kill(server);
-        pthread_join(flood->thread, NULL);
+        flood_stop(flood);
         while (reader_next(reader))
             ;
         ck_assert_int_gt(flood->answered, 0);
@@ -177,7 +90,7 @@ START_TEST(kill_9_loses_nothing_that_was_answered_or_seen)
         reader_resume(reader);
         ck_assert_str_eq(account->epoch, epoch);
         ck_assert_uint_eq(account->recovered, (size_t)round + 1);
-        repeat(flood);
+        flood_repeat(flood, server);
         stored = history(server);
         ck_assert_int_eq(count_of_round(stored, round), flood->sent);
         reader_wait_offset(reader, "lobby", (int64_t)json_array_size(stored));
@@ -194,10 +107,10 @@ START_TEST(a_graceful_end_loses_nothing_either)
     struct server *server = server_start(.threads = 2, .yaml = yaml);
     struct reader *reader = reader_open(server, "lobby");
     struct account *account = reader_account(reader, "lobby");
-    struct flood *flood = flood_start(server, 0);
+    struct flood *flood = flood_start(server, "lobby", "0", false);
     reader_wait_offset(reader, "lobby", 200);
     server_stop(server);
-    pthread_join(flood->thread, NULL);
+    flood_stop(flood);
     while (reader_next(reader))
         ;
     ck_assert_int_eq(reader->ws->close_code, 1001);
@@ -207,7 +120,7 @@ START_TEST(a_graceful_end_loses_nothing_either)
     seen_are_stored(account, stored);
     reader_resume(reader);
     ck_assert_uint_eq(account->recovered, 1);
-    repeat(flood);
+    flood_repeat(flood, server);
     stored = history(server);
     ck_assert_int_eq(count_of_round(stored, 0), flood->sent);
     reader_wait_offset(reader, "lobby", flood->sent);

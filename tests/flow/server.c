@@ -37,7 +37,7 @@ static void config_write(const char *dir, const struct server_options *options,
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
     if (redis)
-        fprintf(file, "broker: redis\ndrain_time: 0s\nredis:\n  socket: \"%s\"\n", redis->socket);
+        fprintf(file, "broker: redis\nredis:\n  socket: \"%s\"\n", redis->socket);
     fprintf(file,
             "listen:\n"
             "  address: 127.0.0.1\n"
@@ -133,6 +133,10 @@ static void server_live(struct server *server)
     if (flow_slow() > 1 && !server->disk) { /* where all is slow, a slow disk has not stopped */
         argv[count++] = "--set";
         argv[count++] = "limits.store_wait=60s";
+    }
+    if (server->redis && !strcmp(server->role, "serve")) { /* nobody is to wait for its clients */
+        argv[count++] = "--set";
+        argv[count++] = "drain_time=0s";
     }
     static const char *const no_rates[] = {"limits.says_per_connection=0", "limits.says_per_user=0",
                                            "limits.frames_per_connection=0"};
