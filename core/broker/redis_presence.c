@@ -65,13 +65,15 @@ static void presence_begin(struct redis *redis, const char *what, const char *me
     const struct config *conf = redis->conf;
     char id[UUID_LENGTH + 1];
     uuid_next(&redis->uuids, id);
-    redis_begin_script(link, SCRIPT_PRESENCE, 6);
+    redis_begin_script(link, SCRIPT_PRESENCE, 8);
     redis_arg_key(link, "room:members:", room);
     redis_arg_key(link, "room:order:", room);
     redis_arg_key(link, "room:users:", room);
     redis_arg_key(link, "room:crowd:", room);
     redis_arg_key(link, "bans", (struct text){0});
     node_key(redis, "node:members:", node);
+    node_key(redis, "nodes", "");
+    node_key(redis, "node:", node);
     redis_arg(link, text_of(what));
     redis_arg_key(link, "room:", room);
     redis_arg(link, text_of(id));
@@ -239,12 +241,15 @@ void redis_presence_readers(struct redis *redis, struct name *name, uint32_t cou
     buffer_number(&entry, redis->index);
     buffer_text(&entry, ":");
     buffer_bytes(&entry, name->at, name->length);
-    redis_begin_script(link, SCRIPT_READERS, 2);
+    redis_begin_script(link, SCRIPT_READERS, 4);
     redis_arg_key(link, "room:readers:", name_text(name));
     node_key(redis, "node:readers:", redis->home->node);
+    node_key(redis, "nodes", "");
+    node_key(redis, "node:", redis->home->node);
     redis_arg(link, text_of(field));
     redis_arg_number(link, count);
     redis_arg(link, (struct text){entry.at, entry.length});
+    redis_arg(link, text_of(redis->home->node));
     redis_send(link, NULL, NULL);
     buffer_finish(&entry);
 }

@@ -2,7 +2,7 @@
 -- KEYS  nodes: set of all that were there; node: hash of what it says of itself
 -- ARGV  1 node, 2 ms until it counts as dead, 3 prefix of the keys of nodes, 4… fields and values
 -- returns  1 if nobody knew it (any more), and those that are dead
-local new = redis.call('EXISTS', KEYS[2]) == 0
+local new = redis.call('HEXISTS', KEYS[2], 'host') == 0
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], unpack(ARGV, 4))
 redis.call('PEXPIRE', KEYS[2], ARGV[2])

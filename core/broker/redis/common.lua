@@ -92,3 +92,11 @@ local function event(kind, time, target, id, ev, data)
   return kind .. ' ' .. int(time) .. ' ' .. target .. ' ' .. #id .. ' -1 -1 -1 -1 ' .. #ev .. ' ' .. #data ..
     ' -1\n' .. id .. ev .. data
 end
+
+-- A process that has not said yet that it lives brings somebody: from now on it is looked after.
+local function node_begins(nodes, node_key, node)
+  if redis.call('SADD', nodes, node) == 1 and redis.call('EXISTS', node_key) == 0 then
+    redis.call('HSET', node_key, 'takes', '0')
+    redis.call('PEXPIRE', node_key, 10000)
+  end
+end

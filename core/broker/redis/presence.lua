@@ -6,7 +6,7 @@
 --   node:members:N  set of member and room: what a process brought, for when it dies
 -- While a room has few members, each that comes or goes is told; in a crowded one their number is,
 -- at most once a gap. It stops being crowded well below where it began, or it would flap.
--- KEYS  members, order, users, crowd, bans, node:members
+-- KEYS  members, order, users, crowd, bans, node:members, nodes, node
 -- ARGV  1 join, leave or tell, 2 channel, 3 id of the event, 4 few, 5 gap in ms, 6 member,
 --       7 name of the room, 8 node, 9 user, 10 sub, 11 name, 12… fields of bans to look at
 -- returns  {"banned", seconds, why}, or {"ok", ms after which the number is to be told}
@@ -71,6 +71,7 @@ if ARGV[1] == 'leave' then return {'ok', leave(ARGV[6])} end
 local ttl, why = banned(KEYS[5], ARGV, 12)
 if ttl then return {'banned', int(ttl), why} end
 local t = redis.call('TIME')
+node_begins(KEYS[7], KEYS[8], ARGV[8])
 redis.call('SADD', KEYS[6], ARGV[6] .. ARGV[7])
 local value = ARGV[8] .. ' ' .. #ARGV[10] .. ' ' .. #ARGV[11] .. ' ' .. ARGV[10] .. ARGV[11] .. ARGV[9]
 if redis.call('HSET', KEYS[1], ARGV[6], value) == 0 then return {'ok', 0} end
