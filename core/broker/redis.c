@@ -19,6 +19,9 @@ static void on_ready(void *arg)
 {
     struct redis *redis = arg;
     redis_rooms_ready(redis);
+    if (redis->was_ready) /* what was told meanwhile was lost, and perhaps all else with it */
+        redis_presence_say_again(redis);
+    redis->was_ready = true;
     redis_onces_give_back(redis);
     if (!redis->index)
         redis_bans_load(redis);

@@ -13,7 +13,7 @@ struct redis_subscribe {
     struct list waiting; /* the room's, or nobody's */
     struct name *name;
     struct position since;
-    enum broker_status status; /* if it is known from the first */
+    unsigned needs; /* the reading of the room that it waits for */
     broker_subscribed *done;
     void *arg;
 };
@@ -21,6 +21,11 @@ struct redis_subscribe {
 struct redis_subscribe *redis_subscribe_at(struct list *link)
 {
     return list_entry(link, struct redis_subscribe, waiting);
+}
+
+unsigned redis_subscribe_needs(struct list *link)
+{
+    return redis_subscribe_at(link)->needs;
 }
 
 void redis_subscribe_answer(struct redis_subscribe *subscribe, struct redis_room *room,
@@ -52,15 +57,10 @@ static void subscribe_arrives(struct letter *letter)
     struct redis_subscribe *subscribe = (struct redis_subscribe *)letter;
     struct redis *redis = subscribe->later.redis;
     struct redis_room *room = redis_room_open(redis, subscribe->name);
-    if (!room) {
+    if (room)
+        subscribe->needs = redis_room_await(redis, room, &subscribe->waiting);
+    else
         redis_subscribe_answer(subscribe, NULL, BROKER_FULL);
-    } else if (room->state == ROOM_LIVE) {
-        redis_subscribe_answer(subscribe, room, BROKER_OK);
-    } else {
-        if (list_empty(&room->waiting))
-            room->waiting_ms = clock_mono_ms();
-        list_append(&room->waiting, &subscribe->waiting);
-    }
 }
 
 void redis_do_subscribe(struct broker *broker, struct name *name, const struct position *since,

@@ -46,7 +46,7 @@ struct redis {            /* one loop's handle */
     struct uuid_source uuids;
     ev_timer sweep;
     unsigned ticks;
-    bool ending, stopped;
+    bool was_ready, ending, stopped;
 };
 
 struct workers { /* immutable */
@@ -112,6 +112,7 @@ struct redis_room { /* one that somebody on this loop listens to, or did a momen
     struct buffer early; /* heard while reading: each a size_t of its length, and the entry */
     bool early_lost;     /* too much: read again */
     unsigned reading;    /* which one counts */
+    bool checking;       /* it was live before that: only a subscriber wants to know */
     uint32_t readers;    /* here */
     int64_t used_ms;     /* monotonic */
 };
@@ -140,6 +141,11 @@ void redis_subscribe_answer(struct redis_subscribe *subscribe, struct redis_room
                             enum broker_status status);
 /* The list that it is in; its room's. */
 struct redis_subscribe *redis_subscribe_at(struct list *link);
+/* The reading that it waits for: one that began after it. */
+unsigned redis_subscribe_needs(struct list *link);
+/* It waits for a reading that begins after now.
+ *   returns  the number of that reading */
+unsigned redis_room_await(struct redis *redis, struct redis_room *room, struct list *link);
 
 /* Tell Redis again how many readers there are. */
 void redis_rooms_say_readers(struct redis *redis);

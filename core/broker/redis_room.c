@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <hiredis/hiredis.h>
+#include <limits.h>
 
 enum { UNUSED_MS = 5000, EARLY_MAX_BYTES = 4 * 1024 * 1024 };
 
@@ -61,13 +62,18 @@ static void room_take(struct redis *redis, struct redis_room *room, struct messa
         redis->broker.on_event(redis->broker.up, message);
 }
 
-/* All that wait, into one list: an answer may bring the next question. */
-static void waiting_move(struct redis_room *room, struct list *to)
+/* Those that wait for a reading up to that one, into another list: an answer may bring the next
+ * question. */
+static void waiting_move(struct redis_room *room, unsigned reading, struct list *to)
 {
-    while (!list_empty(&room->waiting)) {
-        struct list *first = room->waiting.next;
-        list_remove(first);
-        list_append(to, first);
+    struct list *link = room->waiting.next;
+    while (link != &room->waiting) {
+        struct list *next = link->next;
+        if (redis_subscribe_needs(link) <= reading) {
+            list_remove(link);
+            list_append(to, link);
+        }
+        link = next;
     }
 }
 
@@ -80,14 +86,6 @@ static void waiting_answer(struct list *waiting, struct redis_room *room, enum b
     }
 }
 
-static void room_answer_waiting(struct redis_room *room, enum broker_status status)
-{
-    struct list waiting;
-    list_init(&waiting);
-    waiting_move(room, &waiting);
-    waiting_answer(&waiting, room, status);
-}
-
 /* ---- reading ---- */
 
 struct reading {
@@ -97,6 +95,7 @@ struct reading {
 };
 
 static void room_read(struct redis *redis, struct redis_room *room);
+static void room_check(struct redis *redis, struct redis_room *room);
 
 struct message **redis_entries_read(const struct redisReply *entries, struct name *room,
                                     size_t *count_out)
@@ -167,14 +166,18 @@ static void room_begin_anew(struct redis *redis, struct redis_room *room, const 
 }
 
 /* What was heard while reading: the end of it is news. */
-static void room_live(struct redis *redis, struct redis_room *room)
+static void room_live(struct redis *redis, struct redis_room *room, bool answered)
 {
     struct buffer early = room->early;
     bool missing = room->early_lost;
+    struct list waiting;
+    list_init(&waiting);
     room->early = (struct buffer){0};
     room->early_lost = false;
     room->state = ROOM_LIVE;
-    room_answer_waiting(room, BROKER_OK);
+    if (answered)
+        waiting_move(room, room->reading, &waiting);
+    waiting_answer(&waiting, room, BROKER_OK);
     for (size_t at = 0, length; !missing && at < early.length; at += length) {
         memcpy(&length, early.at + at, sizeof length);
         at += sizeof length;
@@ -183,6 +186,8 @@ static void room_live(struct redis *redis, struct redis_room *room)
     buffer_finish(&early);
     if (missing)
         room_read(redis, room);
+    else if (answered && !list_empty(&room->waiting))
+        room_check(redis, room);
 }
 
 static void on_read(void *arg, enum redis_outcome outcome, const struct redisReply *reply)
@@ -196,8 +201,11 @@ static void on_read(void *arg, enum redis_outcome outcome, const struct redisRep
     free(reading);
     if (!mine)
         return;
-    if (outcome != REDIS_ANSWERED)
-        return; /* again with the connection, or by the sweep */
+    if (outcome != REDIS_ANSWERED) { /* again with the connection, or by the sweep */
+        if (room->checking)
+            room_live(redis, room, false);
+        return;
+    }
     struct position at = {.offset = (uint64_t)redis_reply_number(reply, 1)};
     struct text epoch = redis_reply_text(reply, 0);
     snprintf(at.epoch, sizeof at.epoch, "%.*s", (int)epoch.length, epoch.at);
@@ -207,7 +215,7 @@ static void on_read(void *arg, enum redis_outcome outcome, const struct redisRep
             room_offer(redis, room, redis_reply_text(entries, i));
     else
         room_begin_anew(redis, room, &at, entries);
-    room_live(redis, room);
+    room_live(redis, room, true);
 }
 
 static void room_read(struct redis *redis, struct redis_room *room)
@@ -215,6 +223,7 @@ static void room_read(struct redis *redis, struct redis_room *room)
     struct reading *reading = xmalloc(sizeof *reading);
     struct redis_link *link = redis->link;
     *reading = (struct reading){redis, name_ref(room->name), ++room->reading};
+    room->checking = false;
     room->state = ROOM_READING;
     room->used_ms = clock_mono_ms();
     redis_begin_script(link, SCRIPT_READ, 2);
@@ -224,6 +233,26 @@ static void room_read(struct redis *redis, struct redis_room *room)
     redis_arg(link, text_of(room->known ? room->at.epoch : ""));
     redis_arg_number(link, room->known ? (int64_t)room->at.offset : 0);
     redis_send(link, on_read, reading);
+}
+
+/* Of a room that is live: it may lag behind what others were answered already, and who subscribes
+ * now must not see what was removed before. One reading for all who ask meanwhile. */
+static void room_check(struct redis *redis, struct redis_room *room)
+{
+    room_read(redis, room);
+    room->checking = true;
+}
+
+unsigned redis_room_await(struct redis *redis, struct redis_room *room, struct list *link)
+{
+    if (list_empty(&room->waiting))
+        room->waiting_ms = clock_mono_ms();
+    list_append(&room->waiting, link);
+    if (room->state == ROOM_LIVE)
+        room_check(redis, room);
+    else if (room->state == ROOM_READING)
+        return room->reading + 1; /* that one has begun before */
+    return room->state == ROOM_READING ? room->reading : 0;
 }
 
 /* ---- hearing ---- */
@@ -304,8 +333,10 @@ void redis_rooms_deaf(struct redis *redis)
 static void room_ready(struct table_link *link, void *arg)
 {
     struct redis_room *room = list_entry(link, struct redis_room, link);
-    if (room->state == ROOM_READING)
+    if (room->state == ROOM_READING && !room->checking)
         room_read(arg, room);
+    else if (room->state == ROOM_LIVE && !list_empty(&room->waiting))
+        room_check(arg, room);
 }
 
 void redis_rooms_ready(struct redis *redis)
@@ -370,8 +401,12 @@ static void room_sweep(struct table_link *link, void *arg)
     struct redis *redis = sweep->redis;
     int64_t wait_ms = redis->conf->limits.store_wait_ms;
     if (!list_empty(&room->waiting) && sweep->now_ms - room->waiting_ms > wait_ms)
-        waiting_move(room, &sweep->late);
-    if (room->state == ROOM_READING && redis_link_ready(redis->link) &&
+        waiting_move(room, UINT_MAX, &sweep->late);
+    if (room->state == ROOM_LIVE && !list_empty(&room->waiting)) {
+        room_check(redis, room);
+        return;
+    }
+    if (room->state == ROOM_READING && !room->checking && redis_link_ready(redis->link) &&
         sweep->now_ms - room->used_ms > wait_ms) {
         room_read(redis, room);
         return;
@@ -393,7 +428,7 @@ void redis_rooms_sweep(struct redis *redis, int64_t now_ms)
 
 static void room_wait_no_more(struct table_link *link, void *arg)
 {
-    waiting_move(list_entry(link, struct redis_room, link), arg);
+    waiting_move(list_entry(link, struct redis_room, link), UINT_MAX, arg);
 }
 
 void redis_rooms_stop(struct redis *redis)
