@@ -3,6 +3,7 @@
  * has a reader: pipeline_arrive, then at the end of the turn pipeline_encode, once for all readers.
  */
 #include "pipeline.h"
+#include "access.h"
 #include "alloc.h"
 #include "buffer.h"
 #include "chain.h"
@@ -477,7 +478,8 @@ void pipeline_leave(struct pipeline *pipeline, struct subscriber *sub)
     rooms_leave_all(pipeline->rooms, sub);
 }
 
-/* The room's numbering began anew: readers get a first frame again. */
+/* The room's numbering began anew: readers get a first frame again, one for all of them. So where
+ * a reader may not see the history, nobody is shown it. */
 static void pipeline_reset(void *arg, struct name *name, const struct snapshot *snapshot)
 {
     struct pipeline *pipeline = arg;
@@ -486,8 +488,10 @@ static void pipeline_reset(void *arg, struct name *name, const struct snapshot *
         return;
     room_batch_drop(room);
     room->offset = snapshot->at.offset;
+    struct snapshot shown =
+        access_readers_see_history(pipeline->access, name) ? *snapshot : without_history(snapshot);
     struct frame *frame =
-        encode(pipeline, name, snapshot->at.offset, snapshot, snapshot->messages, snapshot->count);
+        encode(pipeline, name, shown.at.offset, &shown, shown.messages, shown.count);
     if (frame)
         room_fan_out(room, frame);
     else

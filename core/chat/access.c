@@ -151,3 +151,34 @@ bool access_allows(const struct access *access, const struct name *room, const s
 {
     return access_ask(access, room, user, right) == ACCESS_GRANTED;
 }
+
+/* Whether all of read are among those of history. */
+static bool is_within(const struct config_who *read, const struct config_who *history)
+{
+    if (history->anyone || (history->token && !read->anyone) || is_nobody(read))
+        return true;
+    if (read->anyone || read->token || read->claim)
+        return false;
+    for (size_t i = 0; i < read->role_count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < history->role_count; k++)
+            found |= !strcmp(read->roles[i], history->roles[k]);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+bool access_readers_see_history(const struct access *access, const struct name *room)
+{
+    for (size_t i = 0; i < access->count; i++) {
+        const struct rule *rule = &access->rules[i];
+        if (!pattern_could_match(&rule->pattern, name_text(room)))
+            continue;
+        if (!is_within(&rule->who[right_index(RIGHT_READ)], &rule->who[right_index(RIGHT_HISTORY)]))
+            return false;
+        if (!rule->pattern.has_sub) /* it decides; with a sub, others may come to the next ones */
+            return true;
+    }
+    return true;
+}

@@ -36,3 +36,6 @@ enum access_verdict access_ask(const struct access *access, const struct name *r
                                const struct user *user, enum right right);
 bool access_allows(const struct access *access, const struct name *room, const struct user *user,
                    enum right right);
+/* Whether everybody who may read there may see what was said before, too. Where that depends on
+ * what a token says for itself: no. */
+bool access_readers_see_history(const struct access *access, const struct name *room);

@@ -435,6 +435,40 @@ START_TEST(only_the_claim_sub_is_a_sub)
 }
 END_TEST
 
+START_TEST(whether_all_readers_see_the_history_is_known_without_asking_each)
+{
+    static const struct {
+        const char *yaml, *room;
+        bool all;
+    } cases[] = {
+        {"{pattern: a, read: anyone}", "a", true},
+        {"{pattern: a, read: anyone, history: token}", "a", false},
+        {"{pattern: a, read: token, history: token}", "a", true},
+        {"{pattern: a, read: role:x, history: [role:y, role:x]}", "a", true},
+        {"{pattern: a, read: [role:x, role:z], history: [role:y, role:x]}", "a", false},
+        {"{pattern: a, read: role:x, history: token}", "a", true},
+        {"{pattern: a, read: claim}", "a", false}, /* a token may have one right alone */
+        {"{pattern: a, read: anyone, history: nobody}", "b", true},
+        {"{pattern: 'a:{sub}', read: token, history: nobody}", "a:1", false},
+        {"{pattern: 'a:{sub}', read: token}, {pattern: '*', read: anyone, history: token}", "a:1",
+         false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char yaml[200];
+        struct access *access;
+        snprintf(yaml, sizeof yaml, "channels: [%s]\n", cases[i].yaml);
+        struct config *conf = rules_load(yaml, &access);
+        struct name *room = name_create(text_of(cases[i].room));
+        ck_assert_msg(access_readers_see_history(access, room) == cases[i].all, "%s",
+                      cases[i].yaml);
+        name_unref(room);
+        access_destroy(access);
+        config_destroy(conf);
+    }
+}
+END_TEST
+
 UNIT_MAIN_IN("access", begin, end, a_caller_has_the_rights_that_the_first_matching_rule_gives,
              a_rule_that_opens_private_names_is_warned_of, claims_are_right_or_the_token_is_wrong,
-             claims_are_limited, only_the_claim_sub_is_a_sub)
+             claims_are_limited, only_the_claim_sub_is_a_sub,
+             whether_all_readers_see_the_history_is_known_without_asking_each)
