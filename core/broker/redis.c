@@ -133,6 +133,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
     redis_rooms_sweep(redis, now_ms);
     redis_bans_sweep(redis, now_ms);
     redis_onces_give_back(redis);
+    redis_kept_sweep(redis, now_ms);
 }
 
 static void loop_init(struct redis *redis, struct redis_home *home, const struct config *conf,

@@ -73,8 +73,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
     [SCRIPT_LOOK] = script_look,       [SCRIPT_PRESENCE] = script_presence,
     [SCRIPT_READERS] = script_readers, [SCRIPT_BAN] = script_ban,
     [SCRIPT_REMOVE] = script_remove,   [SCRIPT_ONCE] = script_once,
-    [SCRIPT_BEAT] = script_beat,       [SCRIPT_REAP] = script_reap,
-    [SCRIPT_WORKERS] = script_workers,
+    [SCRIPT_KEEP] = script_keep,       [SCRIPT_BEAT] = script_beat,
+    [SCRIPT_REAP] = script_reap,       [SCRIPT_WORKERS] = script_workers,
 };
 
 /* Whether the oldest call has waited for too long: then those behind it would, too. */

@@ -61,6 +61,7 @@ enum redis_script {
     SCRIPT_BAN,
     SCRIPT_REMOVE,
     SCRIPT_ONCE,
+    SCRIPT_KEEP,
     SCRIPT_BEAT,
     SCRIPT_REAP,
     SCRIPT_WORKERS,

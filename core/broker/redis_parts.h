@@ -181,6 +181,8 @@ void redis_kept_init(struct redis *redis);
 void redis_kept_hearing(struct redis *redis);
 void redis_kept_subscribed(struct redis *redis, struct text channel);
 void redis_kept_heard(struct redis *redis, struct text channel, struct text payload);
+/* Read again what could not be, and what has expired. About once a second. */
+void redis_kept_sweep(struct redis *redis, int64_t now_ms);
 void redis_kept_finish(struct redis *redis);
 
 /* ---- this process among others: redis_node.c ---- */

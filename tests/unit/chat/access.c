@@ -440,7 +440,7 @@ START_TEST(whether_all_readers_see_the_history_is_known_without_asking_each)
     static const struct {
         const char *yaml, *room;
         bool all;
-    } cases[] = {
+    } rules[] = {
         {"{pattern: a, read: anyone}", "a", true},
         {"{pattern: a, read: anyone, history: token}", "a", false},
         {"{pattern: a, read: token, history: token}", "a", true},
@@ -453,14 +453,14 @@ START_TEST(whether_all_readers_see_the_history_is_known_without_asking_each)
         {"{pattern: 'a:{sub}', read: token}, {pattern: '*', read: anyone, history: token}", "a:1",
          false},
     };
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < COUNT(rules); i++) {
         char yaml[200];
         struct access *access;
-        snprintf(yaml, sizeof yaml, "channels: [%s]\n", cases[i].yaml);
+        snprintf(yaml, sizeof yaml, "channels: [%s]\n", rules[i].yaml);
         struct config *conf = rules_load(yaml, &access);
-        struct name *room = name_create(text_of(cases[i].room));
-        ck_assert_msg(access_readers_see_history(access, room) == cases[i].all, "%s",
-                      cases[i].yaml);
+        struct name *room = name_create(text_of(rules[i].room));
+        ck_assert_msg(access_readers_see_history(access, room) == rules[i].all, "%s",
+                      rules[i].yaml);
         name_unref(room);
         access_destroy(access);
         config_destroy(conf);
