@@ -15,8 +15,8 @@ struct brokers *brokers_open(const struct config *conf, const char node[37], enu
     struct brokers *brokers = xcalloc(1, sizeof *brokers);
     if (role == REDIS_SERVER && conf->broker == BROKER_EMBEDDED)
         brokers->embedded = embedded_open(conf, loops, loop_count, err);
-    else if (redis_possible(conf, err))
-        brokers->redis = redis_open(conf, node, role, host, loops, loop_count);
+    else
+        brokers->redis = redis_open(conf, node, role, host, loops, loop_count, err);
     if (brokers->embedded || brokers->redis)
         return brokers;
     free(brokers);

@@ -17,35 +17,41 @@ enum broker_status redis_failure(enum redis_outcome outcome)
 
 static void on_ready(void *arg)
 {
-    struct redis *redis = arg;
-    redis_rooms_ready(redis);
-    if (redis->was_ready) /* what was told meanwhile was lost, and perhaps all else with it */
-        redis_presence_say_again(redis);
-    redis->was_ready = true;
+    struct redis_ear *ear = arg;
+    struct redis *redis = ear->redis;
+    redis_rooms_ready(redis, ear->link);
+    if (ear->was_ready) /* what was told meanwhile was lost, and perhaps all else with it */
+        redis_presence_say_again(redis, ear->link);
+    ear->was_ready = true;
     redis_onces_give_back(redis);
-    if (!redis->index)
+    if (!redis->index && !ear->server)
         redis_bans_load(redis);
+    else if (!redis->index)
+        redis_bans_copy(redis, ear->server);
     redis_node_tick(redis, 0);
 }
 
 static void on_lost(void *arg)
 {
-    redis_probes_fail(arg, INT64_MAX);
+    struct redis_ear *ear = arg;
+    redis_probes_fail(ear->redis, INT64_MAX);
 }
 
 static void on_hearing(void *arg)
 {
-    struct redis *redis = arg;
-    redis_rooms_hearing(redis);
-    redis_kept_hearing(redis);
-    if (!redis->index)
-        redis_subscribe(redis->link, text_of(redis->home->control));
+    struct redis_ear *ear = arg;
+    struct redis *redis = ear->redis;
+    redis_rooms_hearing(redis, ear->link);
+    redis_kept_hearing(redis, ear->link);
+    if (!redis->index && !ear->server)
+        redis_subscribe(ear->link, text_of(redis->home->control));
 }
 
 static void on_deaf(void *arg)
 {
-    redis_rooms_deaf(arg);
-    redis_probes_fail(arg, INT64_MAX);
+    struct redis_ear *ear = arg;
+    redis_rooms_deaf(ear->redis, ear->link);
+    redis_probes_fail(ear->redis, INT64_MAX);
 }
 
 /* The name of the room whose channel it is; absent: of none. */
@@ -59,7 +65,7 @@ static struct text room_of(const struct redis *redis, struct text channel)
 
 static void on_subscribed(void *arg, struct text channel)
 {
-    struct redis *redis = arg;
+    struct redis *redis = ((struct redis_ear *)arg)->redis;
     struct text room = room_of(redis, channel);
     if (room.at) {
         redis_room_subscribed(redis, room);
@@ -73,7 +79,7 @@ static void on_subscribed(void *arg, struct text channel)
 
 static void on_heard(void *arg, struct text channel, struct text payload)
 {
-    struct redis *redis = arg;
+    struct redis *redis = ((struct redis_ear *)arg)->redis;
     struct text room = room_of(redis, channel);
     if (room.at)
         redis_room_heard(redis, room, payload);
@@ -85,7 +91,8 @@ static void on_heard(void *arg, struct text channel, struct text payload)
 
 static void on_pulse(void *arg)
 {
-    redis_probes_heard(arg);
+    struct redis_ear *ear = arg;
+    redis_probes_heard(ear->redis, ear->server);
 }
 
 /* ---- a loop's handle ---- */
@@ -94,7 +101,8 @@ static void redis_use(struct broker *broker, const struct config *conf)
 {
     struct redis *redis = redis_of(broker);
     redis->conf = conf;
-    redis_link_use(redis->link, conf);
+    for (size_t i = 0; i < redis_servers_count(redis->home->servers); i++)
+        redis_link_use(redis_link_at(redis, i), conf);
 }
 
 static const struct broker_home redis_calls = {
@@ -140,20 +148,26 @@ static void loop_init(struct redis *redis, struct redis_home *home, const struct
                       struct loop *loop, size_t index)
 {
     char self[CONFIG_PREFIX_MAX + 64];
+    size_t servers = redis_servers_count(home->servers);
     *redis = (struct redis){.broker.home = &redis_calls,
                             .home = home,
                             .conf = conf,
                             .loop = loop,
                             .index = (uint32_t)index};
     snprintf(self, sizeof self, "%s:pulse:%s/%zu", conf->redis.prefix, home->node, index);
-    const struct redis_up up = {on_ready,      on_lost,  on_hearing, on_deaf,
-                                on_subscribed, on_heard, on_pulse,   redis};
     bans_init(&redis->bans);
     list_init(&redis->acts);
     list_init(&redis->giving_back);
     list_init(&redis->probes);
     redis_kept_init(redis);
-    redis->link = redis_link_create(loop, &home->server, conf, self, &up);
+    redis->ears = xcalloc(servers, sizeof *redis->ears);
+    for (size_t i = 0; i < servers; i++) {
+        const struct redis_up up = {on_ready,      on_lost,  on_hearing, on_deaf,
+                                    on_subscribed, on_heard, on_pulse,   &redis->ears[i]};
+        redis->ears[i] = (struct redis_ear){.redis = redis, .server = i};
+        redis->ears[i].link =
+            redis_link_create(loop, redis_servers_at(home->servers, i), conf, self, &up);
+    }
     ev_timer_init(&redis->sweep, on_tick, 0, 1.0 / TICKS_PER_SECOND);
     redis->sweep.data = redis;
     ev_timer_start(loop_ev(loop), &redis->sweep);
@@ -161,22 +175,22 @@ static void loop_init(struct redis *redis, struct redis_home *home, const struct
 
 /* ---- the home ---- */
 
-bool redis_possible(const struct config *conf, struct error *err)
-{
-    if (!conf->redis.tls)
-        return true;
-    error_set(err,
-              "redis.tls: this build cannot speak TLS to Redis, since its hiredis (Debian 12's) "
-              "has none; go through a tunnel such as stunnel, or use redis.socket");
-    return false;
-}
-
 struct redis_home *redis_open(const struct config *conf, const char node[37], enum redis_role role,
-                              const char *host, struct loop *const *loops, size_t loop_count)
+                              const char *host, struct loop *const *loops, size_t loop_count,
+                              struct error *err)
 {
+    if (conf->redis.tls) {
+        error_set(
+            err, "redis.tls: this build cannot speak TLS to Redis, since its hiredis (Debian 12's) "
+                 "has none; go through a tunnel such as stunnel, or use redis.socket");
+        return NULL;
+    }
+    struct redis_servers *servers = redis_servers_create(conf, err);
+    if (!servers)
+        return NULL;
     struct redis_home *home = xcalloc(1, sizeof *home + loop_count * sizeof home->loops[0]);
     memcpy(home->node, node, sizeof home->node);
-    home->server = (struct redis_server){conf->redis.host, conf->redis.port, conf->redis.socket};
+    home->servers = servers;
     snprintf(home->control, sizeof home->control, "%s:control", conf->redis.prefix);
     snprintf(home->rooms_prefix, sizeof home->rooms_prefix, "%s:room:", conf->redis.prefix);
     home->told_tail = &home->told;
@@ -209,7 +223,8 @@ void redis_stop(struct redis_home *home)
         ev_timer_stop(loop_ev(redis->loop), &redis->sweep);
         redis_presence_stop(redis);
         redis_node_goodbye(redis);
-        redis_link_end(redis->link);
+        for (size_t k = 0; k < redis_servers_count(home->servers); k++)
+            redis_link_end(redis_link_at(redis, k));
         redis_rooms_stop(redis);
         redis_bans_stop(redis);
         redis_onces_stop(redis);
@@ -228,7 +243,10 @@ void redis_close(struct redis_home *home)
         redis_kept_finish(redis);
         bans_finish(&redis->bans);
         redis_workers_unref(redis->workers);
-        redis_link_destroy(redis->link);
+        for (size_t k = 0; k < redis_servers_count(home->servers); k++)
+            redis_link_destroy(redis_link_at(redis, k));
+        free(redis->ears);
     }
+    redis_servers_destroy(home->servers);
     free(home);
 }

@@ -10,9 +10,6 @@ struct config;
 struct loop;
 struct redis_home; /* what the loops' handles have in common */
 
-/* Whether this build can do what conf asks of it.
- *   returns  false with err */
-bool redis_possible(const struct config *conf, struct error *err);
 enum redis_role {
     REDIS_SERVER,     /* all in one process */
     REDIS_WORKER,     /* takes clients, and says so */
@@ -22,9 +19,11 @@ enum redis_role {
 /* Begins to connect when the loops run; until it has, everything is BROKER_UNAVAILABLE. conf lives
  * until broker_use says otherwise. The loops are created, and not running yet.
  *   node  unique among all processes: a UUID
- *   host  what clients of a worker connect to while conf->announce says nothing; outlives it */
+ *   host  what clients of a worker connect to while conf->announce says nothing; outlives it
+ *   returns  NULL with err: the configuration asks for what is not possible */
 struct redis_home *redis_open(const struct config *conf, const char node[37], enum redis_role role,
-                              const char *host, struct loop *const *loops, size_t loop_count);
+                              const char *host, struct loop *const *loops, size_t loop_count,
+                              struct error *err);
 /* The handle of loop i. Its on_event and others are the caller's to set before the loops run. */
 struct broker *redis_broker(struct redis_home *home, size_t i);
 /* Whether dispatchers may send clients here. Any thread. */

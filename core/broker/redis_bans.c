@@ -29,6 +29,9 @@ struct act { /* asked for on this loop, and not answered yet */
     bool all_know; /* so has each loop here */
     bool removes;  /* a ban: what they said goes, too */
     bool counts;   /* an unban: what was there */
+    bool ends;     /* an unban */
+    bool copies;   /* it goes to the other servers, too */
+    size_t server; /* that it is on its way to */
     struct ban *ban;
     uint64_t count;
     broker_moderated *done;
@@ -130,6 +133,16 @@ static void field_write(struct buffer *out, enum ban_kind kind, const struct nam
     buffer_bytes(out, who.at, who.length);
 }
 
+static void value_write(struct buffer *out, const struct ban *ban)
+{
+    out->length = 0;
+    buffer_number(out, ban->expires_ms);
+    buffer_text(out, " ");
+    buffer_number(out, ban->created_ms);
+    buffer_text(out, " ");
+    buffer_bytes(out, ban->reason.at, ban->reason.length);
+}
+
 void redis_arg_bans(struct redis_link *link, const struct name *room, const struct identity *who)
 {
     struct buffer field = {0};
@@ -206,6 +219,8 @@ static void act_holds(struct act *act)
                   act_removed, act);
 }
 
+static void ban_send(struct act *act);
+
 static void on_kept(void *arg, enum redis_outcome outcome, const struct redisReply *reply)
 {
     struct act *act = arg;
@@ -218,9 +233,13 @@ static void on_kept(void *arg, enum redis_outcome outcome, const struct redisRep
         act_end(act, BROKER_FULL_BANS);
         return;
     }
-    act->kept = true;
-    if (act->counts)
+    if (act->counts && !act->server)
         act->count = (uint64_t)reply->integer;
+    if (act->copies && ++act->server < redis_servers_count(act->redis->home->servers)) {
+        ban_send(act);
+        return;
+    }
+    act->kept = true;
     act_holds(act);
 }
 
@@ -378,13 +397,48 @@ static void on_bans(void *arg, enum redis_outcome outcome, const struct redisRep
 void redis_bans_load(struct redis *redis)
 {
     struct redis_home *home = redis->home;
-    if (!home->bans_wanted || home->bans_loading || !redis_link_ready(redis->link))
+    struct redis_link *link = redis_link_first(redis);
+    if (!home->bans_wanted || home->bans_loading || !redis_link_ready(link))
         return;
     home->bans_loading = true;
     home->bans_wanted = false;
-    redis_begin(redis->link, "HGETALL");
-    redis_arg_key(redis->link, "bans", (struct text){0});
-    redis_send(redis->link, on_bans, redis);
+    redis_begin(link, "HGETALL");
+    redis_arg_key(link, "bans", (struct text){0});
+    redis_send(link, on_bans, redis);
+}
+
+static void copy_one(struct redis_link *link, struct buffer *text, const struct ban *ban)
+{
+    redis_begin(link, "HSET");
+    redis_arg_key(link, "bans", (struct text){0});
+    field_write(text, ban->kind, ban->room, ban->who);
+    redis_arg(link, (struct text){text->at, text->length});
+    value_write(text, ban);
+    redis_arg(link, (struct text){text->at, text->length});
+    redis_send(link, NULL, NULL);
+}
+
+void redis_bans_copy(struct redis *redis, size_t server)
+{
+    struct redis_link *link = redis_link_at(redis, server);
+    struct buffer text = {0};
+    const struct ban *ban;
+    uint64_t total;
+    size_t count;
+    const struct bans_asked all = {.limit = UINT64_MAX};
+    if (!atomic_load(&redis->home->bans_known))
+        return;
+    struct ban **list = bans_list(&redis->bans, &all, &count, &total);
+    redis_begin(link, "DEL");
+    redis_arg_key(link, "bans", (struct text){0});
+    redis_send(link, NULL, NULL);
+    for (size_t i = 0; i < count; i++) {
+        ban = list[i];
+        copy_one(link, &text, ban);
+        ban_unref(list[i]);
+    }
+    free(list);
+    buffer_finish(&text);
 }
 
 void redis_bans_sweep(struct redis *redis, int64_t now_ms)
@@ -439,10 +493,11 @@ static void channel_arg(struct redis_link *link)
     redis_arg_key(link, "control", (struct text){0});
 }
 
-static void ban_send(struct act *act, bool ends)
+/* To that server; the first one counts, tells it, and is asked first. */
+static void ban_send(struct act *act)
 {
     struct redis *redis = act->redis;
-    struct redis_link *link = redis->link;
+    struct redis_link *link = redis_link_at(redis, act->server);
     const struct ban *ban = act->ban;
     struct buffer text = {0};
     redis_begin_script(link, SCRIPT_BAN, 1);
@@ -450,18 +505,14 @@ static void ban_send(struct act *act, bool ends)
     field_write(&text, ban->kind, ban->room, ban->who);
     redis_arg(link, (struct text){text.at, text.length});
     text.length = 0;
-    if (!ends) {
-        buffer_number(&text, ban->expires_ms);
-        buffer_text(&text, " ");
-        buffer_number(&text, ban->created_ms);
-        buffer_text(&text, " ");
-        buffer_bytes(&text, ban->reason.at, ban->reason.length);
-    }
+    if (!act->ends)
+        value_write(&text, ban);
     redis_arg(link, (struct text){text.at, text.length});
-    redis_arg_number(link, redis->conf->limits.bans);
+    redis_arg_number(link, act->server ? INT32_MAX : redis->conf->limits.bans);
     channel_arg(link);
     text.length = 0;
-    act_write(redis, ends ? ACT_UNBAN : ACT_BAN, act->number, ban, !ends, &text);
+    if (!act->server)
+        act_write(redis, act->ends ? ACT_UNBAN : ACT_BAN, act->number, ban, !act->ends, &text);
     redis_arg(link, (struct text){text.at, text.length});
     buffer_finish(&text);
     redis_send(link, on_kept, act);
@@ -471,14 +522,15 @@ void redis_do_ban(struct broker *broker, struct ban *ban, broker_moderated *done
 {
     struct act *act = act_create(broker, ban, done, arg);
     act->removes = ban->kind != BAN_ADDRESS; /* messages do not know theirs */
-    ban_send(act, false);
+    act->copies = true;
+    ban_send(act);
 }
 
 void redis_do_unban(struct broker *broker, struct ban *ban, broker_moderated *done, void *arg)
 {
     struct act *act = act_create(broker, ban, done, arg);
-    act->counts = true;
-    ban_send(act, true);
+    act->counts = act->ends = act->copies = true;
+    ban_send(act);
 }
 
 void redis_do_kick(struct broker *broker, const struct kick *kick, broker_moderated *done,
@@ -487,7 +539,7 @@ void redis_do_kick(struct broker *broker, const struct kick *kick, broker_modera
     struct ban *whom = ban_create(&(struct ban_fields){
         .room = kick->room, .kind = kick->kind, .who = kick->who, .expires_ms = BAN_FOR_EVER});
     struct act *act = act_create(broker, whom, done, arg);
-    struct redis_link *link = act->redis->link;
+    struct redis_link *link = redis_link_first(act->redis);
     struct buffer text = {0};
     act_write(act->redis, ACT_KICK, act->number, whom, kick->ban, &text);
     redis_begin(link, "PUBLISH");

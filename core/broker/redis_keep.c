@@ -102,11 +102,12 @@ static struct text text_in(struct chatup_text text)
 
 void redis_do_keep(struct broker *broker, const struct keep *what, broker_kept *done, void *arg)
 {
-    struct redis_link *link = redis_of(broker)->link;
     struct keeping *keeping = xmalloc(sizeof *keeping);
     struct buffer group = {0};
     *keeping = (struct keeping){done, arg, what->count};
     group_write(&group, what);
+    struct redis_link *link =
+        redis_link_of(redis_of(broker), (struct text){group.at, group.length});
     redis_begin_script(link, SCRIPT_KEEP, what->count);
     for (uint32_t i = 0; i < what->count; i++)
         key_arg(link, &group, text_in(what->ops[i].key));
@@ -130,8 +131,9 @@ void redis_do_keep(struct broker *broker, const struct keep *what, broker_kept *
 struct broker_watch {
     struct list watches; /* the loop's */
     struct redis *redis;
-    struct buffer channel; /* as it is called, and */
-    size_t prefix_length;  /* so much of it is redis.prefix and a colon */
+    struct redis_link *link; /* of the server that has it */
+    struct buffer channel;   /* as it is called, and */
+    size_t prefix_length;    /* so much of it is redis.prefix and a colon */
     char *key;
     size_t key_length;
     broker_changed *changed;
@@ -183,7 +185,7 @@ static void on_looked(void *arg, enum redis_outcome outcome, const struct redisR
 
 static void watch_read(struct broker_watch *watch)
 {
-    struct redis_link *link = watch->redis->link;
+    struct redis_link *link = watch->link;
     struct buffer group = {0};
     watch->dirty = watch->reading;
     if (watch->reading)
@@ -212,12 +214,14 @@ struct broker_watch *redis_do_watch(struct broker *broker, const struct keep *wh
     buffer_text(&watch->channel, ":");
     watch->prefix_length = watch->channel.length;
     group_write(&watch->channel, where);
+    watch->link = redis_link_of(redis, (struct text){watch->channel.at + watch->prefix_length,
+                                                     watch->channel.length - watch->prefix_length});
     watch->key = xstrndup(key.at, key.length);
     watch->key_length = key.length;
     watch->changed = changed;
     watch->arg = arg;
     list_append(&redis->watches, &watch->watches);
-    redis_subscribe(redis->link, channel_of(watch)); /* also if it is: then it is confirmed anew */
+    redis_subscribe(watch->link, channel_of(watch)); /* also if it is: then it is confirmed anew */
     return watch;
 }
 
@@ -230,7 +234,7 @@ void redis_do_unwatch(struct broker *broker, struct broker_watch *watch)
     list_for_each (other, &redis->watches, watches)
         shared |= !other->ended && text_equal(channel_of(other), channel_of(watch));
     if (!shared)
-        redis_unsubscribe(redis->link, channel_of(watch));
+        redis_unsubscribe(watch->link, channel_of(watch));
     if (!watch->reading)
         watch_free(watch);
 }
@@ -242,13 +246,15 @@ void redis_kept_init(struct redis *redis)
     list_init(&redis->watches);
 }
 
-void redis_kept_hearing(struct redis *redis)
+void redis_kept_hearing(struct redis *redis, const struct redis_link *link)
 {
     struct broker_watch *watch;
     list_for_each (watch, &redis->watches, watches) {
+        if (watch->link != link)
+            continue;
         watch->subscribed = false;
         if (!watch->ended)
-            redis_subscribe(redis->link, channel_of(watch));
+            redis_subscribe(watch->link, channel_of(watch));
     }
 }
 

@@ -87,26 +87,16 @@ static bool is_overdue(const struct redis_link *link, int64_t now_ms)
 
 /* ---- trouble ---- */
 
-static const char *server_name(const struct redis_link *link, char *out, size_t size)
-{
-    if (*link->server->socket)
-        snprintf(out, size, "%s", link->server->socket);
-    else
-        snprintf(out, size, "%s:%d", link->server->host, link->server->port);
-    return out;
-}
-
 __attribute__((format(printf, 2, 3))) static void trouble(struct redis_link *link,
                                                           const char *format, ...)
 {
-    char what[160], where[120];
+    char what[160];
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     bool news = !*link->why;
-    snprintf(link->why, sizeof link->why, "redis %.90s: %.100s",
-             server_name(link, where, sizeof where), what);
+    snprintf(link->why, sizeof link->why, "redis %.90s: %.100s", link->server->name, what);
     if (news) {
         link->since_ms = clock_wall_ms();
         if (!link->ending)
@@ -116,11 +106,10 @@ __attribute__((format(printf, 2, 3))) static void trouble(struct redis_link *lin
 
 static void trouble_ends(struct redis_link *link)
 {
-    char where[120];
     if (!*link->why || !link->commands.ready || !link->channels.ready ||
         is_overdue(link, clock_mono_ms()))
         return;
-    log_info("redis %s: back after %lld ms", server_name(link, where, sizeof where),
+    log_info("redis %s: back after %lld ms", link->server->name,
              (long long)(clock_wall_ms() - link->since_ms));
     *link->why = 0;
 }

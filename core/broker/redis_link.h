@@ -15,10 +15,13 @@ struct name;
 struct redis_link;
 struct redisReply;
 
-struct redis_server { /* where one is; strings of the configuration */
-    const char *host; /* or "" and */
+struct redis_server { /* where one is */
+    char *name;       /* as the configuration has it */
+    char *host;       /* or "" and a socket; or neither, and Sentinels know */
     int port;
-    const char *socket;
+    char *socket;
+    const struct redis_server *sentinels; /* sentinel_count of them, which follow the master name */
+    size_t sentinel_count;
 };
 
 enum redis_outcome {

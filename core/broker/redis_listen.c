@@ -155,7 +155,7 @@ static void on_looked(void *arg, enum redis_outcome outcome, const struct redisR
 void redis_do_look(struct broker *broker, struct name *name, const struct room_asked *asked,
                    broker_looked *done, void *arg)
 {
-    struct redis_link *link = redis_of(broker)->link;
+    struct redis_link *link = redis_link_of(redis_of(broker), name_text(name));
     struct look *look = xmalloc(sizeof *look);
     *look = (struct look){name_ref(name), asked->history, done, arg};
     redis_begin_script(link, SCRIPT_LOOK, 6);

@@ -22,6 +22,7 @@ static void key_arg(struct redis_link *link, const char *part, const char *node)
 
 struct reap {
     struct redis *redis;
+    size_t server;
     char node[37];
     size_t open; /* members being taken away */
 };
@@ -42,7 +43,7 @@ static void on_reaped(void *arg, enum redis_outcome outcome, const struct redisR
     if (outcome != REDIS_ANSWERED || reply->type != REDIS_REPLY_ARRAY) {
         if (outcome == REDIS_ANSWERED)
             log_info("redis: node %s is gone; what it left behind is cleared", reap->node);
-        redis->home->reaping = false;
+        redis->home->at[reap->server].reaping = false;
         free(reap);
         return;
     }
@@ -59,13 +60,13 @@ static void on_reaped(void *arg, enum redis_outcome outcome, const struct redisR
         name_unref(room);
     }
     reap->open = 1; /* one more command, behind all of them */
-    redis_begin(redis->link, "PING");
-    redis_send(redis->link, on_taken_away, reap);
+    redis_begin(redis_link_at(redis, reap->server), "PING");
+    redis_send(redis_link_at(redis, reap->server), on_taken_away, reap);
 }
 
 static void reap_go(struct reap *reap)
 {
-    struct redis_link *link = reap->redis->link;
+    struct redis_link *link = redis_link_at(reap->redis, reap->server);
     redis_begin_script(link, SCRIPT_REAP, 4);
     key_arg(link, "nodes", "");
     key_arg(link, "node:", reap->node);
@@ -77,14 +78,15 @@ static void reap_go(struct reap *reap)
     redis_send(link, on_reaped, reap);
 }
 
-static void reap_begin(struct redis *redis, struct text node)
+static void reap_begin(struct redis *redis, size_t server, struct text node)
 {
-    if (redis->home->reaping || node.length != 36)
+    if (redis->home->at[server].reaping || node.length != 36)
         return; /* at the next beat */
     struct reap *reap = xcalloc(1, sizeof *reap);
     reap->redis = redis;
+    reap->server = server;
     memcpy(reap->node, node.at, 36);
-    redis->home->reaping = true;
+    redis->home->at[server].reaping = true;
     reap_go(reap);
 }
 
@@ -93,44 +95,46 @@ static void reap_begin(struct redis *redis, struct text node)
 struct say_again {
     struct letter letter;
     struct redis *redis;
+    size_t server;
 };
 
 static void say_again_arrives(struct letter *letter)
 {
     struct say_again *again = (struct say_again *)letter;
-    redis_presence_say_again(again->redis);
+    redis_presence_say_again(again->redis, redis_link_at(again->redis, again->server));
     free(again);
 }
 
 static void on_beat(void *arg, enum redis_outcome outcome, const struct redisReply *reply)
 {
-    struct redis *redis = arg;
+    struct redis_ear *ear = arg;
+    struct redis *redis = ear->redis;
     struct redis_home *home = redis->home;
-    home->beating = false;
+    home->at[ear->server].beating = false;
     if (outcome != REDIS_ANSWERED)
         return;
     const struct redisReply *dead = redis_reply_array(reply, 1);
-    bool forgotten = redis_reply_number(reply, 0) == 1 && home->known;
-    home->known = true;
+    bool forgotten = redis_reply_number(reply, 0) == 1 && home->at[ear->server].known;
+    home->at[ear->server].known = true;
     for (size_t i = 0; forgotten && i < home->count; i++) {
         struct say_again *again = xmalloc(sizeof *again);
-        again->letter.deliver = say_again_arrives;
-        again->redis = &home->loops[i];
+        *again = (struct say_again){{.deliver = say_again_arrives}, &home->loops[i], ear->server};
         loop_post(again->redis->loop, &again->letter);
     }
     if (forgotten)
         log_warn("redis: this process was forgotten; it says again who is here");
     if (dead && dead->elements)
-        reap_begin(redis, redis_reply_text(dead, 0));
+        reap_begin(redis, ear->server, redis_reply_text(dead, 0));
 }
 
-static void beat(struct redis *redis)
+static void beat(struct redis_ear *ear)
 {
+    struct redis *redis = ear->redis;
     struct redis_home *home = redis->home;
-    struct redis_link *link = redis->link;
-    if (home->beating || !redis_link_ready(link))
+    struct redis_link *link = ear->link;
+    if (home->at[ear->server].beating || !redis_link_ready(link))
         return;
-    home->beating = true;
+    home->at[ear->server].beating = true;
     redis_begin_script(link, SCRIPT_BEAT, 2);
     key_arg(link, "nodes", "");
     key_arg(link, "node:", home->node);
@@ -143,7 +147,7 @@ static void beat(struct redis *redis)
     redis_arg_number(link, (int64_t)atomic_load(&counters[COUNT_connections_now]));
     redis_arg(link, text_of("takes"));
     redis_arg_number(link, atomic_load(&home->takes_clients));
-    redis_send(link, on_beat, redis);
+    redis_send(link, on_beat, ear);
 }
 
 /* ---- the workers that there are ---- */
@@ -205,13 +209,14 @@ static void on_workers(void *arg, enum redis_outcome outcome, const struct redis
 static void ask_workers(struct redis *redis)
 {
     struct redis_home *home = redis->home;
-    if (home->asking_workers || !home->wants_workers || !redis_link_ready(redis->link))
+    struct redis_link *link = redis_link_first(redis);
+    if (home->asking_workers || !home->wants_workers || !redis_link_ready(link))
         return;
     home->asking_workers = true;
-    redis_begin_script(redis->link, SCRIPT_WORKERS, 1);
-    key_arg(redis->link, "nodes", "");
-    key_arg(redis->link, "node:", "");
-    redis_send(redis->link, on_workers, redis);
+    redis_begin_script(link, SCRIPT_WORKERS, 1);
+    key_arg(link, "nodes", "");
+    key_arg(link, "node:", "");
+    redis_send(link, on_workers, redis);
 }
 
 const struct worker_place *redis_do_pick_worker(struct broker *broker, struct text excluded)
@@ -239,8 +244,8 @@ void redis_node_tick(struct redis *redis, unsigned tick)
 {
     if (redis->index)
         return;
-    if (tick % 4 == 0)
-        beat(redis);
+    for (size_t i = 0; tick % 4 == 0 && i < redis_servers_count(redis->home->servers); i++)
+        beat(&redis->ears[i]);
     if (tick % 2 == 0)
         ask_workers(redis);
 }
@@ -250,7 +255,10 @@ void redis_node_goodbye(struct redis *redis)
 {
     if (redis->index)
         return;
-    redis_begin(redis->link, "DEL");
-    key_arg(redis->link, "node:", redis->home->node);
-    redis_send(redis->link, NULL, NULL);
+    for (size_t i = 0; i < redis_servers_count(redis->home->servers); i++) {
+        struct redis_link *link = redis_link_at(redis, i);
+        redis_begin(link, "DEL");
+        key_arg(link, "node:", redis->home->node);
+        redis_send(link, NULL, NULL);
+    }
 }

@@ -49,16 +49,23 @@ static void on_given_back(void *arg, enum redis_outcome outcome, const struct re
     list_append(&redis->giving_back, &once->giving_back);
 }
 
+static struct redis_link *link_of(const struct once *once)
+{
+    return redis_link_of(once->redis, name_text(once->key));
+}
+
 static void give_back(struct once *once)
 {
-    once_begin(once->redis->link, "forget", once);
-    redis_send(once->redis->link, on_given_back, once);
+    once_begin(link_of(once), "forget", once);
+    redis_send(link_of(once), on_given_back, once);
 }
 
 void redis_onces_give_back(struct redis *redis)
 {
-    while (redis->giving_back_count && redis_link_ready(redis->link)) {
-        struct once *once = list_entry(redis->giving_back.next, struct once, giving_back);
+    struct once *once, *after;
+    list_for_each_safe (once, after, &redis->giving_back, giving_back) {
+        if (!redis_link_ready(link_of(once)))
+            continue;
         list_remove(&once->giving_back);
         redis->giving_back_count--;
         give_back(once);
@@ -108,10 +115,11 @@ void redis_do_once(struct broker *broker, struct name *key, int64_t expires_ms, 
     once->done = done;
     once->arg = arg;
     uuid_next(&redis->uuids, once->token);
-    once_begin(redis->link, "take", once);
-    redis_arg_number(redis->link, expires_ms);
-    redis_arg_number(redis->link, redis->conf->limits.replays);
-    redis_send(redis->link, on_once, once);
+    struct redis_link *link = link_of(once);
+    once_begin(link, "take", once);
+    redis_arg_number(link, expires_ms);
+    redis_arg_number(link, redis->conf->limits.replays);
+    redis_send(link, on_once, once);
 }
 
 void redis_do_once_forget(struct broker *broker, struct name *key)

@@ -4,7 +4,8 @@
  * looks like there; redis_room.c the rooms that a loop listens to; redis_speak.c publish;
  * redis_listen.c subscribe and look; redis_presence.c join, leave and readers; redis_bans.c bans
  * and kicks; redis_remove.c removal; redis_once.c what may happen once; redis_keep.c what plugins
- * keep; redis_node.c what this process is to others; redis_probe.c health. */
+ * keep; redis_node.c what this process is to others; redis_probe.c health;
+ * redis_servers.c which servers there are, and which has what. */
 #pragma once
 #include "buffer.h"
 #include "config.h"
@@ -17,6 +18,7 @@
 #include "redis.h"
 #include "redis_entry.h"
 #include "redis_link.h"
+#include "redis_servers.h"
 #include "table.h"
 #include "uuid.h"
 #include <ev.h>
@@ -30,8 +32,8 @@ struct redis {            /* one loop's handle */
     const struct config *conf; /* its loop's own: a reload reaches one loop after the other */
     struct loop *loop;
     uint32_t index;
-    struct redis_link *link;
-    struct table rooms; /* redis_room.c */
+    struct redis_ear *ears; /* one for each server */
+    struct table rooms;     /* redis_room.c */
     struct bans bans;
     struct list acts; /* redis_bans.c: asked for here, not answered yet */
     uint64_t act_number;
@@ -46,7 +48,15 @@ struct redis {            /* one loop's handle */
     struct uuid_source uuids;
     ev_timer sweep;
     unsigned ticks;
-    bool was_ready, ending, stopped;
+    bool ending, stopped;
+};
+
+/* A loop's connections to one of the servers. */
+struct redis_ear {
+    struct redis *redis;
+    size_t server;
+    struct redis_link *link;
+    bool was_ready;
 };
 
 struct workers { /* immutable */
@@ -58,7 +68,7 @@ struct workers { /* immutable */
 struct redis_home {
     char node[37];
     const char *host;
-    struct redis_server server;
+    struct redis_servers *servers;
     char control[CONFIG_PREFIX_MAX + 16];      /* the channel of acts */
     char rooms_prefix[CONFIG_PREFIX_MAX + 16]; /* of the channels of rooms */
     atomic_bool takes_clients;
@@ -68,8 +78,10 @@ struct redis_home {
     bool bans_wanted;  /* to be read anew, */
     bool bans_loading; /* and on their way; what is told meanwhile waits */
     struct letter *told, **told_tail;
-    bool known; /* Redis knew of us */
-    bool beating, asking_workers, reaping;
+    bool asking_workers;
+    struct {
+        bool known, beating, reaping;
+    } at[REDIS_SERVERS_MAX]; /* each server */
     size_t count;
     struct redis loops[];
 };
@@ -77,6 +89,23 @@ struct redis_home {
 static inline struct redis *redis_of(struct broker *broker)
 {
     return (struct redis *)broker;
+}
+
+static inline struct redis_link *redis_link_at(const struct redis *redis, size_t server)
+{
+    return redis->ears[server].link;
+}
+
+/* Where a room is, or a key: each is on one server. */
+static inline struct redis_link *redis_link_of(const struct redis *redis, struct text name)
+{
+    return redis_link_at(redis, redis_servers_find(redis->home->servers, name));
+}
+
+/* Where all is that is of no room. */
+static inline struct redis_link *redis_link_first(const struct redis *redis)
+{
+    return redis_link_at(redis, 0);
 }
 
 /* What a command is refused with that had no answer. */
@@ -102,6 +131,7 @@ enum redis_room_state {
 struct redis_room { /* one that somebody on this loop listens to, or did a moment ago */
     struct table_link link;
     struct name *name;
+    struct redis_link *via; /* of the server that has it */
     enum redis_room_state state;
     bool known;     /* at and history were right once: the loop's readers stand there */
     bool listening; /* somebody is to be told */
@@ -126,9 +156,9 @@ void redis_rooms_finish(struct redis *redis);
 /* Unsubscribe from those that nobody listens to any more. About once a second. */
 void redis_rooms_sweep(struct redis *redis, int64_t now_ms);
 /* What the link tells. */
-void redis_rooms_hearing(struct redis *redis);
-void redis_rooms_deaf(struct redis *redis);
-void redis_rooms_ready(struct redis *redis);
+void redis_rooms_hearing(struct redis *redis, const struct redis_link *link);
+void redis_rooms_deaf(struct redis *redis, const struct redis_link *link);
+void redis_rooms_ready(struct redis *redis, const struct redis_link *link);
 void redis_room_subscribed(struct redis *redis, struct text name);
 void redis_room_heard(struct redis *redis, struct text name, struct text payload);
 /* Entries of a reply, the newest first, as messages, oldest first; those that are none are left
@@ -148,7 +178,7 @@ unsigned redis_subscribe_needs(struct list *link);
 unsigned redis_room_await(struct redis *redis, struct redis_room *room, struct list *link);
 
 /* Tell Redis again how many readers there are. */
-void redis_rooms_say_readers(struct redis *redis);
+void redis_rooms_say_readers(struct redis *redis, const struct redis_link *link);
 
 /* ---- presence: redis_presence.c ---- */
 
@@ -157,7 +187,7 @@ void redis_presence_readers(struct redis *redis, struct name *name, uint32_t cou
 void redis_presence_take_away(struct redis *redis, const char member[37], struct name *room,
                               const char *node);
 /* Redis has forgotten what this process told it. */
-void redis_presence_say_again(struct redis *redis);
+void redis_presence_say_again(struct redis *redis, const struct redis_link *link);
 void redis_presence_stop(struct redis *redis);
 void redis_presence_finish(struct redis *redis);
 
@@ -167,6 +197,8 @@ void redis_presence_finish(struct redis *redis);
 void redis_arg_bans(struct redis_link *link, const struct name *room, const struct identity *who);
 void redis_bans_heard(struct redis *redis, struct text payload);
 void redis_bans_load(struct redis *redis);
+/* A server that was away may have missed some, or lost all of them. The first loop. */
+void redis_bans_copy(struct redis *redis, size_t server);
 void redis_bans_sweep(struct redis *redis, int64_t now_ms);
 void redis_bans_stop(struct redis *redis);
 
@@ -178,7 +210,7 @@ void redis_onces_stop(struct redis *redis);
 /* ---- what plugins keep: redis_keep.c ---- */
 
 void redis_kept_init(struct redis *redis);
-void redis_kept_hearing(struct redis *redis);
+void redis_kept_hearing(struct redis *redis, const struct redis_link *link);
 void redis_kept_subscribed(struct redis *redis, struct text channel);
 void redis_kept_heard(struct redis *redis, struct text channel, struct text payload);
 /* Read again what could not be, and what has expired. About once a second. */
@@ -193,7 +225,7 @@ void redis_workers_unref(struct workers *workers);
 
 /* ---- health: redis_probe.c ---- */
 
-void redis_probes_heard(struct redis *redis);
+void redis_probes_heard(struct redis *redis, size_t server);
 /* Those that began before then. */
 void redis_probes_fail(struct redis *redis, int64_t older_ms);
 void redis_probes_sweep(struct redis *redis, int64_t now_ms);

@@ -52,16 +52,17 @@ static void here_free(struct here *here)
 
 /* ---- the script ---- */
 
-static void node_key(struct redis *redis, const char *part, const char *node)
+static void node_key(struct redis_link *link, const char *part, const char *node)
 {
-    redis_arg_key(redis->link, part, text_of(node));
+    redis_arg_key(link, part, text_of(node));
 }
 
-/* Up to the name of the room, and the node. */
-static void presence_begin(struct redis *redis, const char *what, const char *member,
-                           struct text room, const char *node)
+/* Up to the name of the room, and the node.
+ *   returns  where it goes */
+static struct redis_link *presence_begin(struct redis *redis, const char *what, const char *member,
+                                         struct text room, const char *node)
 {
-    struct redis_link *link = redis->link;
+    struct redis_link *link = redis_link_of(redis, room);
     const struct config *conf = redis->conf;
     char id[UUID_LENGTH + 1];
     uuid_next(&redis->uuids, id);
@@ -71,9 +72,9 @@ static void presence_begin(struct redis *redis, const char *what, const char *me
     redis_arg_key(link, "room:users:", room);
     redis_arg_key(link, "room:crowd:", room);
     redis_arg_key(link, "bans", (struct text){0});
-    node_key(redis, "node:members:", node);
-    node_key(redis, "nodes", "");
-    node_key(redis, "node:", node);
+    node_key(link, "node:members:", node);
+    node_key(link, "nodes", "");
+    node_key(link, "node:", node);
     redis_arg(link, text_of(what));
     redis_arg_key(link, "room:", room);
     redis_arg(link, text_of(id));
@@ -82,6 +83,7 @@ static void presence_begin(struct redis *redis, const char *what, const char *me
     redis_arg(link, text_of(member));
     redis_arg(link, room);
     redis_arg(link, text_of(node));
+    return link;
 }
 
 /* ---- the number, told a while later ---- */
@@ -133,8 +135,9 @@ static void on_later(struct ev_loop *ev, ev_timer *timer, int events)
 {
     struct later *later = timer->data;
     struct redis *redis = later->redis;
-    presence_begin(redis, "tell", "", name_text(later->room), redis->home->node);
-    redis_send(redis->link, on_changed, changed_create(redis, later->room));
+    struct redis_link *link =
+        presence_begin(redis, "tell", "", name_text(later->room), redis->home->node);
+    redis_send(link, on_changed, changed_create(redis, later->room));
     later_free(later);
 }
 
@@ -189,13 +192,14 @@ static void on_joined(void *arg, enum redis_outcome outcome, const struct redisR
     free(join);
 }
 
-static void join_begin(struct redis *redis, const struct here *here)
+static struct redis_link *join_begin(struct redis *redis, const struct here *here)
 {
-    struct redis_link *link = redis->link;
-    presence_begin(redis, "join", here->id, name_text(here->room), redis->home->node);
+    struct redis_link *link =
+        presence_begin(redis, "join", here->id, name_text(here->room), redis->home->node);
     redis_arg(link, here->user);
     redis_arg(link, here->sub);
     redis_arg(link, here->name);
+    return link;
 }
 
 void redis_do_join(struct broker *broker, struct name *name, const char member[37],
@@ -205,9 +209,9 @@ void redis_do_join(struct broker *broker, struct name *name, const char member[3
     struct join *join = xmalloc(sizeof *join);
     struct here *here = here_create(name, member, user, who->sub, who->name);
     *join = (struct join){redis, here, done, arg};
-    join_begin(redis, here);
-    redis_arg_bans(redis->link, name, who);
-    redis_send(redis->link, on_joined, join);
+    struct redis_link *link = join_begin(redis, here);
+    redis_arg_bans(link, name, who);
+    redis_send(link, on_joined, join);
 }
 
 /* ---- leave ---- */
@@ -215,8 +219,8 @@ void redis_do_join(struct broker *broker, struct name *name, const char member[3
 void redis_presence_take_away(struct redis *redis, const char member[37], struct name *room,
                               const char *node)
 {
-    presence_begin(redis, "leave", member, name_text(room), node);
-    redis_send(redis->link, on_changed, changed_create(redis, room));
+    struct redis_link *link = presence_begin(redis, "leave", member, name_text(room), node);
+    redis_send(link, on_changed, changed_create(redis, room));
 }
 
 void redis_do_leave(struct broker *broker, struct name *name, const char member[37])
@@ -234,7 +238,7 @@ void redis_do_leave(struct broker *broker, struct name *name, const char member[
 
 void redis_presence_readers(struct redis *redis, struct name *name, uint32_t count)
 {
-    struct redis_link *link = redis->link;
+    struct redis_link *link = redis_link_of(redis, name_text(name));
     char field[64];
     struct buffer entry = {0};
     snprintf(field, sizeof field, "%s/%u", redis->home->node, redis->index);
@@ -243,9 +247,9 @@ void redis_presence_readers(struct redis *redis, struct name *name, uint32_t cou
     buffer_bytes(&entry, name->at, name->length);
     redis_begin_script(link, SCRIPT_READERS, 4);
     redis_arg_key(link, "room:readers:", name_text(name));
-    node_key(redis, "node:readers:", redis->home->node);
-    node_key(redis, "nodes", "");
-    node_key(redis, "node:", redis->home->node);
+    node_key(link, "node:readers:", redis->home->node);
+    node_key(link, "nodes", "");
+    node_key(link, "node:", redis->home->node);
     redis_arg(link, text_of(field));
     redis_arg_number(link, count);
     redis_arg(link, (struct text){entry.at, entry.length});
@@ -256,18 +260,23 @@ void redis_presence_readers(struct redis *redis, struct name *name, uint32_t cou
 
 /* ---- all of it again ---- */
 
+struct again {
+    struct redis *redis;
+    const struct redis_link *link;
+};
+
 static void say_again(struct table_link *link, void *arg)
 {
-    struct redis *redis = arg;
+    const struct again *again = arg;
     struct here *here = list_entry(link, struct here, link);
-    join_begin(redis, here);
-    redis_send(redis->link, NULL, NULL);
+    if (redis_link_of(again->redis, name_text(here->room)) == again->link)
+        redis_send(join_begin(again->redis, here), NULL, NULL);
 }
 
-void redis_presence_say_again(struct redis *redis)
+void redis_presence_say_again(struct redis *redis, const struct redis_link *link)
 {
-    table_walk(&redis->here, say_again, redis);
-    redis_rooms_say_readers(redis);
+    table_walk(&redis->here, say_again, &(struct again){redis, link});
+    redis_rooms_say_readers(redis, link);
 }
 
 /* ---- life ---- */

@@ -10,7 +10,8 @@ enum { PROBE_LATE_MS = 2000, PROBE_KEPT_MS = 1000 };
 struct redis_probe {
     struct letter letter;
     struct redis *from;
-    size_t at; /* which loop it is at */
+    size_t at;          /* which loop it is at */
+    uint32_t waits_for; /* servers, as bits, by way of which something is still to come back */
     broker_probed *done;
     void *arg;
     int64_t since_ms;
@@ -18,13 +19,22 @@ struct redis_probe {
     struct list probes; /* of the loop it is at */
 };
 
+/* Of any of the servers; NULL: all is well. */
+static const char *trouble_of(const struct redis *redis, int64_t *since_ms)
+{
+    const char *why = NULL;
+    for (size_t i = 0; !why && i < redis_servers_count(redis->home->servers); i++)
+        why = redis_link_trouble(redis_link_at(redis, i), since_ms);
+    return why;
+}
+
 static void probe_home(struct letter *letter)
 {
     struct redis_probe *probe = (struct redis_probe *)letter;
     char why[256] = "";
     int64_t since_ms;
     if (probe->failed) {
-        const char *trouble = redis_link_trouble(probe->from->link, &since_ms);
+        const char *trouble = trouble_of(probe->from, &since_ms);
         if (trouble)
             snprintf(why, sizeof why, "redis: cannot be reached"); /* where it is is in the log */
         else
@@ -45,21 +55,30 @@ static void probe_visits(struct letter *letter)
 {
     struct redis_probe *probe = (struct redis_probe *)letter;
     struct redis *here = &probe->from->home->loops[probe->at];
-    if (!redis_link_ready(here->link) || !redis_link_hears(here->link) ||
-        !atomic_load(&here->home->bans_known)) {
+    size_t servers = redis_servers_count(here->home->servers);
+    bool all = atomic_load(&here->home->bans_known);
+    for (size_t i = 0; i < servers; i++)
+        all &= redis_link_ready(redis_link_at(here, i)) && redis_link_hears(redis_link_at(here, i));
+    if (!all) {
         probe_go_home(probe, true);
         return;
     }
     list_append(&here->probes, &probe->probes);
-    redis_link_pulse(here->link);
+    for (size_t i = 0; i < servers; i++) {
+        probe->waits_for |= (uint32_t)1 << i;
+        redis_link_pulse(redis_link_at(here, i));
+    }
 }
 
-/* What was published after it was asked for has come back. */
-void redis_probes_heard(struct redis *redis)
+/* Something that was published has come back. */
+void redis_probes_heard(struct redis *redis, size_t server)
 {
-    while (!list_empty(&redis->probes)) {
-        struct redis_probe *probe = list_entry(redis->probes.next, struct redis_probe, probes);
-        struct redis_home *home = redis->home;
+    struct redis_probe *probe, *after;
+    struct redis_home *home = redis->home;
+    list_for_each_safe (probe, after, &redis->probes, probes) {
+        probe->waits_for &= ~((uint32_t)1 << server);
+        if (probe->waits_for)
+            continue;
         list_remove(&probe->probes);
         if (++probe->at == home->count) {
             probe_go_home(probe, false);
@@ -101,7 +120,7 @@ void redis_do_probe(struct broker *broker, broker_probed *done, void *arg)
 void redis_do_health(struct broker *broker, struct broker_health *health_out)
 {
     int64_t since_ms;
-    const char *why = redis_link_trouble(redis_of(broker)->link, &since_ms);
+    const char *why = trouble_of(redis_of(broker), &since_ms);
     *health_out = (struct broker_health){.store_ok = !why, .since_ms = why ? since_ms : 0};
     if (why)
         snprintf(health_out->why, sizeof health_out->why, "%s", why);

@@ -27,7 +27,7 @@ static void remove_in_room(struct redis *redis, struct text room, const struct r
                            bool only_said, broker_moderated *done, void *arg)
 {
     const struct config *conf = redis->conf;
-    struct redis_link *link = redis->link;
+    struct redis_link *link = redis_link_of(redis, room);
     struct removing *removing = xmalloc(sizeof *removing);
     struct buffer json = {0};
     char offset[24], id[UUID_LENGTH + 1];
@@ -69,8 +69,9 @@ struct sweep {
     struct redis *redis;
     enum ban_kind kind;
     struct text who; /* into storage */
-    char cursor[24];
-    size_t open; /* removals */
+    size_t server;   /* whose rooms are being looked at */
+    char cursor[24]; /* among them */
+    size_t open;     /* removals */
     uint64_t count;
     enum broker_status status;
     broker_moderated *done;
@@ -82,7 +83,9 @@ static void sweep_find(struct sweep *sweep);
 
 static void sweep_next(struct sweep *sweep)
 {
-    if (sweep->status == BROKER_OK && strcmp(sweep->cursor, "0") != 0) {
+    size_t servers = redis_servers_count(sweep->redis->home->servers);
+    bool more = strcmp(sweep->cursor, "0") != 0 || ++sweep->server < servers;
+    if (sweep->status == BROKER_OK && more) {
         sweep_find(sweep);
         return;
     }
@@ -120,7 +123,7 @@ static void on_found(void *arg, enum redis_outcome outcome, const struct redisRe
 
 static void sweep_find(struct sweep *sweep)
 {
-    struct redis_link *link = sweep->redis->link;
+    struct redis_link *link = redis_link_at(sweep->redis, sweep->server);
     redis_begin(link, "SSCAN");
     redis_arg_key(link, "rooms", (struct text){0});
     redis_arg(link, text_of(sweep->cursor));

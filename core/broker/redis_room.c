@@ -221,7 +221,7 @@ static void on_read(void *arg, enum redis_outcome outcome, const struct redisRep
 static void room_read(struct redis *redis, struct redis_room *room)
 {
     struct reading *reading = xmalloc(sizeof *reading);
-    struct redis_link *link = redis->link;
+    struct redis_link *link = room->via;
     *reading = (struct reading){redis, name_ref(room->name), ++room->reading};
     room->checking = false;
     room->state = ROOM_READING;
@@ -264,7 +264,7 @@ static void room_subscribe(struct redis *redis, struct redis_room *room)
     buffer_text(&channel, ":room:");
     buffer_bytes(&channel, room->name->at, room->name->length);
     room->state = ROOM_AWAITED;
-    redis_subscribe(redis->link, (struct text){channel.at, channel.length});
+    redis_subscribe(room->via, (struct text){channel.at, channel.length});
     buffer_finish(&channel);
 }
 
@@ -274,7 +274,7 @@ static void room_unsubscribe(struct redis *redis, struct redis_room *room)
     buffer_text(&channel, redis->conf->redis.prefix);
     buffer_text(&channel, ":room:");
     buffer_bytes(&channel, room->name->at, room->name->length);
-    redis_unsubscribe(redis->link, (struct text){channel.at, channel.length});
+    redis_unsubscribe(room->via, (struct text){channel.at, channel.length});
     buffer_finish(&channel);
 }
 
@@ -305,55 +305,69 @@ void redis_room_heard(struct redis *redis, struct text name, struct text payload
 
 /* ---- the connection ---- */
 
+struct concerned { /* the rooms of one server */
+    struct redis *redis;
+    const struct redis_link *link;
+};
+
 static void room_hearing(struct table_link *link, void *arg)
 {
     struct redis_room *room = list_entry(link, struct redis_room, link);
-    room_subscribe(arg, room);
+    const struct concerned *concerned = arg;
+    if (room->via == concerned->link)
+        room_subscribe(concerned->redis, room);
 }
 
-void redis_rooms_hearing(struct redis *redis)
+void redis_rooms_hearing(struct redis *redis, const struct redis_link *link)
 {
-    table_walk(&redis->rooms, room_hearing, redis);
+    table_walk(&redis->rooms, room_hearing, &(struct concerned){redis, link});
 }
 
 static void room_deaf(struct table_link *link, void *arg)
 {
     struct redis_room *room = list_entry(link, struct redis_room, link);
+    const struct concerned *concerned = arg;
+    if (room->via != concerned->link)
+        return;
     buffer_finish(&room->early);
     room->early_lost = false;
     room->state = ROOM_DEAF;
 }
 
-void redis_rooms_deaf(struct redis *redis)
+void redis_rooms_deaf(struct redis *redis, const struct redis_link *link)
 {
-    table_walk(&redis->rooms, room_deaf, NULL);
+    table_walk(&redis->rooms, room_deaf, &(struct concerned){redis, link});
 }
 
 /* Commands are taken again: read what could not be. */
 static void room_ready(struct table_link *link, void *arg)
 {
     struct redis_room *room = list_entry(link, struct redis_room, link);
+    const struct concerned *concerned = arg;
+    if (room->via != concerned->link)
+        return;
     if (room->state == ROOM_READING && !room->checking)
-        room_read(arg, room);
+        room_read(concerned->redis, room);
     else if (room->state == ROOM_LIVE && !list_empty(&room->waiting))
-        room_check(arg, room);
+        room_check(concerned->redis, room);
 }
 
-void redis_rooms_ready(struct redis *redis)
+void redis_rooms_ready(struct redis *redis, const struct redis_link *link)
 {
-    table_walk(&redis->rooms, room_ready, redis);
+    table_walk(&redis->rooms, room_ready, &(struct concerned){redis, link});
 }
 
 static void room_say_readers(struct table_link *link, void *arg)
 {
     struct redis_room *room = list_entry(link, struct redis_room, link);
-    if (room->readers)
-        redis_presence_readers(arg, room->name, room->readers);
+    const struct concerned *concerned = arg;
+    if (room->readers && room->via == concerned->link)
+        redis_presence_readers(concerned->redis, room->name, room->readers);
 }
 
-void redis_rooms_say_readers(struct redis *redis)
+void redis_rooms_say_readers(struct redis *redis, const struct redis_link *link)
 {
-    table_walk(&redis->rooms, room_say_readers, redis);
+    table_walk(&redis->rooms, room_say_readers, &(struct concerned){redis, link});
 }
 
 /* ---- life ---- */
@@ -368,11 +382,12 @@ struct redis_room *redis_room_open(struct redis *redis, struct name *name)
         return NULL;
     room = xcalloc(1, sizeof *room);
     room->name = name_ref(name);
+    room->via = redis_link_of(redis, name_text(name));
     list_init(&room->waiting);
     table_add(&redis->rooms, &room->link, name->hash);
     count_up(COUNT_rooms_now);
     room->used_ms = clock_mono_ms();
-    if (redis_link_hears(redis->link))
+    if (redis_link_hears(room->via))
         room_subscribe(redis, room);
     return room;
 }
@@ -406,7 +421,7 @@ static void room_sweep(struct table_link *link, void *arg)
         room_check(redis, room);
         return;
     }
-    if (room->state == ROOM_READING && !room->checking && redis_link_ready(redis->link) &&
+    if (room->state == ROOM_READING && !room->checking && redis_link_ready(room->via) &&
         sweep->now_ms - room->used_ms > wait_ms) {
         room_read(redis, room);
         return;

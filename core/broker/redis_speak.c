@@ -41,10 +41,10 @@ void redis_do_publish(struct broker *broker, const struct publication *what, bro
 {
     struct redis *redis = redis_of(broker);
     const struct config *conf = redis->conf;
-    struct redis_link *link = redis->link;
     const struct message_fields *fields = &what->message->fields;
     const struct redis_entry entry = {.kind = ENTRY_MESSAGE};
     struct text name = name_text(what->message->room);
+    struct redis_link *link = redis_link_of(redis, name);
     struct buffer blob = {0};
     struct publish *publish = xmalloc(sizeof *publish);
     *publish = (struct publish){.done = done, .arg = arg};

@@ -1,6 +1,6 @@
 -- A ban, or the end of one: kept, and told to every process.
 -- KEYS  bans: hash of field (who and where) to "expires created reason"
--- ARGV  1 field, 2 value or "" to end it, 3 limit, 4 channel, 5 what is told
+-- ARGV  1 field, 2 value or "" to end it, 3 limit, 4 channel, 5 what is told, or ""
 -- returns  -1: there are too many; else how many were in force for that field
 local now = now_ms()
 local function in_force(value)
@@ -21,5 +21,5 @@ else
   end
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 end
-redis.call('PUBLISH', ARGV[4], ARGV[5])
+if ARGV[5] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 return was

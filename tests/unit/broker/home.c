@@ -61,7 +61,8 @@ static void home_make(struct home *home)
         home->conf.redis.socket = home->server.socket;
     }
     uuid_next(&source, node);
-    home->redis = redis_open(&home->conf, node, REDIS_SERVER, "", home->loops, LOOPS);
+    home->redis = redis_open(&home->conf, node, REDIS_SERVER, "", home->loops, LOOPS, &err);
+    ck_assert_msg(home->redis != NULL, "%s", err.text);
 }
 
 static void probed(void *arg, enum broker_status status, const char *why)
@@ -153,6 +154,7 @@ struct home *home_create(enum config_durability durability)
     home->conf.limits.plugin_bytes = 64 << 20;
     home->conf.limits.store_bytes = 64 << 20;
     home->conf.redis.host = (char *)"";
+    home->conf.redis.servers = home->conf.redis.sentinels = home->conf.redis.masters = (char *)"";
     home->conf.redis.user = home->conf.redis.password = (char *)"";
     home->conf.redis.prefix = (char *)"test";
     home->conf.redis.expire_ms = 3000;
