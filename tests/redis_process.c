@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ bool on_redis(void)
     return home && !strcmp(home, "redis");
 }
 
-static int free_port(void)
+int redis_free_port(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
@@ -44,7 +45,7 @@ static int free_port(void)
 
 void redis_process_create(struct redis_process *redis, bool with_port)
 {
-    *redis = (struct redis_process){.port = with_port ? free_port() : 0};
+    *redis = (struct redis_process){.port = with_port ? redis_free_port() : 0};
     strcpy(redis->dir, "/tmp/chatup-redis-XXXXXX");
     if (!mkdtemp(redis->dir))
         fail(redis->dir);
@@ -74,6 +75,25 @@ static bool answers(const struct redis_process *redis)
     return !strncmp(reply, "+PONG", 5);
 }
 
+pid_t redis_process_exec(const char *const *arguments)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        fail("fork");
+    if (!pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execvp(arguments[0], (char *const *)(uintptr_t)arguments);
+        fail("exec");
+    }
+    return pid;
+}
+
+void redis_process_end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 void redis_process_start(struct redis_process *redis, const char *const *options)
 {
     enum { ARGUMENTS_MAX = 40 };
@@ -85,14 +105,7 @@ void redis_process_start(struct redis_process *redis, const char *const *options
     snprintf(port, sizeof port, "%d", redis->port);
     for (; options && *options && count < ARGUMENTS_MAX - 1; options++)
         args[count++] = *options;
-    redis->pid = fork();
-    if (redis->pid < 0)
-        fail("fork");
-    if (!redis->pid) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execvp(args[0], (char *const *)args);
-        fail("exec");
-    }
+    redis->pid = redis_process_exec(args);
     for (int waited_ms = 0; !answers(redis); waited_ms += STEP_MS) {
         if (waited_ms > WAIT_MS || waitpid(redis->pid, NULL, WNOHANG) == redis->pid)
             fail("does not answer");

@@ -24,3 +24,8 @@ void redis_process_kill(struct redis_process *redis);
 void redis_process_destroy(struct redis_process *redis);
 /* Send a command, inline, and read up to size of the first reply into out, which may be NULL. */
 void redis_process_ask(struct redis_process *redis, const char *command, char *out, size_t size);
+/* Another program that ends with the test, such as a Sentinel. */
+pid_t redis_process_exec(const char *const *arguments);
+void redis_process_end(pid_t pid);
+/* Nobody listens there on loopback at this moment. */
+int redis_free_port(void);

@@ -48,6 +48,14 @@ struct redis_link {
     char run[SHA_LENGTH + 1]; /* of the server: another one each time it starts */
     bool appendonly, always;  /* how it keeps what it has */
     char shas[SCRIPT_COUNT][SHA_LENGTH + 1];
+    struct { /* who says where the server is, if it is not the configuration */
+        redisAsyncContext *context; /* NULL: none is asked */
+        size_t at;                  /* which of them */
+        bool asking;
+        int64_t asked_ms;
+        char host[256]; /* what they said last; "": nothing yet */
+        int port;
+    } sentinel;
     struct list calls; /* without an answer, the oldest first */
     size_t open_bytes;
     int64_t pulse_ms;
@@ -326,9 +334,18 @@ static void end_connect(struct link_end *end)
 {
     struct redis_link *link = end->link;
     const struct redis_server *server = link->server;
-    redisAsyncContext *context = *server->socket ? redisAsyncConnectUnix(server->socket)
-                                                 : redisAsyncConnect(server->host, server->port);
+    redisAsyncContext *context;
     end->heard_ms = clock_mono_ms();
+    if (server->sentinel_count && !*link->sentinel.host) {
+        end->next_ms = end->heard_ms + TICK_MS; /* they are being asked */
+        return;
+    }
+    if (server->sentinel_count)
+        context = redisAsyncConnect(link->sentinel.host, link->sentinel.port);
+    else if (*server->socket)
+        context = redisAsyncConnectUnix(server->socket);
+    else
+        context = redisAsyncConnect(server->host, server->port);
     if (!context || context->err) {
         trouble(link, "%s", context ? context->errstr : "no memory");
         if (context)
@@ -341,6 +358,104 @@ static void end_connect(struct link_end *end)
     redisLibevAttach(loop_ev(link->loop), context);
     redisAsyncSetConnectCallback(context, on_connect);
     redisAsyncSetDisconnectCallback(context, on_disconnect);
+}
+
+/* ---- Sentinels ---- */
+
+/* Where the server is, they are asked about once a second, one of them at a time: when they have
+ * chosen another one, the connections to the old one are ended, whether or not it is still there.
+ */
+
+static void sentinel_next(struct redis_link *link)
+{
+    redisAsyncContext *context = link->sentinel.context;
+    link->sentinel.context = NULL;
+    link->sentinel.asking = false;
+    link->sentinel.at = (link->sentinel.at + 1) % link->server->sentinel_count;
+    if (context)
+        redisAsyncFree(context);
+}
+
+static void master_is_at(struct redis_link *link, const char *host, int port)
+{
+    if (!strcmp(link->sentinel.host, host) && link->sentinel.port == port)
+        return;
+    bool moved = *link->sentinel.host;
+    snprintf(link->sentinel.host, sizeof link->sentinel.host, "%s", host);
+    link->sentinel.port = port;
+    log_info("redis %s: is at %s:%d%s", link->server->name, host, port, moved ? " now" : "");
+    struct link_end *const ends[] = {&link->commands, &link->channels};
+    for (size_t i = 0; i < 2; i++) {
+        if (ends[i]->context)
+            end_give_up(ends[i]);
+        ends[i]->next_ms = 0; /* at once */
+        ends[i]->failures = 0;
+    }
+}
+
+static void on_master(redisAsyncContext *context, void *got, void *unused)
+{
+    struct redis_link *link = context->data;
+    redisReply *reply = got;
+    if (link->sentinel.context != context)
+        return;
+    link->sentinel.asking = false;
+    if (!reply) { /* the context is about to be freed */
+        link->sentinel.context = NULL;
+        sentinel_next(link);
+        if (!*link->sentinel.host)
+            trouble(link, "no Sentinel can be reached");
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        master_is_at(link, reply->element[0]->str, atoi(reply->element[1]->str));
+    } else {
+        if (!*link->sentinel.host)
+            trouble(link, "the Sentinels know no master of that name");
+        sentinel_next(link);
+    }
+}
+
+static void on_sentinel_gone(const redisAsyncContext *context, int status)
+{
+    struct redis_link *link = context->data;
+    if (link->sentinel.context == context)
+        link->sentinel.context = NULL;
+}
+
+static void sentinel_ask(struct redis_link *link)
+{
+    const struct redis_server *from = &link->server->sentinels[link->sentinel.at];
+    redisAsyncContext *context = link->sentinel.context;
+    if (!context) {
+        context = *from->socket ? redisAsyncConnectUnix(from->socket)
+                                : redisAsyncConnect(from->host, from->port);
+        if (!context || context->err) {
+            if (context)
+                redisAsyncFree(context);
+            sentinel_next(link);
+            return;
+        }
+        link->sentinel.context = context;
+        context->data = link;
+        redisLibevAttach(loop_ev(link->loop), context);
+        redisAsyncSetDisconnectCallback(context, on_sentinel_gone);
+    }
+    link->sentinel.asking = true;
+    redisAsyncCommand(context, on_master, NULL, "SENTINEL get-master-addr-by-name %s",
+                      link->server->name);
+}
+
+static void sentinel_tick(struct redis_link *link, int64_t now_ms)
+{
+    enum { ASK_MS = 1000 };
+    if (!link->server->sentinel_count ||
+        (now_ms - link->sentinel.asked_ms < ASK_MS && *link->sentinel.host))
+        return;
+    if (link->sentinel.asking && now_ms - link->sentinel.asked_ms < ASK_MS)
+        return;
+    if (link->sentinel.asking) /* it does not answer */
+        sentinel_next(link);
+    link->sentinel.asked_ms = now_ms;
+    sentinel_ask(link);
 }
 
 /* ---- commands ---- */
@@ -465,7 +580,9 @@ void redis_arg_run(struct redis_link *link)
         abort();
     snprintf(epoch, sizeof epoch, "%016llx", (unsigned long long)random);
     redis_arg(link, text_of(link->run));
-    redis_arg(link, text_of(link->appendonly && link->always ? "1" : "0"));
+    /* What a replica that takes over has not got is lost, however it is kept. */
+    bool keeps = link->appendonly && link->always && !link->server->sentinel_count;
+    redis_arg(link, text_of(keeps ? "1" : "0"));
     redis_arg(link, text_of(epoch));
 }
 
@@ -661,6 +778,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
     if (!link->commands.ready) /* then the other's silence says nothing */
         link->channels.heard_ms =
             link->channels.context && link->channels.ready ? now_ms : link->channels.heard_ms;
+    sentinel_tick(link, now_ms);
     end_look(&link->commands, now_ms);
     end_look(&link->channels, now_ms);
     if (link->commands.ready && now_ms - link->pulse_ms >= PULSE_MS)
@@ -713,6 +831,8 @@ void redis_link_end(struct redis_link *link)
         end_flush(&link->commands);
     end_drop(&link->commands);
     end_drop(&link->channels);
+    if (link->sentinel.context)
+        sentinel_next(link);
     link->commands.ready = link->channels.ready = false;
     assert(list_empty(&link->calls));
 }
