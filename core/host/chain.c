@@ -69,6 +69,8 @@ struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_ho
 void chain_set_max_msg(struct chain *chain, size_t bytes)
 {
     chain->out.max_msg = bytes;
+    for (size_t i = 0; i < chain->count; i++)
+        chain->shards[i].plugin->max_msg = bytes;
 }
 
 /* What it waits for is told, newest request last; then it is told that it ends. */

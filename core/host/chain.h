@@ -62,7 +62,7 @@ void chain_retire(struct chain *chain, int64_t drain_ms, void (*gone)(void *arg)
 void chains_end(struct desk *desk, const struct chain *but);
 /* Something of it has ended: may it go now? */
 void chain_look(struct chain *chain);
-/* Another limits.message_bytes, for what message_out may write. */
+/* Another limits.message_bytes, for what message_out may write, and for what plugins are told. */
 void chain_set_max_msg(struct chain *chain, size_t bytes);
 
 /* Run message_in. After it turn->event.msg is the text to publish, turn->reply the JSON for the

@@ -530,6 +530,12 @@ static void host_count(void *host, uint32_t i, uint64_t more)
         atomic_fetch_add_explicit(&plugin->stats->counters[i], more, memory_order_relaxed);
 }
 
+static size_t host_max_msg(void *host)
+{
+    const struct plugin *plugin = host;
+    return atomic_load_explicit(&plugin->max_msg, memory_order_relaxed);
+}
+
 /* ---- the whole ---- */
 
 static double tick_ns; /* set before the first hook is called */
@@ -588,7 +594,8 @@ static bool start(struct plugin *plugin, struct error *err)
                                         .option = host_option,
                                         .refuse = host_refuse,
                                         .service = host_service,
-                                        .count = host_count};
+                                        .count = host_count,
+                                        .max_msg = host_max_msg};
     chain_offer(&plugin->host);
     running_set(plugin->name, "create");
     plugin->self = plugin->api.create(&plugin->host);
@@ -613,6 +620,7 @@ static struct plugin *plugin_create(const struct config *conf, size_t index)
     plugin->name = conf->plugins[index].name;
     plugin->on_error = conf->plugins[index].on_error;
     plugin->copy = -1;
+    plugin->max_msg = (size_t)conf->limits.message_bytes;
     plugin->loops = (uint32_t)conf->threads;
     plugin->desks = xcalloc(plugin->loops, sizeof *plugin->desks);
     return plugin;

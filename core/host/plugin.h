@@ -55,6 +55,7 @@ struct plugin {
     char refusal[256];                  /* what it said in create */
     uint32_t refused_option;
     bool refused;
+    _Atomic size_t max_msg; /* limits.message_bytes, as it is now */
     struct plugin_stats *stats;
     struct desk **desks; /* loops of them, as far as they have a shard */
     uint32_t loops;

@@ -212,11 +212,22 @@ static void on_leave(void *shard, const struct chatup_visit *visit)
     probe->host->log(probe->host->self, CHATUP_INFO, line, (size_t)length);
 }
 
+/* {"max": bytes of a text} */
+static int32_t say_max(const struct probe *probe, struct chatup_event *event)
+{
+    char json[60];
+    snprintf(json, sizeof json, "{\"max\":%zu}", probe->host->max_msg(probe->host->self));
+    reply(probe, event, json);
+    return CHATUP_CONSUME;
+}
+
 static int32_t on_message_in(void *shard, struct chatup_event *event)
 {
     struct probe *probe = shard;
     if (!strncmp(probe->mode, "defer", 5) && event->msg.length && event->msg.at[0] != '!')
         return is(probe, "defer_nothing") ? CHATUP_DEFER : defer(probe, event);
+    if (is(probe, "max"))
+        return say_max(probe, event);
     if (is(probe, "state"))
         return count(probe, event);
     if (is(probe, "crash") && event->msg.length == 5)

@@ -1,7 +1,8 @@
 /* chatup/plugin.h: what every ChatUp plugin includes. Apache-2.0.
  *
- * Changes: draft 2: services, deferral, shards with a loop, auth, join and leave, lists and maps as
- * options, counters, state that outlives a reload. Draft 1: message_in, message_out, routes.
+ * Changes: draft 3: max_msg. Draft 2: services, deferral, shards with a loop, auth, join and leave,
+ * lists and maps as options, counters, state that outlives a reload. Draft 1: message_in,
+ * message_out, routes.
  * It is marked draft: it may still change.
  *
  * A plugin is one shared object that exports one function, chatup_plugin_v1, and links to nothing
@@ -183,6 +184,10 @@ struct chatup_host {
      * reject. 0; -1: not a JSON object. */
     int32_t (*set_user)(struct chatup_visit *visit, const char *json, size_t length);
     int32_t (*set_visit_reply)(struct chatup_visit *visit, const char *json, size_t length);
+
+    /* [any thread] The bytes that a text may have: limits.message_bytes of the YAML, which a reload
+     * may change while the plugin stays. */
+    size_t (*max_msg)(void *host);
 };
 
 /* ---- the plugin ---- */

@@ -195,6 +195,16 @@ START_TEST(an_edit_has_the_same_limit_as_a_message)
 }
 END_TEST
 
+START_TEST(a_plugin_is_told_how_long_a_text_may_be_also_after_a_reload)
+{
+    open_chain(CLOSED("a", "mode: max"));
+    say("hi", CHAIN_CONSUME, "hi", "{\"max\":32768}");
+    chain_set_max_msg(chain, 100);
+    say("hi", CHAIN_CONSUME, "hi", "{\"max\":100}");
+    close_chain();
+}
+END_TEST
+
 START_TEST(a_rejected_message_goes_no_further)
 {
     open_chain(CLOSED("a", "mode: verdict, verdict: 1") CLOSED("b", "mode: append"));
@@ -528,6 +538,7 @@ HOST_MAIN("chain", a_hook_that_does_nothing_costs_what_is_printed,
           an_event_has_no_text_to_replace, a_failing_closed_plugin_rejects_and_is_named,
           a_failing_open_plugin_is_skipped_with_its_edits, any_other_verdict_is_a_failure,
           what_is_no_text_or_no_json_object_is_not_taken, an_edit_has_the_same_limit_as_a_message,
+          a_plugin_is_told_how_long_a_text_may_be_also_after_a_reload,
           a_rejected_message_goes_no_further, a_consumed_message_goes_no_further,
           the_reply_is_of_the_plugin_that_ended_the_turn,
           what_a_hook_writes_into_the_event_itself_is_no_edit, the_cores_own_link_is_asked_first,
