@@ -324,6 +324,11 @@ static bool check_route(const struct plugin *plugin, uint32_t i, struct error *e
                       "anyone may call its route /plugin/%s%s: allow that with "
                       "public_routes: true in its entry of the YAML, or do not load it",
                       plugin->name, route->path);
+    if (route->role && (route->access != CHATUP_BEARER_JWT || !*route->role))
+        return refuse(plugin, err,
+                      "its route /plugin/%s%s names a role: only one with CHATUP_BEARER_JWT can, "
+                      "and it must not be empty",
+                      plugin->name, route->path);
     for (; other < route; other++)
         if (!strcmp(other->path, route->path) && other->methods & route->methods)
             return refuse(plugin, err,

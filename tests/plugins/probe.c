@@ -305,6 +305,7 @@ static int32_t on_status(void *shard, const struct chatup_request *request,
 
 static const struct chatup_route routes[] = {
     {CHATUP_POST, CHATUP_BODY_JWT, "/status", 0, on_status},
+    {CHATUP_GET, CHATUP_BEARER_JWT, "/editors", 0, on_status, "editor"},
 };
 
 static void *create(const struct chatup_host *host)

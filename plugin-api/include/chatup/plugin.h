@@ -1,9 +1,8 @@
 /* chatup/plugin.h: what every ChatUp plugin includes. Apache-2.0.
  *
- * Changes: draft 3: max_msg. Draft 2: services, deferral, shards with a loop, auth, join and leave,
- * lists and maps as options, counters, state that outlives a reload. Draft 1: message_in,
- * message_out, routes.
- * It is marked draft: it may still change.
+ * Changes: draft 3: max_msg, roles of routes. Draft 2: services, deferral, shards with a loop,
+ * auth, join and leave, lists and maps as options, counters, state that outlives a reload. Draft 1:
+ * message_in, message_out, routes. It is marked draft: it may still change.
  *
  * A plugin is one shared object that exports one function, chatup_plugin_v1, and links to nothing
  * of ChatUp's. What the host offers comes in the table that create gets, and in the tables of

@@ -121,11 +121,12 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_response, status, 4);
     AT(chatup_response, content_type, 8);
     AT(chatup_response, body, 24);
-    SIZE(chatup_route, 32);
+    SIZE(chatup_route, 40);
     AT(chatup_route, access, 4);
     AT(chatup_route, path, 8);
     AT(chatup_route, max_body, 16);
     AT(chatup_route, handle, 24);
+    AT(chatup_route, role, 32);
     SIZE(chatup_routes, 24);
     AT(chatup_routes, later, 8);
     AT(chatup_routes, respond, 16);
@@ -295,6 +296,8 @@ static const struct {
      "chatup_access"},
     {"route_public", "anyone may call its route /plugin/route_public/there: allow that with "
                      "public_routes: true in its entry of the YAML, or do not load it"},
+    {"route_role", "its route /plugin/route_role/there names a role: only one with "
+                   "CHATUP_BEARER_JWT can, and it must not be empty"},
     {"route_twice",
      "two of its routes answer the same requests to /plugin/route_twice/here: remove one"},
 };
