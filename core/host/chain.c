@@ -264,6 +264,7 @@ int32_t stage_object(char **staged, size_t *staged_length, const char *json, siz
 
 void chain_offer(struct chatup_host *host)
 {
+    deferral_offer(host);
     turn_offer(host);
     visit_offer(host);
     batch_offer(host);
