@@ -85,19 +85,34 @@ size_t chain_out(struct chain *chain, const struct name *room, struct message *c
 
 /* ---- who comes and goes ---- */
 
+enum chain_stage { STAGE_AUTH, STAGE_JOIN, STAGE_LEAVE };
+
+/* It stays where it is, with all that it borrows, while it is deferred. */
 struct visit {
     struct chatup_visit visit; /* first: hooks get a pointer to it. Its texts are borrowed */
     char *user, *reply;        /* what hooks made of them, or NULL; freed by visit_finish */
     size_t user_length, reply_length;
+    /* One that was deferred has ended; not called from within chain_auth and its like. */
+    void (*done)(struct visit *visit, enum chain_verdict verdict);
+    bool failed; /* a reject: a plugin could not say */
+    /* visit.c's own */
+    struct chain *chain;
+    size_t next; /* link */
+    enum chain_stage stage;
+    struct deferral *deferral;
+    bool silent;
     char *staged_user, *staged_reply;
     size_t staged_user_length, staged_reply_length;
-    bool may_edit_user;
 };
 
-/* CHAIN_CONSUME of a join: it is not told. Of a reject there is a reply, as of chain_in. */
+/* CHAIN_CONSUME of a join: it is not told. Of a reject there is a reply, as of chain_in. With
+ * CHAIN_DEFERRED done follows, or visit_left ends it. */
 enum chain_verdict chain_auth(struct chain *chain, struct visit *visit);
 enum chain_verdict chain_join(struct chain *chain, struct visit *visit);
-void chain_leave(struct chain *chain, const struct chatup_visit *visit);
+void chain_leave(struct chain *chain, struct visit *visit);
+/* Whoever it is about has left: if it is deferred, the plugin is told, and done does not follow. */
+void visit_left(struct visit *visit);
+/* Not while it is deferred. */
 void visit_finish(struct visit *visit);
 
 /* ---- routes ---- */

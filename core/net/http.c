@@ -206,7 +206,9 @@ void http_on_closed(struct connection *conn)
     if (!request)
         return;
     request->conn = NULL;
-    if (!request->asked)
+    if (request->request.left)
+        request->request.left(&request->request); /* which answers, now or later */
+    else if (!request->asked)
         http_request_free(request);
 }
 
@@ -287,7 +289,7 @@ static void dispatch(struct http_request *request)
         answer_draining(request);
     } else if (stream_is_path(request->head.path)) { /* as it came: it is split, then decoded */
         if (method == HTTP_GET)
-            stream_open(conn, request);
+            stream_open(request);
         else
             answer_not_allowed(request, "GET");
     } else if (path_is_at(request->head.path, "/ws") ||
@@ -346,31 +348,38 @@ static bool upgrade_reads(struct http_request *request, const struct user *user)
     return conn->reading || !why.status;
 }
 
-static void upgrade(struct http_request *request)
+bool http_may_open(struct http_request *request)
+{
+    if (request->conn->phase != PHASE_ANSWER) /* it breaks, and will be gone at the turn's end */
+        http_answer_error(request, 503, "unavailable");
+    else if (request->request.pipeline->draining || server_is_closing(request->conn->server))
+        answer_draining(request);
+    else
+        return true;
+    return false;
+}
+
+static void upgrade_as(struct request *asked, struct user *user)
 {
     static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n"
                                  "connection: Upgrade\r\nsec-websocket-accept: ";
+    struct http_request *request = (struct http_request *)asked;
     struct connection *conn = request->conn;
-    char accept[WEBSOCKET_ACCEPT_SIZE], head[sizeof answer + WEBSOCKET_ACCEPT_SIZE + 4];
-    struct user *user;
-    conn->phase = PHASE_ANSWER;
-    conn->request = request;
-    if (!upgrade_is_good(request, accept) || !request_user(&request->request, &user))
+    char accept[WEBSOCKET_ACCEPT_SIZE] = "", head[sizeof answer + WEBSOCKET_ACCEPT_SIZE + 4];
+    if (!http_may_open(request))
         return;
     if (!connection_count_as_client(conn)) {
-        user_unref(user);
         http_answer_error(request, 429, "Too many connections of one address");
         return;
     }
     bool speaks = text_is(request->request.path, "/pub");
-    if (!speaks && !upgrade_reads(request, user)) {
-        user_unref(user);
+    if (!speaks && !upgrade_reads(request, user))
         return;
-    }
+    websocket_accept(request->head.websocket_key, accept);
     conn->request = NULL;
     http_request_free(request);
     if (user)
-        connection_set_user(conn, user);
+        connection_set_user(conn, user_ref(user));
     snprintf(head, sizeof head, "%s%s\r\n\r\n", answer, accept);
     connection_write(conn, head, strlen(head));
     if (conn->phase == PHASE_DEAD)
@@ -382,6 +391,17 @@ static void upgrade(struct http_request *request)
         publisher_on_open(conn);
     else
         subscriber_socket_on_open(conn);
+    connection_process(conn); /* what came while a plugin was asked */
+}
+
+static void upgrade(struct http_request *request)
+{
+    char accept[WEBSOCKET_ACCEPT_SIZE];
+    request->conn->phase = PHASE_ANSWER;
+    request->conn->request = request;
+    request->opens = true;
+    if (upgrade_is_good(request, accept))
+        request_with_user(&request->request, upgrade_as);
 }
 
 /* ---- requests ---- */

@@ -96,13 +96,10 @@ static void say(struct request *request, struct user *user, struct name *room,
     }
 }
 
-void route_say(struct request *request)
+static void say_as(struct request *request, struct user *user)
 {
     size_t depth = (size_t)request->pipeline->conf->limits.json_depth;
-    struct user *user;
     struct say what;
-    if (!request_user(request, &user))
-        return;
     json_t *body = json_read(request->body, depth);
     struct name *room = body_read(request, body, &what);
     if (!room)
@@ -111,6 +108,10 @@ void route_say(struct request *request)
              request_may(request, room, user, RIGHT_SAY))
         say(request, user, room, &what);
     name_unref(room);
-    user_unref(user);
     json_decref(body);
+}
+
+void route_say(struct request *request)
+{
+    request_with_user(request, say_as);
 }

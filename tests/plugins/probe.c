@@ -4,6 +4,7 @@
 #include <chatup/plugin.h>
 #include <chatup/routes.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,13 @@ static const struct chatup_option options[] = {
     {"flag", CHATUP_BOOL, 0, "true", "not used", 0, 0, NULL, 0, NULL},
 };
 
+enum { PARKED_MAX = 64 };
+
+struct parked { /* a deferral that the message "go" resumes */
+    uint64_t id;
+    int32_t verdict;
+};
+
 struct probe { /* of all loops */
     const struct chatup_host *host;
     const struct chatup_loop_service *loop;
@@ -29,6 +37,9 @@ struct probe { /* of all loops */
     atomic_long messages;
     char state[32];
     const struct chatup_loop *loops[64];
+    pthread_mutex_t lock; /* of what is parked */
+    struct parked parked[PARKED_MAX];
+    int parked_count;
 };
 
 /* The shard of all modes is the probe itself. Which loop an event came by is not told: the index
@@ -174,11 +185,60 @@ static int named(const struct chatup_visit *visit, const char *name)
     return visit->name.length == strlen(name) && !memcmp(visit->name.at, name, visit->name.length);
 }
 
+static int starts(struct chatup_text text, const char *with)
+{
+    return text.length >= strlen(with) && !memcmp(text.at, with, strlen(with));
+}
+
+static int ends(struct chatup_text text, const char *with)
+{
+    return text.length >= strlen(with) &&
+           !memcmp(text.at + text.length - strlen(with), with, strlen(with));
+}
+
+/* Deferred, if what says so: "later" and the verdict, "later-bad"; "later-never" waits in vain. */
+static int32_t park(struct probe *probe, struct chatup_visit *visit, struct chatup_text what)
+{
+    static const char asked[] = "asked";
+    if (!is(probe, "later") || !starts(what, "later"))
+        return CHATUP_ACCEPT;
+    int never = ends(what, "-never");
+    uint64_t id = probe->host->defer_visit(visit, never ? probe->wait_ms : 30000);
+    int32_t verdict = ends(what, "-bad")     ? CHATUP_REJECT
+                      : ends(what, "-ghost") ? CHATUP_CONSUME
+                      : ends(what, "-wrong") ? CHATUP_DEFER
+                                             : CHATUP_ACCEPT;
+    pthread_mutex_lock(&probe->lock);
+    if (!never && probe->parked_count < PARKED_MAX)
+        probe->parked[probe->parked_count++] = (struct parked){id, verdict};
+    pthread_mutex_unlock(&probe->lock);
+    probe->host->log(probe->host->self, CHATUP_INFO, asked, sizeof asked - 1);
+    return CHATUP_DEFER;
+}
+
+/* Everything that is parked, from a thread that may be another one's. */
+static int32_t go(struct probe *probe)
+{
+    static const char no[] = "{\"status\":\"error\",\"err\":\"notNow\"}";
+    const struct chatup_text none = {NULL, 0}, reply = {no, sizeof no - 1};
+    pthread_mutex_lock(&probe->lock);
+    while (probe->parked_count) {
+        struct parked parked = probe->parked[--probe->parked_count];
+        probe->host->resume(probe->host->self, parked.id, parked.verdict, none,
+                            parked.verdict == CHATUP_REJECT ? reply : none);
+        probe->host->resume(probe->host->self, parked.id, CHATUP_REJECT, none, none);
+    }
+    pthread_mutex_unlock(&probe->lock);
+    return CHATUP_CONSUME;
+}
+
 static int32_t on_auth(void *shard, struct chatup_visit *visit)
 {
     static const char no[] = "{\"status\":\"error\",\"err\":\"notYou\"}";
     static const char renamed[] = "{\"name\":\"renamed\"}";
-    const struct probe *probe = shard;
+    struct probe *probe = shard;
+    if (is(probe, "later"))
+        return park(probe, visit, visit->name);
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
     if (named(visit, "rename"))
@@ -191,7 +251,9 @@ static int32_t on_auth(void *shard, struct chatup_visit *visit)
 
 static int32_t on_join(void *shard, struct chatup_visit *visit)
 {
-    const struct probe *probe = shard;
+    struct probe *probe = shard;
+    if (is(probe, "later"))
+        return park(probe, visit, visit->room);
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
     if (probe->host->set_user(visit, "{}", 2) != -1) /* only auth may */
@@ -205,7 +267,7 @@ static void on_leave(void *shard, const struct chatup_visit *visit)
 {
     const struct probe *probe = shard;
     char line[100];
-    if (!is(probe, "visits"))
+    if (!is(probe, "visits") && !is(probe, "later"))
         return;
     int length = snprintf(line, sizeof line, "%.*s left %.*s", (int)visit->sub.length,
                           visit->sub.at, (int)visit->room.length, visit->room.at);
@@ -226,6 +288,8 @@ static int32_t on_message_in(void *shard, struct chatup_event *event)
     struct probe *probe = shard;
     if (!strncmp(probe->mode, "defer", 5) && event->msg.length && event->msg.at[0] != '!')
         return is(probe, "defer_nothing") ? CHATUP_DEFER : defer(probe, event);
+    if (is(probe, "later") && event->msg.length == 2 && !memcmp(event->msg.at, "go", 2))
+        return go(probe);
     if (is(probe, "max"))
         return say_max(probe, event);
     if (is(probe, "state"))
@@ -318,6 +382,7 @@ static void *create(const struct chatup_host *host)
                             .verdict = (int32_t)host->option(host->self, VERDICT).number,
                             .wait_ms = host->option(host->self, WAIT).number,
                             .loop = host->service(host->self, CHATUP_LOOP)};
+    pthread_mutex_init(&probe->lock, NULL);
     if (is(probe, "crash_create"))
         crash();
     if (is(probe, "abort_create"))

@@ -1,8 +1,9 @@
 /* chatup/plugin.h: what every ChatUp plugin includes. Apache-2.0.
  *
- * Changes: draft 3: max_msg, roles of routes. Draft 2: services, deferral, shards with a loop,
- * auth, join and leave, lists and maps as options, counters, state that outlives a reload. Draft 1:
- * message_in, message_out, routes. It is marked draft: it may still change.
+ * Changes: draft 3: deferral of auth and join, max_msg, roles of routes. Draft 2: services,
+ * deferral, shards with a loop, auth, join and leave, lists and maps as options, counters, state
+ * that outlives a reload. Draft 1: message_in, message_out, routes. It is marked draft: it may
+ * still change.
  *
  * A plugin is one shared object that exports one function, chatup_plugin_v1, and links to nothing
  * of ChatUp's. What the host offers comes in the table that create gets, and in the tables of
@@ -40,16 +41,17 @@ enum chatup_verdict {
     CHATUP_ACCEPT = 0,  /* go on to the next plugin, with the edits staged so far */
     CHATUP_REJECT = 1,  /* ends here; the sender gets the plugin's reply, else "rejected" */
     CHATUP_CONSUME = 2, /* ends here; the sender gets ok or the plugin's reply; nothing is told */
-    CHATUP_DEFER = 3,   /* message_in, after defer: resume follows */
+    CHATUP_DEFER = 3,   /* after defer or defer_visit: resume follows */
     CHATUP_FAULT = 4    /* the plugin failed: its edits are dropped, on_error of the YAML decides */
 };
 
 /* How something that was asked for ended. */
 enum chatup_status {
     CHATUP_DONE = 0,
-    CHATUP_CANCELLED = 1,  /* the plugin, or its shard, goes; or it was cancelled */
-    CHATUP_TIMEOUT = 2,    /* not in time; whether it happened is unknown */
-    CHATUP_UNAVAILABLE = 3 /* it did not happen: try again later */
+    CHATUP_CANCELLED = 1,   /* the plugin, or its shard, goes; or it was cancelled */
+    CHATUP_TIMEOUT = 2,     /* not in time; whether it happened is unknown */
+    CHATUP_UNAVAILABLE = 3, /* it did not happen: try again later */
+    CHATUP_LEFT = 4         /* whom it was about has left */
 };
 
 /* ---- message_in: before a message is stored ---- */
@@ -173,10 +175,11 @@ struct chatup_host {
      * What was staged is kept. Later messages of that sender wait behind it. Without resume within
      * timeout_ms (1 to 60 000) it is a fault, and cancelled is called. 0: there are too many. */
     uint64_t (*defer)(struct chatup_event *event, int64_t timeout_ms);
-    /* [any thread] The verdict of a deferral (not CHATUP_DEFER), once. msg and reply as set_msg and
-     * set_reply take them; absent: none. What they must not be is a fault. Ids that are over, or
-     * that were never given, do nothing. Not called back. */
-    void (*resume)(void *host, uint64_t id, int32_t verdict, struct chatup_text msg,
+    /* [any thread] The verdict of a deferral (not CHATUP_DEFER), once. edit is of message_in a text
+     * as set_msg takes it, of auth a user as set_user does; reply as set_reply; absent: none. What
+     * they must not be is a fault. Ids that are over, or that were never given, do nothing. Not
+     * called back. */
+    void (*resume)(void *host, uint64_t id, int32_t verdict, struct chatup_text edit,
                    struct chatup_text reply);
 
     /* [in auth] Replace the public user: a JSON object. [in auth, join] What the user gets with a
@@ -187,6 +190,9 @@ struct chatup_host {
     /* [any thread] The bytes that a text may have: limits.message_bytes of the YAML, which a reload
      * may change while the plugin stays. */
     size_t (*max_msg)(void *host);
+    /* [in auth, join] As defer. What comes from that client behind it waits; if the client leaves,
+     * the deferral is over: cancelled is called, with CHATUP_LEFT. */
+    uint64_t (*defer_visit)(struct chatup_visit *visit, int64_t timeout_ms);
 };
 
 /* ---- the plugin ---- */
@@ -226,12 +232,12 @@ struct chatup_plugin {
 
     int32_t (*message_in)(void *shard, struct chatup_event *event);  /* NULL costs nothing */
     int32_t (*message_out)(void *shard, struct chatup_batch *batch); /* pure: CPU only */
-    /* A deferral is over without resume: why is CHATUP_TIMEOUT, or CHATUP_CANCELLED at the end of
-     * the plugin. resume does nothing any more. May be NULL. */
+    /* A deferral is over without resume: why is CHATUP_TIMEOUT, CHATUP_LEFT (not of message_in), or
+     * CHATUP_CANCELLED at the end of the plugin. resume does nothing any more. May be NULL. */
     void (*cancelled)(void *shard, uint64_t id, int32_t why);
-    /* A token was verified: accept, or reject. It cannot grant what the token does not. */
+    /* A token was verified: accept, reject, defer. It cannot grant what the token does not. */
     int32_t (*auth)(void *shard, struct chatup_visit *visit);
-    /* Before the room is told: accept, consume (it is not told), or reject. */
+    /* Before the room is told: accept, consume (it is not told), reject, defer. */
     int32_t (*join)(void *shard, struct chatup_visit *visit);
     void (*leave)(void *shard, const struct chatup_visit *visit);
     /* A reload replaces this generation: what the next one may want to know, lent until the next

@@ -96,8 +96,9 @@ const struct chatup_test_shown *chatup_test_batch(struct chatup_test *test, uint
                                                   uint32_t count);
 
 struct chatup_test_visited {
-    int32_t verdict;
+    int32_t verdict;          /* as above */
     const char *user, *reply; /* JSON; user only if it was replaced */
+    uint64_t id;              /* of the deferral, or 0 */
 };
 
 const struct chatup_test_visited *chatup_test_auth(struct chatup_test *test, uint32_t loop,
@@ -108,6 +109,8 @@ const struct chatup_test_visited *chatup_test_join(struct chatup_test *test, uin
                                                    const char *name);
 void chatup_test_leave(struct chatup_test *test, uint32_t loop, const char *room, const char *sub,
                        const char *name);
+/* Whom a deferral is about leaves before it was resumed: it is over, and there is no verdict. */
+void chatup_test_left(struct chatup_test *test, uint64_t id);
 
 struct chatup_test_answer {
     int32_t status; /* of HTTP; 0 while it is open */
