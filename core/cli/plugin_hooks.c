@@ -144,7 +144,7 @@ static void show(struct check *check, struct chain *chain)
     name_unref(room);
 }
 
-/* ---- auth, join, leave ---- */
+/* ---- connect, auth, join, leave ---- */
 
 struct coming {
     struct visit visit; /* first */
@@ -179,6 +179,27 @@ static void come(struct check *check, struct chain *chain, const struct chatup_v
                  : deferred     ? " (deferred)"
                                 : "");
     visit_finish(&coming.visit);
+}
+
+static void open_one(struct check *check, struct chain *chain)
+{
+    const struct chatup_text none = {NULL, 0}, address = lent("2001:db8::1");
+    const struct chatup_visit page = {.sub = lent(""),
+                                      .name = lent(""),
+                                      .address = address,
+                                      .path = lent("/ws/room"),
+                                      .origin = lent("https://chat.example"),
+                                      .user_agent = lent(nasty),
+                                      .way = CHATUP_WAY_WS};
+    const struct chatup_visit bare = {.sub = lent(""),
+                                      .name = lent(""),
+                                      .address = lent(""),
+                                      .path = none,
+                                      .way = 99}; /* a newer chatup's */
+    if (!check->plugin->api.connect)
+        return;
+    come(check, chain, &page, chain_connect, "connect", "a page");
+    come(check, chain, &bare, chain_connect, "connect", "who says nothing of itself");
 }
 
 static void visit(struct check *check, struct chain *chain, const char *sub, const char *name,
@@ -287,6 +308,7 @@ void check_hooks(struct check *check, uint32_t loop)
 {
     const struct chatup_plugin *api = &check->plugin->api;
     struct chain *chain = check->chains[loop];
+    open_one(check, chain);
     visit(check, chain, "u-1", "Ann", "{\"name\":\"Ann\"}");
     visit(check, chain, "", "", "{}");
     for (size_t i = 0; api->message_in && i < sizeof texts / sizeof *texts; i++) {

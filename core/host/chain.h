@@ -85,7 +85,7 @@ size_t chain_out(struct chain *chain, const struct name *room, struct message *c
 
 /* ---- who comes and goes ---- */
 
-enum chain_stage { STAGE_AUTH, STAGE_JOIN, STAGE_LEAVE };
+enum chain_stage { STAGE_CONNECT, STAGE_AUTH, STAGE_JOIN, STAGE_LEAVE };
 
 /* It stays where it is, with all that it borrows, while it is deferred. */
 struct visit {
@@ -107,6 +107,7 @@ struct visit {
 
 /* CHAIN_CONSUME of a join: it is not told. Of a reject there is a reply, as of chain_in. With
  * CHAIN_DEFERRED done follows, or visit_left ends it. */
+enum chain_verdict chain_connect(struct chain *chain, struct visit *visit);
 enum chain_verdict chain_auth(struct chain *chain, struct visit *visit);
 enum chain_verdict chain_join(struct chain *chain, struct visit *visit);
 void chain_leave(struct chain *chain, struct visit *visit);

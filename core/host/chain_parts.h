@@ -1,6 +1,6 @@
 /* chain_parts.h: what the files of the chain share, and nobody else sees: chain.c makes and ends
- * chains, and calls hooks; turn.c has message_in, visit.c auth, join and leave, deferral.c what
- * they answer later, batch.c message_out. */
+ * chains, and calls hooks; turn.c has message_in, visit.c connect, auth, join and leave,
+ * deferral.c what they answer later, batch.c message_out. */
 #pragma once
 #include "chain.h"
 #include "desk.h"

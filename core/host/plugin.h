@@ -11,7 +11,7 @@
 
 struct desk;
 
-#define HOOKS(X) X(message_in) X(message_out) X(auth) X(join) X(leave) X(route)
+#define HOOKS(X) X(message_in) X(message_out) X(connect) X(auth) X(join) X(leave) X(route)
 #define X(name)  HOOK_##name,
 enum hook { HOOKS(X) HOOK_COUNT };
 #undef X

@@ -1,4 +1,5 @@
-/* auth, join and leave: who comes and goes. Edits are staged as in turn.c, and so are deferrals. */
+/* connect, auth, join and leave: who comes and goes. Edits are staged as in turn.c, and so are
+ * deferrals. */
 #include "chain_parts.h"
 #include "config.h"
 #include "plugin.h"
@@ -12,12 +13,12 @@ typedef int32_t visit_hook(void *shard, struct chatup_visit *visit);
 static visit_hook *hook_of(const struct shard *shard, enum chain_stage stage)
 {
     const struct chatup_plugin *api = &shard->plugin->api;
-    return stage == STAGE_AUTH ? api->auth : api->join;
+    return stage == STAGE_CONNECT ? api->connect : stage == STAGE_AUTH ? api->auth : api->join;
 }
 
 static enum hook number_of(enum chain_stage stage)
 {
-    return stage == STAGE_AUTH ? HOOK_auth : HOOK_join;
+    return stage == STAGE_CONNECT ? HOOK_connect : stage == STAGE_AUTH ? HOOK_auth : HOOK_join;
 }
 
 /* ---- edits ---- */
@@ -159,6 +160,11 @@ static enum chain_verdict visit_begin(struct chain *chain, struct visit *visit,
     visit->stage = stage;
     visit->next = 0;
     return visit_run(visit);
+}
+
+enum chain_verdict chain_connect(struct chain *chain, struct visit *visit)
+{
+    return visit_begin(chain, visit, STAGE_CONNECT);
 }
 
 enum chain_verdict chain_auth(struct chain *chain, struct visit *visit)

@@ -14,6 +14,7 @@
 #include "server.h"
 #include "url.h"
 #include "user.h"
+#include "visitor.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -132,6 +133,8 @@ void http_answer(struct http_request *request, int status, const char *content_t
     struct connection *conn = request->conn;
     if (conn && conn->phase != PHASE_DEAD) {
         conn->request = NULL;
+        if (conn->keep_alive) /* it may have been counted as what it did not become */
+            connection_count_as_peer(conn);
         answer_send(conn, status, content_type, body, headers, request->head.origin,
                     request->head.method == HTTP_HEAD);
     } else if (conn) {
@@ -368,10 +371,6 @@ static void upgrade_as(struct request *asked, struct user *user)
     char accept[WEBSOCKET_ACCEPT_SIZE] = "", head[sizeof answer + WEBSOCKET_ACCEPT_SIZE + 4];
     if (!http_may_open(request))
         return;
-    if (!connection_count_as_client(conn)) {
-        http_answer_error(request, 429, "Too many connections of one address");
-        return;
-    }
     bool speaks = text_is(request->request.path, "/pub");
     if (!speaks && !upgrade_reads(request, user))
         return;
@@ -394,14 +393,20 @@ static void upgrade_as(struct request *asked, struct user *user)
     connection_process(conn); /* what came while a plugin was asked */
 }
 
+static void upgrade_visitor(struct http_request *request)
+{
+    request_with_user(&request->request, upgrade_as);
+}
+
 static void upgrade(struct http_request *request)
 {
     char accept[WEBSOCKET_ACCEPT_SIZE];
+    bool speaks = text_is(request->request.path, "/pub");
     request->conn->phase = PHASE_ANSWER;
     request->conn->request = request;
     request->opens = true;
     if (upgrade_is_good(request, accept))
-        request_with_user(&request->request, upgrade_as);
+        visitor_ask(request, speaks ? CHATUP_WAY_PUB : CHATUP_WAY_WS, upgrade_visitor);
 }
 
 /* ---- requests ---- */

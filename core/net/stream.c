@@ -18,14 +18,16 @@
 #include "server.h"
 #include "url.h"
 #include "user.h"
+#include "visitor.h"
 
 enum kind { EVENTS, LINES, POLL };
 
 static const struct {
     const char *path, *content_type;
-} kinds[] = {[EVENTS] = {"/ev", "text/event-stream"},
-             [LINES] = {"/sub", "application/x-ndjson"},
-             [POLL] = {"/lp", "application/json"}};
+    enum chatup_way way;
+} kinds[] = {[EVENTS] = {"/ev", "text/event-stream", CHATUP_WAY_EV},
+             [LINES] = {"/sub", "application/x-ndjson", CHATUP_WAY_SUB},
+             [POLL] = {"/lp", "application/json", CHATUP_WAY_LP}};
 
 struct stream {
     enum kind kind;
@@ -285,14 +287,11 @@ static void stream_open_as(struct request *asked, struct user *user)
                                 : (struct text){0};
     struct reading *reading =
         reading_of_target(pipeline, user, &conn->client, path, query, since, &why);
-    if (!reading || !connection_count_as_client(conn)) {
-        if (reading)
-            http_answer_error(request, 429, "Too many connections of one address");
-        else if (why.status)
+    if (!reading) {
+        if (why.status)
             http_answer_error(request, why.status, why.err);
         else
             http_answer_error(request, 400, "channels: name one, as in /ev/lobby");
-        reading_destroy(reading);
         return;
     }
     if (user)
@@ -302,8 +301,13 @@ static void stream_open_as(struct request *asked, struct user *user)
     connection_process(conn); /* more may have come while a plugin was asked */
 }
 
+static void stream_visitor(struct http_request *request)
+{
+    request_with_user(&request->request, stream_open_as);
+}
+
 void stream_open(struct http_request *request)
 {
     request->opens = true;
-    request_with_user(&request->request, stream_open_as);
+    visitor_ask(request, kinds[kind_of(request->request.path)].way, stream_visitor);
 }

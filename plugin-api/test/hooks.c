@@ -80,9 +80,10 @@ struct asked {                 /* what the plugin gets, for as long as it may ha
     struct say *say;
 };
 
-struct come {                           /* an auth or a join */
+struct come {                           /* a connect, an auth or a join */
     struct chatup_test_visited visited; /* first */
     bool edits_user;
+    int32_t highest; /* verdict */
     const char *staged_user, *staged_reply;
     struct deferral *deferral;
 };
@@ -233,8 +234,8 @@ static void resumption_run(struct task *task, int32_t status)
         struct come *come = deferral->come;
         const char **edit = come ? &come->staged_user : &deferral->say->staged_msg;
         const char **reply = come ? &come->staged_reply : &deferral->say->staged_reply;
-        int32_t highest = come && come->edits_user ? CHATUP_REJECT : CHATUP_CONSUME;
-        int32_t verdict = verdict_of(test, "resume", what->verdict, highest);
+        int32_t verdict =
+            verdict_of(test, "resume", what->verdict, come ? come->highest : CHATUP_CONSUME);
         bool good = (!what->msg || may_edit(deferral, what)) &&
                     (!what->reply || is_object(what->reply, what->reply_length));
         if (!good)
@@ -530,22 +531,23 @@ static struct visiting *visiting_create(struct shard *shard, struct loan *loan, 
     return visiting;
 }
 
-static const struct chatup_test_visited *visit(
-    struct shard *shard, int32_t (*hook)(void *shard, struct chatup_visit *visit),
-    const char *hook_name, const char *room, const char *sub, const char *name, const char *user)
+typedef int32_t visit_hook(void *shard, struct chatup_visit *visit);
+
+/*   visiting  taken, with its loan */
+static const struct chatup_test_visited *visit(struct visiting *visiting, struct loan *loan,
+                                               struct come *come, visit_hook *hook,
+                                               const char *name)
 {
+    struct shard *shard = visiting->shard;
     struct chatup_test *test = shard->generation->test;
-    struct come *come = keep(test, xcalloc(1, sizeof *come));
-    if (!hook)
-        return &come->visited;
-    struct loan loan = {0};
-    struct visiting *visiting = visiting_create(shard, &loan, room, sub, name, user);
+    int32_t verdict = CHATUP_ACCEPT;
+    keep(test, come);
     visiting->come = come;
-    come->edits_user = !room;
     struct shard *before = enter(shard);
-    int32_t verdict = hook(shard->it, &visiting->visit);
+    if (hook)
+        verdict = hook(shard->it, &visiting->visit);
     leave(test, before);
-    loan_end(&loan);
+    loan_end(loan);
     free(visiting);
     if (verdict == CHATUP_DEFER && come->deferral) {
         come->visited.verdict = CHATUP_DEFER;
@@ -553,23 +555,56 @@ static const struct chatup_test_visited *visit(
         return &come->visited;
     }
     if (come->deferral)
-        deferral_drop(come->deferral, hook_name);
-    come_end(come, verdict_of(test, hook_name, verdict, room ? CHATUP_CONSUME : CHATUP_REJECT));
+        deferral_drop(come->deferral, name);
+    come_end(come, verdict_of(test, name, verdict, come->highest));
     return &come->visited;
+}
+
+const struct chatup_test_visited *chatup_test_connect(struct chatup_test *test, uint32_t loop,
+                                                      uint32_t way, const char *path,
+                                                      const char *address, const char *origin,
+                                                      const char *user_agent)
+{
+    struct loan loan = {0};
+    struct come *come = xcalloc(1, sizeof *come);
+    struct visiting *visiting = xcalloc(1, sizeof *visiting);
+    come->highest = CHATUP_REJECT;
+    visiting->shard = shard_at(test, loop);
+    visiting->visit = (struct chatup_visit){
+        .size = sizeof visiting->visit,
+        .sub = lend(&loan, text_or_empty(NULL)),
+        .name = lend(&loan, text_or_empty(NULL)),
+        .address = lend(&loan, text_of_string(address ? address : "127.0.0.1")),
+        .path = lend(&loan, text_of_string(path)),
+        .origin = lend(&loan, text_of_string(origin)),
+        .user_agent = lend(&loan, text_of_string(user_agent)),
+        .way = way,
+    };
+    return visit(visiting, &loan, come, test->now->api.connect, "connect");
 }
 
 const struct chatup_test_visited *chatup_test_auth(struct chatup_test *test, uint32_t loop,
                                                    const char *sub, const char *name,
                                                    const char *user_json)
 {
-    return visit(shard_at(test, loop), test->now->api.auth, "auth", NULL, sub, name, user_json);
+    struct loan loan = {0};
+    struct come *come = xcalloc(1, sizeof *come);
+    come->edits_user = true;
+    come->highest = CHATUP_REJECT;
+    struct visiting *visiting =
+        visiting_create(shard_at(test, loop), &loan, NULL, sub, name, user_json);
+    return visit(visiting, &loan, come, test->now->api.auth, "auth");
 }
 
 const struct chatup_test_visited *chatup_test_join(struct chatup_test *test, uint32_t loop,
                                                    const char *room, const char *sub,
                                                    const char *name)
 {
-    return visit(shard_at(test, loop), test->now->api.join, "join", room, sub, name, NULL);
+    struct loan loan = {0};
+    struct come *come = xcalloc(1, sizeof *come);
+    come->highest = CHATUP_CONSUME;
+    struct visiting *visiting = visiting_create(shard_at(test, loop), &loan, room, sub, name, NULL);
+    return visit(visiting, &loan, come, test->now->api.join, "join");
 }
 
 void chatup_test_leave(struct chatup_test *test, uint32_t loop, const char *room, const char *sub,

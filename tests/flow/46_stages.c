@@ -44,6 +44,150 @@ static void go(struct server *server)
                 "{\"status\":\"ok\"}");
 }
 
+/* ---- connect ---- */
+
+/* The ways to open something, with these further headers. */
+static const char *const targets[] = {"/pub", "/ws/a%2Fb", "/ev/lobby", "/sub/lobby", "/lp/lobby"};
+
+static char *opening(struct server *server, const char *target, const char *headers)
+{
+    bool websocket = target[1] == 'p' || target[1] == 'w';
+    return http_text(server, "GET", target,
+                     textf("%s%s",
+                           websocket ? "connection: upgrade\r\nupgrade: websocket\r\n"
+                                       "sec-websocket-version: 13\r\n"
+                                       "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                                     : "",
+                           headers),
+                     NULL);
+}
+
+static struct stream *open_as(struct server *server, const char *target, const char *headers)
+{
+    struct stream *stream = stream_open(server->port, 0);
+    const char *text = opening(server, target, headers);
+    stream_send(stream, text, strlen(text));
+    return stream;
+}
+
+static void wait_text(struct stream *stream, const char *text)
+{
+    while (!strstr(stream_at(stream), text))
+        ck_assert_msg(stream_receive(stream, deadline_in(20)) == STREAM_MORE, "not %s but %s", text,
+                      stream_at(stream));
+}
+
+START_TEST(a_plugin_sees_who_opens_what_before_any_token_is_looked_at)
+{
+    struct server *server =
+        server_start(.yaml = textf(
+                         "trusted_proxies: 127.0.0.1\nplugins:\n  - {name: probe, file: '%s/../"
+                         "test-plugins/probe.so', config: {mode: connect}}\n",
+                         getenv("CHATUP_PLUGINS")));
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        struct stream *stream =
+            open_as(server, textf("%s?token=nonsense", targets[i]),
+                    "x-forwarded-for: 192.0.2.7\r\nuser-agent: tester/1 \"x\"\r\n"
+                    "origin: https://a.example\r\n");
+        wait_text(stream, "HTTP/1.1 401 ");
+        stream_cut(stream);
+        wait_log(server,
+                 textf("opens %zu %s from 192.0.2.7, page https://a.example, agent tester/1 \"x\"",
+                       i + 1, targets[i]),
+                 1);
+    }
+    publisher_say_ok(publisher_enter(server, "Ann", "lobby"), "x");
+    wait_log(server, "opens 1 /pub from 127.0.0.1, page none, agent none", 1);
+    wait_text(open_as(server, "/ev/lobby", "user-agent: \xff\r\n"), "text/event-stream");
+    wait_log(server, "opens 3 /ev/lobby from 127.0.0.1, page none, agent none", 1);
+    ck_assert_int_eq(http_get(server, "/messages/lobby")->status, 200); /* opens nothing */
+    ck_assert_ptr_null(strstr(file_read(server->log), "opens 0"));
+    assert_contains(http_get(server, "/metrics")->body, "hook=\"connect\"");
+}
+END_TEST
+
+START_TEST(who_is_turned_away_gets_the_plugins_words_before_the_upgrade)
+{
+    struct server *server = server_with("mode: connect");
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        struct http_answer *answer =
+            http_raw(server, opening(server, targets[i], "user-agent: bad\r\n"));
+        ck_assert_int_eq(answer->status, 403);
+        assert_json(answer->json, "{\"status\":\"error\",\"err\":\"notHere\"}");
+        answer = http_raw(server, opening(server, targets[i], "user-agent: plain\r\n"));
+        ck_assert_int_eq(answer->status, 403);
+        assert_json(answer->json, "{\"status\":\"error\",\"err\":\"rejected\",\"by\":\"probe\"}");
+        answer = http_raw(server, opening(server, targets[i], "user-agent: ghost\r\n"));
+        ck_assert_int_eq(answer->status, 503); /* nobody can be let in in silence */
+        assert_json(answer->json,
+                    "{\"status\":\"error\",\"err\":\"pluginUnavailable\",\"by\":\"probe\"}");
+    }
+    assert_contains(http_get(server, "/metrics")->body,
+                    "chatup_plugin_faults{plugin=\"probe\"} 5\n");
+    struct stream *poll = open_as(server, "/lp/lobby", "user-agent: bad\r\n");
+    ck_assert_int_eq(http_receive(poll, false, deadline_in(20))->status, 403);
+    const char *next = http_text(server, "GET", "/health", NULL, NULL);
+    stream_send(poll, next, strlen(next)); /* the connection is good for more */
+    ck_assert_int_eq(http_receive(poll, false, deadline_in(20))->status, 200);
+}
+END_TEST
+
+START_TEST(a_handshake_waits_for_a_plugin_and_is_told_of_if_its_client_leaves)
+{
+    static const char *const heads[] = {"101 ", "101 ", "text/event-stream", "x-ndjson"};
+    struct server *server = server_with("mode: later, wait: 50ms");
+    struct stream *streams[COUNT_OF(heads)];
+    for (size_t i = 0; i < COUNT_OF(heads); i++)
+        streams[i] = open_as(server, targets[i], "user-agent: later\r\n");
+    struct stream *bad = open_as(server, "/pub", "user-agent: later-bad\r\n");
+    struct stream *poll = open_as(server, "/lp/lobby", "user-agent: later-bad\r\n");
+    wait_log(server, "asked", (int)COUNT_OF(heads) + 2);
+    for (size_t i = 0; i < COUNT_OF(heads); i++)
+        ck_assert_uint_eq(stream_available(streams[i]), 0);
+    go(server);
+    for (size_t i = 0; i < COUNT_OF(heads); i++)
+        wait_text(streams[i], heads[i]);
+    wait_text(bad, "403 Forbidden");
+    wait_text(bad, "notNow");
+    wait_text(poll, "notNow");
+
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        struct stream *stream = open_as(server, targets[i], "user-agent: later\r\n");
+        wait_log(server, "asked", (int)(COUNT_OF(heads) + 3 + i));
+        if (i % 2)
+            stream_reset(stream);
+        else
+            stream_cut(stream);
+        wait_log(server, "cancelled, why 4", (int)i + 1);
+    }
+    go(server);
+    struct http_answer *answer =
+        http_raw(server, opening(server, "/pub", "user-agent: later-never\r\n"));
+    ck_assert_int_eq(answer->status, 503);
+    assert_error(answer->json, "pluginUnavailable");
+    wait_log(server, "cancelled, why 2", 1);
+}
+END_TEST
+
+START_TEST(those_who_wait_for_a_plugin_count_as_connections_of_their_address)
+{
+    struct server *server = server_start(
+            .yaml = textf(
+                "trusted_proxies: 127.0.0.1\nlimits:\n  connections_per_address: 2\nplugins:\n"
+                "  - {name: probe, file: '%s/../test-plugins/probe.so', config: {mode: later}}\n",
+                getenv("CHATUP_PLUGINS")));
+    static const char from[] = "user-agent: later\r\nx-forwarded-for: 192.0.2.7\r\n";
+    struct stream *first = open_as(server, "/ev/lobby", from);
+    open_as(server, "/pub", from);
+    wait_log(server, "asked", 2);
+    ck_assert_int_eq(http_raw(server, opening(server, "/ws/lobby", from))->status, 429);
+    stream_cut(first);
+    wait_log(server, "cancelled, why 4", 1);
+    open_as(server, "/ws/lobby", from);
+    wait_log(server, "asked", 3);
+}
+END_TEST
+
 /* ---- auth and join, answered later ---- */
 
 START_TEST(what_comes_behind_an_auth_or_a_join_waits_for_it)
@@ -130,15 +274,13 @@ START_TEST(every_way_in_with_a_token_waits_for_a_plugin)
     struct server *server = server_with("mode: later");
     char *token = token_user("later", "u-1");
     char *header = textf("authorization: Bearer %s\r\n", token);
-    static const char *const targets[][3] = {
-        {"GET", "/messages/lobby", NULL},
-        {"GET", "/stats/lobby", NULL},
-        {"POST", "/join/lobby", "{}"},
-        {"POST", "/pub", "{\"room\":\"lobby\",\"msg\":\"x\"}"}};
-    struct stream *streams[COUNT_OF(targets)];
-    for (size_t i = 0; i < COUNT_OF(targets); i++) {
-        const char *request =
-            http_text(server, targets[i][0], targets[i][1], header, targets[i][2]);
+    static const char *const asked[][3] = {{"GET", "/messages/lobby", NULL},
+                                           {"GET", "/stats/lobby", NULL},
+                                           {"POST", "/join/lobby", "{}"},
+                                           {"POST", "/pub", "{\"room\":\"lobby\",\"msg\":\"x\"}"}};
+    struct stream *streams[COUNT_OF(asked)];
+    for (size_t i = 0; i < COUNT_OF(asked); i++) {
+        const char *request = http_text(server, asked[i][0], asked[i][1], header, asked[i][2]);
         streams[i] = stream_open(server->port, 0);
         stream_send(streams[i], request, strlen(request));
     }
@@ -148,11 +290,11 @@ START_TEST(every_way_in_with_a_token_waits_for_a_plugin)
     struct websocket *late = websocket_open(server, "/ws", 0, NULL); /* in its first frame */
     websocket_send(late, textf("{\"token\":\"%s\",\"channels\":[\"lobby\"]}", token));
     websocket_send(late, "{\"token\":\"nonsense\"}"); /* waits too, and ends it */
-    wait_log(server, "asked", (int)COUNT_OF(targets) + 2);
+    wait_log(server, "asked", (int)COUNT_OF(asked) + 2);
     go(server);
-    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+    for (size_t i = 0; i < COUNT_OF(asked); i++) {
         struct http_answer *answer = http_receive(streams[i], false, deadline_in(20));
-        ck_assert_msg(answer && answer->status == 200, "%s: %s", targets[i][1],
+        ck_assert_msg(answer && answer->status == 200, "%s: %s", asked[i][1],
                       answer ? answer->body : "nothing");
     }
     while (!strstr(stream_at(events), "data: {\"channel\":\"lobby\""))
@@ -265,6 +407,22 @@ START_TEST(the_end_of_the_server_waits_for_no_plugin)
 }
 END_TEST
 
+START_TEST(the_check_of_a_plugin_calls_all_of_it_and_waits_for_what_it_defers)
+{
+    struct run run =
+        chatup("plugin", "check", textf("%s/../test-plugins/probe.so", getenv("CHATUP_PLUGINS")),
+               "--options", "{mode: soon}");
+    ck_assert_msg(run.code == 0, "%s", run.out);
+    assert_contains(run.out, "connect: a page (deferred)\n");
+    assert_contains(run.out, "connect: who says nothing of itself (deferred)\n");
+    assert_contains(run.out, "auth: a user (deferred)\n");
+    assert_contains(run.out, "join: a user without identity and name (deferred)\n");
+    run = chatup("plugin", "info", textf("%s/../test-plugins/probe.so", getenv("CHATUP_PLUGINS")));
+    assert_contains(run.out, " connect auth join leave ");
+    assert_contains(run.out, "/editors (a server's token in the header, with the role editor)\n");
+}
+END_TEST
+
 /* ---- roles of routes ---- */
 
 static struct http_answer *get_as_editor(struct server *server, const char *claims, const char *jti)
@@ -301,10 +459,16 @@ START_TEST(a_route_with_a_role_is_for_tokens_that_have_it)
 }
 END_TEST
 
-FLOW_MAIN("stages", what_comes_behind_an_auth_or_a_join_waits_for_it,
+FLOW_MAIN("stages", a_plugin_sees_who_opens_what_before_any_token_is_looked_at,
+          who_is_turned_away_gets_the_plugins_words_before_the_upgrade,
+          a_handshake_waits_for_a_plugin_and_is_told_of_if_its_client_leaves,
+          those_who_wait_for_a_plugin_count_as_connections_of_their_address,
+          what_comes_behind_an_auth_or_a_join_waits_for_it,
           a_verdict_that_comes_later_is_as_good_as_one_at_once,
           without_an_answer_in_time_on_error_decides_about_who_comes,
           every_way_in_with_a_token_waits_for_a_plugin,
           a_handshake_with_a_token_waits_and_goes_on_with_what_came_meanwhile,
           who_leaves_before_the_answer_is_told_of_and_never_came, only_so_many_wait_behind_an_auth,
-          the_end_of_the_server_waits_for_no_plugin, a_route_with_a_role_is_for_tokens_that_have_it)
+          the_end_of_the_server_waits_for_no_plugin,
+          the_check_of_a_plugin_calls_all_of_it_and_waits_for_what_it_defers,
+          a_route_with_a_role_is_for_tokens_that_have_it)

@@ -196,10 +196,31 @@ static int ends(struct chatup_text text, const char *with)
            !memcmp(text.at + text.length - strlen(with), with, strlen(with));
 }
 
+static void resume_visit(void *shard, void *arg, int32_t status)
+{
+    struct later *later = arg;
+    const struct chatup_host *host = later->probe->host;
+    const struct chatup_text none = {NULL, 0};
+    if (status == CHATUP_DONE)
+        host->resume(host->self, later->id, CHATUP_ACCEPT, none, none);
+    free(later);
+}
+
+static int32_t visit_soon(struct probe *probe, struct chatup_visit *visit)
+{
+    struct later *later = calloc(1, sizeof *later);
+    later->probe = probe;
+    later->id = probe->host->defer_visit(visit, 30000);
+    probe->loop->timer(probe->loops[later->id >> 56], 1, resume_visit, later);
+    return CHATUP_DEFER;
+}
+
 /* Deferred, if what says so: "later" and the verdict, "later-bad"; "later-never" waits in vain. */
 static int32_t park(struct probe *probe, struct chatup_visit *visit, struct chatup_text what)
 {
     static const char asked[] = "asked";
+    if (is(probe, "soon"))
+        return visit_soon(probe, visit);
     if (!is(probe, "later") || !starts(what, "later"))
         return CHATUP_ACCEPT;
     int never = ends(what, "-never");
@@ -232,12 +253,42 @@ static int32_t go(struct probe *probe)
     return CHATUP_CONSUME;
 }
 
+static const char *or_none(struct chatup_text text)
+{
+    return text.at ? text.at : "none";
+}
+
+#define SHOWN(text) (text).at ? (int)(text).length : 4, or_none(text)
+
+static int32_t on_connect(void *shard, struct chatup_visit *visit)
+{
+    static const char no[] = "{\"status\":\"error\",\"err\":\"notHere\"}";
+    struct probe *probe = shard;
+    char line[300];
+    if (is(probe, "later") || is(probe, "soon"))
+        return park(probe, visit, visit->user_agent);
+    if (!is(probe, "connect"))
+        return CHATUP_ACCEPT;
+    if (visit->room.at || visit->user.at || visit->sub.length || visit->name.length ||
+        probe->host->set_user(visit, "{}", 2) != -1) /* only auth may */
+        return CHATUP_FAULT;
+    int length = snprintf(line, sizeof line, "opens %u %.*s from %.*s, page %.*s, agent %.*s",
+                          (unsigned)visit->way, SHOWN(visit->path), SHOWN(visit->address),
+                          SHOWN(visit->origin), SHOWN(visit->user_agent));
+    probe->host->log(probe->host->self, CHATUP_INFO, line, (size_t)length);
+    if (ends(visit->user_agent, "bad"))
+        probe->host->set_visit_reply(visit, no, sizeof no - 1);
+    return ends(visit->user_agent, "bad") || ends(visit->user_agent, "plain") ? CHATUP_REJECT
+           : ends(visit->user_agent, "ghost")                                 ? CHATUP_CONSUME
+                                                                              : CHATUP_ACCEPT;
+}
+
 static int32_t on_auth(void *shard, struct chatup_visit *visit)
 {
     static const char no[] = "{\"status\":\"error\",\"err\":\"notYou\"}";
     static const char renamed[] = "{\"name\":\"renamed\"}";
     struct probe *probe = shard;
-    if (is(probe, "later"))
+    if (is(probe, "later") || is(probe, "soon"))
         return park(probe, visit, visit->name);
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
@@ -252,7 +303,7 @@ static int32_t on_auth(void *shard, struct chatup_visit *visit)
 static int32_t on_join(void *shard, struct chatup_visit *visit)
 {
     struct probe *probe = shard;
-    if (is(probe, "later"))
+    if (is(probe, "later") || is(probe, "soon"))
         return park(probe, visit, visit->room);
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
@@ -435,6 +486,7 @@ static const struct chatup_plugin probe_plugin = {
     .message_in = on_message_in,
     .message_out = on_message_out,
     .cancelled = on_cancelled,
+    .connect = on_connect,
     .auth = on_auth,
     .join = on_join,
     .leave = on_leave,

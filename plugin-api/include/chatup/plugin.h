@@ -1,9 +1,9 @@
 /* chatup/plugin.h: what every ChatUp plugin includes. Apache-2.0.
  *
- * Changes: draft 3: deferral of auth and join, max_msg, roles of routes. Draft 2: services,
- * deferral, shards with a loop, auth, join and leave, lists and maps as options, counters, state
- * that outlives a reload. Draft 1: message_in, message_out, routes. It is marked draft: it may
- * still change.
+ * Changes: draft 3: connect, deferral of auth and join, max_msg, roles of routes. Draft 2:
+ * services, deferral, shards with a loop, auth, join and leave, lists and maps as options,
+ * counters, state that outlives a reload. Draft 1: message_in, message_out, routes. It is marked
+ * draft: it may still change.
  *
  * A plugin is one shared object that exports one function, chatup_plugin_v1, and links to nothing
  * of ChatUp's. What the host offers comes in the table that create gets, and in the tables of
@@ -89,16 +89,30 @@ struct chatup_batch {
     struct chatup_text room;
 };
 
-/* ---- auth, join, leave: a user comes and goes ---- */
+/* ---- connect, auth, join, leave: who comes and goes ---- */
+
+enum chatup_way {                     /* what is opened: where its path begins */
+                  CHATUP_WAY_PUB = 1, /* /pub: a websocket that speaks */
+                  CHATUP_WAY_WS = 2,  /* /ws: one that reads */
+                  CHATUP_WAY_EV = 3,  /* /ev: server-sent events */
+                  CHATUP_WAY_SUB = 4, /* /sub: lines of JSON */
+                  CHATUP_WAY_LP = 5   /* /lp: a long poll; each of them */
+};
 
 struct chatup_visit {
     uint32_t size;
     uint32_t flags;          /* 0 */
-    struct chatup_text room; /* absent in auth */
+    struct chatup_text room; /* absent in connect and auth */
     struct chatup_text sub;  /* identity; may be empty */
     struct chatup_text name; /* public name; may be empty */
-    struct chatup_text user; /* public user: JSON */
+    struct chatup_text user; /* public user: JSON; absent in connect */
     struct chatup_text address;
+    /* Of connect only: absent in all others, and what is not UTF-8 too. */
+    struct chatup_text path;       /* as it was asked for: "/ws/a%2Fb" */
+    struct chatup_text origin;     /* of the page that opens it; absent without one */
+    struct chatup_text user_agent; /* as it says itself; absent without one */
+    uint32_t way;                  /* enum chatup_way */
+    uint32_t reserved;             /* 0 */
 };
 
 /* ---- options: plugins[i].config of the YAML ---- */
@@ -182,16 +196,16 @@ struct chatup_host {
     void (*resume)(void *host, uint64_t id, int32_t verdict, struct chatup_text edit,
                    struct chatup_text reply);
 
-    /* [in auth] Replace the public user: a JSON object. [in auth, join] What the user gets with a
-     * reject. 0; -1: not a JSON object. */
+    /* [in auth] Replace the public user: a JSON object. [in connect, auth, join] What the client
+     * gets with a reject. 0; -1: not a JSON object. */
     int32_t (*set_user)(struct chatup_visit *visit, const char *json, size_t length);
     int32_t (*set_visit_reply)(struct chatup_visit *visit, const char *json, size_t length);
 
     /* [any thread] The bytes that a text may have: limits.message_bytes of the YAML, which a reload
      * may change while the plugin stays. */
     size_t (*max_msg)(void *host);
-    /* [in auth, join] As defer. What comes from that client behind it waits; if the client leaves,
-     * the deferral is over: cancelled is called, with CHATUP_LEFT. */
+    /* [in connect, auth, join] As defer. What comes from that client behind it waits; if the client
+     * leaves, the deferral is over: cancelled is called, with CHATUP_LEFT. */
     uint64_t (*defer_visit)(struct chatup_visit *visit, int64_t timeout_ms);
 };
 
@@ -247,6 +261,9 @@ struct chatup_plugin {
     void (*state_load)(void *plugin, struct chatup_text state);
     /* No hook of this shard begins any more: finish what is open, shard_close follows. */
     void (*drain)(void *shard);
+    /* A websocket or a stream is to be opened; no token was looked at yet: accept, reject (it is
+     * answered 403), defer (it waits). */
+    int32_t (*connect)(void *shard, struct chatup_visit *visit);
 };
 
 #if defined(__GNUC__)

@@ -43,13 +43,17 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_batch, count, 4);
     AT(chatup_batch, messages, 8);
     AT(chatup_batch, room, 16);
-    SIZE(chatup_visit, 88);
+    SIZE(chatup_visit, 144);
     AT(chatup_visit, flags, 4);
     AT(chatup_visit, room, 8);
     AT(chatup_visit, sub, 24);
     AT(chatup_visit, name, 40);
     AT(chatup_visit, user, 56);
     AT(chatup_visit, address, 72);
+    AT(chatup_visit, path, 88);
+    AT(chatup_visit, origin, 104);
+    AT(chatup_visit, user_agent, 120);
+    AT(chatup_visit, way, 136);
     SIZE(chatup_option, 72);
     AT(chatup_option, type, 8);
     AT(chatup_option, flags, 12);
@@ -87,7 +91,7 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_loop, index, 4);
     AT(chatup_loop, count, 8);
     AT(chatup_loop, self, 16);
-    SIZE(chatup_plugin, 184);
+    SIZE(chatup_plugin, 192);
     AT(chatup_plugin, flags, 4);
     AT(chatup_plugin, name, 8);
     AT(chatup_plugin, version, 16);
@@ -113,6 +117,7 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_plugin, state_save, 160);
     AT(chatup_plugin, state_load, 168);
     AT(chatup_plugin, drain, 176);
+    AT(chatup_plugin, connect, 184);
     SIZE(chatup_request, 56);
     AT(chatup_request, method, 4);
     AT(chatup_request, path, 8);
@@ -272,7 +277,7 @@ static const struct {
      "/symbol.so has no function chatup_plugin_v1: it is no plugin of chatup " CHATUP_VERSION
      ", or lacks CHATUP_EXPORT"},
     {"returns_null", "its chatup_plugin_v1 returned NULL: it must return a static struct"},
-    {"older", "built for an older chatup (its table has 176 bytes, not 184): rebuild it "
+    {"older", "built for an older chatup (its table has 184 bytes, not 192): rebuild it "
               "against " CHATUP_VERSION "'s headers"},
     {"size", "its table claims 100000 bytes: set size to sizeof (struct chatup_plugin)"},
     {"flags", "needs what chatup " CHATUP_VERSION " does not have (flags 0x2): use a newer chatup"},

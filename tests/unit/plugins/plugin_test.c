@@ -257,6 +257,18 @@ static void on_cancelled(void *shard, uint64_t id, int32_t status)
         cancelled++;
 }
 
+static int32_t on_connect(void *arg, struct chatup_visit *visit)
+{
+    struct shard *shard = arg;
+    if (visit->way == CHATUP_WAY_LP) {
+        shard->open = shard->puppet->host->defer_visit(visit, 500);
+        return CHATUP_DEFER;
+    }
+    return is(visit->address, "192.0.2.1") || !visit->origin.at ? CHATUP_REJECT
+           : visit->user_agent.at                               ? CHATUP_ACCEPT
+                                                                : CHATUP_CONSUME;
+}
+
 static int32_t on_auth(void *arg, struct chatup_visit *visit)
 {
     struct shard *shard = arg;
@@ -372,6 +384,7 @@ static const struct chatup_plugin puppet_plugin = {
     .shard_close = shard_close,
     .message_in = on_message_in,
     .cancelled = on_cancelled,
+    .connect = on_connect,
     .auth = on_auth,
     .join = on_join,
     .state_save = state_save,
@@ -571,6 +584,33 @@ START_TEST(what_is_said_banned_and_kicked_is_in_the_log)
 }
 END_TEST
 
+START_TEST(who_opens_something_is_accepted_refused_or_waits)
+{
+    static const char page[] = "https://a.example";
+    open_puppet(1);
+    ck_assert_int_eq(
+        chatup_test_connect(test, 0, CHATUP_WAY_PUB, "/pub", NULL, page, "tester")->verdict,
+        CHATUP_ACCEPT);
+    ck_assert_int_eq(
+        chatup_test_connect(test, 0, CHATUP_WAY_PUB, "/pub", "192.0.2.1", page, "tester")->verdict,
+        CHATUP_REJECT);
+    ck_assert_int_eq(
+        chatup_test_connect(test, 0, CHATUP_WAY_WS, "/ws/a", NULL, NULL, NULL)->verdict,
+        CHATUP_REJECT);
+    const struct chatup_test_visited *visited =
+        chatup_test_connect(test, 0, CHATUP_WAY_LP, "/lp/a", NULL, NULL, NULL);
+    ck_assert_int_eq(visited->verdict, CHATUP_DEFER);
+    say(0, "resume");
+    chatup_test_run(test);
+    ck_assert_int_eq(visited->verdict, CHATUP_REJECT);
+    ck_assert_uint_eq(chatup_test_mistakes(test), 0);
+    visited = chatup_test_connect(test, 0, CHATUP_WAY_PUB, "/pub", NULL, page, NULL);
+    ck_assert_int_eq(visited->verdict, CHATUP_FAULT);
+    ck_assert_uint_eq(chatup_test_mistakes(test), 1);
+    chatup_test_close(test);
+}
+END_TEST
+
 START_TEST(users_wait_for_a_plugin_that_takes_its_time)
 {
     open_puppet(2);
@@ -715,6 +755,7 @@ UNIT_MAIN("plugin_test", a_message_is_accepted_edited_rejected_or_answered,
           threads_post_and_resume_and_are_waited_for,
           a_descriptor_is_watched_until_the_plugin_has_enough,
           a_watched_key_is_told_at_first_after_changes_and_when_it_expires,
+          who_opens_something_is_accepted_refused_or_waits,
           what_is_said_banned_and_kicked_is_in_the_log, users_wait_for_a_plugin_that_takes_its_time,
           users_are_authenticated_and_join, a_route_is_answered_later_once_or_in_time_not_at_all,
           edits_of_a_plugin_that_fails_are_thrown_away,

@@ -101,6 +101,13 @@ struct chatup_test_visited {
     uint64_t id;              /* of the deferral, or 0 */
 };
 
+/* Somebody opens a websocket or a stream.
+ *   address                   NULL: 127.0.0.1
+ *   path, origin, user_agent  NULL: absent */
+const struct chatup_test_visited *chatup_test_connect(struct chatup_test *test, uint32_t loop,
+                                                      uint32_t way, const char *path,
+                                                      const char *address, const char *origin,
+                                                      const char *user_agent);
 const struct chatup_test_visited *chatup_test_auth(struct chatup_test *test, uint32_t loop,
                                                    const char *sub, const char *name,
                                                    const char *user_json);
