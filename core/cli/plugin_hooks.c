@@ -102,6 +102,11 @@ static void say(struct check *check, struct chain *chain, size_t i, uint32_t fla
     if (deferred)
         turn_moved(&said->turn);
     check_turn(check, &said->over, PATIENCE_MS);
+    if (!said->over) {
+        check_step(check, "message_in: %s%s, left", texts[i].what, from);
+        turn_left(&said->turn);
+        check_turn(check, NULL, 0);
+    }
     bool well = faults(check) == before;
     check_report(check, well, "message_in: %s%s%s", texts[i].what, from,
                  !well         ? ": it failed"

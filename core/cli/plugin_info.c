@@ -98,7 +98,7 @@ static json_t *routes_to_json(const struct chatup_plugin *api)
 
 #define EACH_HOOK(X)                                                                               \
     X(message_in)                                                                                  \
-    X(message_out) X(connect) X(auth) X(join) X(leave) X(state_save) X(state_load) X(drain)
+    X(message_out) X(connect) X(auth) X(join) X(leave) X(left) X(state_save) X(state_load) X(drain)
 
 static json_t *hooks_to_json(const struct chatup_plugin *api)
 {

@@ -39,6 +39,7 @@ struct turn {
     struct chain *chain;         /* in which it runs */
     size_t next;                 /* link */
     struct deferral *deferral;
+    bool left; /* its sender has */
     /* A turn that was deferred has ended; not called from within chain_in. */
     void (*done)(struct turn *turn, enum chain_verdict verdict);
 };
@@ -72,6 +73,9 @@ enum chain_verdict chain_in(struct chain *chain, struct turn *turn);
 /* A turn for which chain_in said CHAIN_DEFERRED was copied, to where it stays until done; what it
  * borrows stays too. */
 void turn_moved(struct turn *turn);
+/* The sender of a turn that is deferred has left: the plugin is told, and so are those behind it
+ * that defer it. */
+void turn_left(struct turn *turn);
 void turn_finish(struct turn *turn);
 /* For link 0, which is of the core: json is a JSON object and is not checked. */
 void turn_set_reply(struct turn *turn, const char *json, size_t length);

@@ -28,7 +28,7 @@
 
 enum {
     FILE_BYTES_MAX = 256 * 1024 * 1024,
-    API_BYTES_MIN = offsetof(struct chatup_plugin, connect) + sizeof(void *),
+    API_BYTES_MIN = offsetof(struct chatup_plugin, left) + sizeof(void *),
     API_BYTES_MAX = 4096, /* a size beyond it is not a newer table, but rubbish */
     TABLE_MAX = 256,      /* options, or routes */
     NAME_BYTES_MAX = 64,

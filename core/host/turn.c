@@ -6,6 +6,7 @@
 #include "chain_parts.h"
 #include "config.h"
 #include "plugin.h"
+#include "running.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -182,6 +183,18 @@ enum chain_verdict chain_in(struct chain *chain, struct turn *turn)
 
 /* ---- deferral ---- */
 
+void turn_left(struct turn *turn)
+{
+    const struct pending *pending = &turn->deferral->pending;
+    const struct shard *shard = pending->shard;
+    turn->left = true;
+    if (!shard->plugin->api.left || shard->closed)
+        return;
+    running_set(shard->plugin->name, "left");
+    shard->plugin->api.left(shard->self, pending->id);
+    running_set(NULL, NULL);
+}
+
 /* The turn goes on behind the link that deferred it. Nothing is touched after done. */
 static void turn_go_on(struct deferral *deferral, enum chain_verdict result)
 {
@@ -194,6 +207,8 @@ static void turn_go_on(struct deferral *deferral, enum chain_verdict result)
     deferral_free(deferral); /* last: until then the chain may not go */
     if (result != CHAIN_DEFERRED)
         turn->done(turn, result);
+    else if (turn->left)
+        turn_left(turn);
 }
 
 static void turn_resumed(struct deferral *deferral, int32_t verdict, struct chatup_text msg,

@@ -562,6 +562,7 @@ void publisher_on_closed(struct connection *conn)
         broker_leave(publisher->pipeline->broker, publisher->room, publisher->member);
     if (publisher->room)
         plugins_leave(publisher);
+    speaker_left(&publisher->speaker);
     behind_forget(publisher);
     publisher_unref(publisher);
 }

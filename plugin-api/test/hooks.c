@@ -165,8 +165,18 @@ void chatup_test_left(struct chatup_test *test, uint64_t id)
 {
     struct shard *shard = id_shard(test->now, id);
     struct task *task = shard ? timer_take(shard, id, deferral_over) : NULL;
-    if (task)
+    if (!task)
+        return;
+    if (!((struct deferral *)task)->say) {
         deferral_over(task, CHATUP_LEFT);
+        return;
+    }
+    list_append(&test->timers, &task->link); /* it goes on */
+    if (!test->now->api.left)
+        return;
+    struct shard *before = enter(shard);
+    test->now->api.left(shard->it, id);
+    leave(test, before);
 }
 
 /*   open  that of the same hook; NULL: none */

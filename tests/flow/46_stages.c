@@ -360,6 +360,42 @@ START_TEST(who_leaves_before_the_answer_is_told_of_and_never_came)
 }
 END_TEST
 
+START_TEST(a_plugin_is_told_that_a_sender_has_left_and_the_message_goes_on)
+{
+    struct server *server = server_with("mode: later");
+    struct reader *reader = reader_open(server, "lobby");
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    publisher_send_say(ann, "later one", NULL);
+    publisher_send_say(ann, "later two", NULL); /* waits, and is deferred when she is gone */
+    wait_log(server, "parked", 1);
+    for (int64_t deadline = deadline_in(20); /* until both were heard */
+         !strstr(http_get(server, "/metrics")->body, "chatup_messages_in 2\n");) {
+        ck_assert(now_ms() < deadline);
+        pause_ms(5);
+    }
+    publisher_cut(ann);
+    wait_log(server, "the sender has left", 1);
+    go(server);
+    wait_log(server, "parked", 2);
+    wait_log(server, "the sender has left", 2);
+    go(server);
+    reader_wait_message(reader, "lobby", "later two");
+    assert_json(texts_of(reader_account(reader, "lobby")->messages),
+                "[\"later one\",\"later two\"]");
+    struct stream *post = stream_open(server->port, 0);
+    const char *request = http_text(server, "POST", "/pub",
+                                    textf("authorization: Bearer %s\r\n", token_user("Bea", "u-2")),
+                                    "{\"room\":\"lobby\",\"msg\":\"later three\"}");
+    stream_send(post, request, strlen(request));
+    wait_log(server, "parked", 3);
+    stream_reset(post);
+    wait_log(server, "the sender has left", 3);
+    go(server);
+    reader_wait_message(reader, "lobby", "later three");
+    ck_assert_ptr_null(strstr(file_read(server->log), "cancelled"));
+}
+END_TEST
+
 START_TEST(only_so_many_wait_behind_an_auth)
 {
     struct server *server =
@@ -468,7 +504,8 @@ FLOW_MAIN("stages", a_plugin_sees_who_opens_what_before_any_token_is_looked_at,
           without_an_answer_in_time_on_error_decides_about_who_comes,
           every_way_in_with_a_token_waits_for_a_plugin,
           a_handshake_with_a_token_waits_and_goes_on_with_what_came_meanwhile,
-          who_leaves_before_the_answer_is_told_of_and_never_came, only_so_many_wait_behind_an_auth,
-          the_end_of_the_server_waits_for_no_plugin,
+          who_leaves_before_the_answer_is_told_of_and_never_came,
+          a_plugin_is_told_that_a_sender_has_left_and_the_message_goes_on,
+          only_so_many_wait_behind_an_auth, the_end_of_the_server_waits_for_no_plugin,
           the_check_of_a_plugin_calls_all_of_it_and_waits_for_what_it_defers,
           a_route_with_a_role_is_for_tokens_that_have_it)

@@ -237,6 +237,23 @@ static int32_t park(struct probe *probe, struct chatup_visit *visit, struct chat
     return CHATUP_DEFER;
 }
 
+static int32_t park_message(struct probe *probe, struct chatup_event *event)
+{
+    uint64_t id = probe->host->defer(event, 30000);
+    pthread_mutex_lock(&probe->lock);
+    if (probe->parked_count < PARKED_MAX)
+        probe->parked[probe->parked_count++] = (struct parked){id, CHATUP_ACCEPT};
+    pthread_mutex_unlock(&probe->lock);
+    probe->host->log(probe->host->self, CHATUP_INFO, "parked", 6);
+    return CHATUP_DEFER;
+}
+
+static void on_left(void *shard, uint64_t id)
+{
+    const struct probe *probe = shard;
+    probe->host->log(probe->host->self, CHATUP_INFO, "the sender has left", 19);
+}
+
 /* Everything that is parked, from a thread that may be another one's. */
 static int32_t go(struct probe *probe)
 {
@@ -341,6 +358,8 @@ static int32_t on_message_in(void *shard, struct chatup_event *event)
         return is(probe, "defer_nothing") ? CHATUP_DEFER : defer(probe, event);
     if (is(probe, "later") && event->msg.length == 2 && !memcmp(event->msg.at, "go", 2))
         return go(probe);
+    if (is(probe, "later") && starts(event->msg, "later"))
+        return park_message(probe, event);
     if (is(probe, "max"))
         return say_max(probe, event);
     if (is(probe, "state"))
@@ -490,6 +509,7 @@ static const struct chatup_plugin probe_plugin = {
     .auth = on_auth,
     .join = on_join,
     .leave = on_leave,
+    .left = on_left,
     .state_save = state_save,
     .state_load = state_load,
 };

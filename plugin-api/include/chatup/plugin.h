@@ -246,7 +246,7 @@ struct chatup_plugin {
 
     int32_t (*message_in)(void *shard, struct chatup_event *event);  /* NULL costs nothing */
     int32_t (*message_out)(void *shard, struct chatup_batch *batch); /* pure: CPU only */
-    /* A deferral is over without resume: why is CHATUP_TIMEOUT, CHATUP_LEFT (not of message_in), or
+    /* A deferral is over without resume: why is CHATUP_TIMEOUT, CHATUP_LEFT (of a visit), or
      * CHATUP_CANCELLED at the end of the plugin. resume does nothing any more. May be NULL. */
     void (*cancelled)(void *shard, uint64_t id, int32_t why);
     /* A token was verified: accept, reject, defer. It cannot grant what the token does not. */
@@ -264,6 +264,9 @@ struct chatup_plugin {
     /* A websocket or a stream is to be opened; no token was looked at yet: accept, reject (it is
      * answered 403), defer (it waits). */
     int32_t (*connect)(void *shard, struct chatup_visit *visit);
+    /* Who sent a message that waits for resume has left, or had before it was deferred. It goes on
+     * all the same: that was said. */
+    void (*left)(void *shard, uint64_t id);
 };
 
 #if defined(__GNUC__)

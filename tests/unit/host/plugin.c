@@ -91,7 +91,7 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_loop, index, 4);
     AT(chatup_loop, count, 8);
     AT(chatup_loop, self, 16);
-    SIZE(chatup_plugin, 192);
+    SIZE(chatup_plugin, 200);
     AT(chatup_plugin, flags, 4);
     AT(chatup_plugin, name, 8);
     AT(chatup_plugin, version, 16);
@@ -118,6 +118,7 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_plugin, state_load, 168);
     AT(chatup_plugin, drain, 176);
     AT(chatup_plugin, connect, 184);
+    AT(chatup_plugin, left, 192);
     SIZE(chatup_request, 56);
     AT(chatup_request, method, 4);
     AT(chatup_request, path, 8);
@@ -277,7 +278,7 @@ static const struct {
      "/symbol.so has no function chatup_plugin_v1: it is no plugin of chatup " CHATUP_VERSION
      ", or lacks CHATUP_EXPORT"},
     {"returns_null", "its chatup_plugin_v1 returned NULL: it must return a static struct"},
-    {"older", "built for an older chatup (its table has 184 bytes, not 192): rebuild it "
+    {"older", "built for an older chatup (its table has 192 bytes, not 200): rebuild it "
               "against " CHATUP_VERSION "'s headers"},
     {"size", "its table claims 100000 bytes: set size to sizeof (struct chatup_plugin)"},
     {"flags", "needs what chatup " CHATUP_VERSION " does not have (flags 0x2): use a newer chatup"},

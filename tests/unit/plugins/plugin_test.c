@@ -118,8 +118,8 @@ struct shard {
 };
 
 /* What happened, as the test sees it. */
-static int64_t sum, members, cancelled, timed_out, left, fired, cancelled_call, batch_status,
-    late_call;
+static int64_t sum, members, cancelled, timed_out, left, senders_left, fired, cancelled_call,
+    batch_status, late_call;
 static bool watched_there;
 static int pipe_end;
 static char came[20], inherited[40];
@@ -257,6 +257,11 @@ static void on_cancelled(void *shard, uint64_t id, int32_t status)
         cancelled++;
 }
 
+static void on_left(void *shard, uint64_t id)
+{
+    senders_left++;
+}
+
 static int32_t on_connect(void *arg, struct chatup_visit *visit)
 {
     struct shard *shard = arg;
@@ -384,6 +389,7 @@ static const struct chatup_plugin puppet_plugin = {
     .shard_close = shard_close,
     .message_in = on_message_in,
     .cancelled = on_cancelled,
+    .left = on_left,
     .connect = on_connect,
     .auth = on_auth,
     .join = on_join,
@@ -631,6 +637,12 @@ START_TEST(users_wait_for_a_plugin_that_takes_its_time)
     chatup_test_advance(test, 500);
     ck_assert_int_eq(visited->verdict, CHATUP_FAULT);
     ck_assert_int_eq(timed_out, 1);
+    const struct chatup_test_said *said = say(1, "wait");
+    chatup_test_left(test, said->id);
+    ck_assert_int_eq(senders_left, 1);
+    say(1, "resume");
+    chatup_test_run(test);
+    ck_assert_int_eq(said->verdict, CHATUP_REJECT);
     visited = chatup_test_join(test, 1, "slow", "u3", "Slow");
     chatup_test_left(test, visited->id);
     ck_assert_int_eq(left, 1);

@@ -116,7 +116,8 @@ const struct chatup_test_visited *chatup_test_join(struct chatup_test *test, uin
                                                    const char *name);
 void chatup_test_leave(struct chatup_test *test, uint32_t loop, const char *room, const char *sub,
                        const char *name);
-/* Whom a deferral is about leaves before it was resumed: it is over, and there is no verdict. */
+/* Whom a deferral is about leaves before it was resumed. One of a visit is over, and there is no
+ * verdict; a message goes on. */
 void chatup_test_left(struct chatup_test *test, uint64_t id);
 
 struct chatup_test_answer {
