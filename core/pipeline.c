@@ -245,8 +245,10 @@ static void keep_text(char **to, struct text *text)
 static struct way *way_keep(const struct way *from)
 {
     const struct message_fields *f = &from->fields;
+    bool borrows_tags = from->turn.tags && !from->turn.own_tags;
+    size_t tags = borrows_tags ? strlen(from->turn.tags) + 1 : 0;
     size_t size = f->user.length + f->sub.length + f->name.length + f->msg.length + f->ev.length +
-                  f->data.length + from->client_id.length;
+                  f->data.length + from->client_id.length + tags;
     struct way *way = xmalloc(sizeof *way + size + 1);
     char *to = way->storage;
     *way = *from;
@@ -259,6 +261,8 @@ static struct way *way_keep(const struct way *from)
     keep_text(&to, &way->fields.ev);
     keep_text(&to, &way->fields.data);
     keep_text(&to, &way->client_id);
+    if (borrows_tags)
+        way->turn.tags = memcpy(to, from->turn.tags, tags);
     way_show(way);
     return way;
 }
@@ -345,7 +349,7 @@ void pipeline_say(struct pipeline *pipeline, struct speaker *speaker, struct use
                   const struct address *address, struct name *room, struct text msg,
                   struct text client_id, pipeline_said *done, void *arg)
 {
-    struct way way = {.turn = {.room = room, .address = *address},
+    struct way way = {.turn = {.room = room, .address = *address, .tags = user->tags},
                       .pipeline = pipeline,
                       .speaker = speaker,
                       .fields = {.time_ms = clock_wall_ms(),

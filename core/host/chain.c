@@ -8,6 +8,7 @@
 #include "name.h"
 #include "plugin.h"
 #include "running.h"
+#include "tags.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -260,6 +261,25 @@ int32_t stage_object(char **staged, size_t *staged_length, const char *json, siz
         return -1;
     stage(staged, staged_length, json, length);
     return 0;
+}
+
+int32_t stage_tag(char **staged, const char *tags, const char *tag, size_t length)
+{
+    char *more = tags_with(*staged ? *staged : tags, (struct text){tag, length});
+    if (!more)
+        return -1;
+    free(*staged);
+    *staged = more;
+    return 0;
+}
+
+void tags_take(const char **tags, char **own, char **staged)
+{
+    if (!*staged)
+        return;
+    free(*own);
+    *tags = *own = *staged;
+    *staged = NULL;
 }
 
 void chain_offer(struct chatup_host *host)

@@ -33,7 +33,9 @@ struct turn {
     char *msg; /* the last edit that was accepted: event.msg points to it; NULL: none */
     char *reply;
     size_t reply_length;
-    char *staged_msg, *staged_reply; /* of the hook that is running */
+    const char *tags; /* tags.h: the sender's, borrowed as the event's texts, or own_tags */
+    char *own_tags;
+    char *staged_msg, *staged_reply, *staged_tags; /* of the hook that is running */
     size_t staged_msg_length, staged_reply_length;
     const struct plugin *author; /* its message_in is left out; NULL: nobody's */
     struct chain *chain;         /* in which it runs */
@@ -98,8 +100,10 @@ struct visit {
     size_t user_length, reply_length;
     /* One that was deferred has ended; not called from within chain_auth and its like. */
     void (*done)(struct visit *visit, enum chain_verdict verdict);
-    bool failed; /* a reject: a plugin could not say */
+    bool failed;      /* a reject: a plugin could not say */
+    const char *tags; /* borrowed, as the texts, or own_tags */
     /* visit.c's own */
+    char *own_tags, *staged_tags;
     struct chain *chain;
     size_t next; /* link */
     enum chain_stage stage;

@@ -66,6 +66,11 @@ struct deferral *deferral_open(struct shard *shard, int64_t timeout_ms,
 void deferral_tell(struct deferral *deferral, int32_t why);
 void deferral_free(struct deferral *deferral);
 
+/* The same of a tag: staged is what it has so far, or NULL: then that is tags. */
+int32_t stage_tag(char **staged, const char *tags, const char *tag, size_t length);
+/* In place of those before; frees. */
+void tags_take(const char **tags, char **own, char **staged);
+
 /* Put the calls of that stage into the host's table. */
 void deferral_offer(struct chatup_host *host);
 void turn_offer(struct chatup_host *host);

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "plugin.h"
 #include "running.h"
+#include "tags.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -29,12 +30,25 @@ static int32_t set_reply(struct chatup_event *event, const char *json, size_t le
     return event ? stage_object(&turn->staged_reply, &turn->staged_reply_length, json, length) : -1;
 }
 
+static int32_t tag(struct chatup_event *event, const char *at, size_t length)
+{
+    struct turn *turn = (struct turn *)event;
+    return event ? stage_tag(&turn->staged_tags, turn->tags, at, length) : -1;
+}
+
+static int32_t has_tag(const struct chatup_event *event, const char *at, size_t length)
+{
+    const struct turn *turn = (const struct turn *)event;
+    return event && tags_have(turn->tags, (struct text){at, length});
+}
+
 /* ---- message_in ---- */
 
-static void turn_forget_msg(struct turn *turn)
+static void turn_forget_edits(struct turn *turn)
 {
     free(turn->staged_msg);
-    turn->staged_msg = NULL;
+    free(turn->staged_tags);
+    turn->staged_msg = turn->staged_tags = NULL;
 }
 
 static void turn_forget_reply(struct turn *turn)
@@ -78,18 +92,20 @@ static void turn_refuse(struct turn *turn, const char *what, const char *by)
 
 void turn_finish(struct turn *turn)
 {
-    turn_forget_msg(turn);
+    turn_forget_edits(turn);
     turn_forget_reply(turn);
     free(turn->msg);
     free(turn->reply);
-    turn->msg = turn->reply = NULL;
+    free(turn->own_tags);
+    turn->msg = turn->reply = turn->own_tags = NULL;
+    turn->tags = NULL;
     turn->reply_length = 0;
 }
 
 /* The plugin has no say about it: what it staged is forgotten, and on_error decides. */
 static enum chain_verdict turn_without(const struct shard *shard, struct turn *turn)
 {
-    turn_forget_msg(turn);
+    turn_forget_edits(turn);
     turn_forget_reply(turn);
     if (shard->plugin->on_error == ON_ERROR_OPEN)
         return CHAIN_ACCEPT;
@@ -109,17 +125,18 @@ static enum chain_verdict turn_judge(struct shard *shard, struct turn *turn, int
     switch (verdict) {
     case CHATUP_ACCEPT:
         turn_take_msg(turn);
+        tags_take(&turn->tags, &turn->own_tags, &turn->staged_tags);
         if (turn->staged_reply)
             turn_take_reply(turn);
         return CHAIN_ACCEPT;
     case CHATUP_REJECT:
-        turn_forget_msg(turn);
+        turn_forget_edits(turn);
         turn_take_reply(turn);
         if (!turn->reply)
             turn_refuse(turn, "rejected", shard->plugin->name);
         return CHAIN_REJECT;
     case CHATUP_CONSUME:
-        turn_forget_msg(turn);
+        turn_forget_edits(turn);
         turn_take_reply(turn);
         return CHAIN_CONSUME;
     default:
@@ -247,4 +264,6 @@ void turn_offer(struct chatup_host *host)
     host->set_msg = set_msg;
     host->set_reply = set_reply;
     host->defer = defer;
+    host->tag = tag;
+    host->has_tag = has_tag;
 }

@@ -3,6 +3,7 @@
 #include "chain_parts.h"
 #include "config.h"
 #include "plugin.h"
+#include "tags.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -38,11 +39,26 @@ static int32_t set_visit_reply(struct chatup_visit *arg, const char *json, size_
                  : -1;
 }
 
+static int32_t tag_visit(struct chatup_visit *arg, const char *tag, size_t length)
+{
+    struct visit *visit = (struct visit *)arg;
+    return visit && (visit->stage == STAGE_CONNECT || visit->stage == STAGE_AUTH)
+               ? stage_tag(&visit->staged_tags, visit->tags, tag, length)
+               : -1;
+}
+
+static int32_t visit_has_tag(const struct chatup_visit *arg, const char *tag, size_t length)
+{
+    const struct visit *visit = (const struct visit *)arg;
+    return visit && tags_have(visit->tags, (struct text){tag, length});
+}
+
 static void visit_forget(struct visit *visit)
 {
     free(visit->staged_user);
     free(visit->staged_reply);
-    visit->staged_user = visit->staged_reply = NULL;
+    free(visit->staged_tags);
+    visit->staged_user = visit->staged_reply = visit->staged_tags = NULL;
 }
 
 void visit_finish(struct visit *visit)
@@ -51,7 +67,9 @@ void visit_finish(struct visit *visit)
     visit_forget(visit);
     free(visit->user);
     free(visit->reply);
-    visit->user = visit->reply = NULL;
+    free(visit->own_tags);
+    visit->user = visit->reply = visit->own_tags = NULL;
+    visit->tags = NULL;
 }
 
 static void visit_refuse(struct visit *visit, const char *what, const char *by)
@@ -77,6 +95,7 @@ static void visit_take(struct visit *visit)
         visit->reply_length = visit->staged_reply_length;
         visit->staged_reply = NULL;
     }
+    tags_take(&visit->tags, &visit->own_tags, &visit->staged_tags);
 }
 
 /* ---- verdicts ---- */
@@ -249,4 +268,6 @@ void visit_offer(struct chatup_host *host)
     host->set_user = set_user;
     host->set_visit_reply = set_visit_reply;
     host->defer_visit = defer_visit;
+    host->tag_visit = tag_visit;
+    host->visit_has_tag = visit_has_tag;
 }

@@ -79,6 +79,7 @@ void connection_free(struct connection *conn)
     buffer_finish(&conn->message);
     websocket_reader_finish(&conn->frames);
     free(conn->pong);
+    free(conn->tags);
     user_unref(conn->user);
     limiter_disconnect(server_pipeline(server)->limiter, &conn->counted_as);
     list_remove(&conn->in_server);

@@ -63,6 +63,7 @@ struct connection {
     struct address client;        /* who that speaks for, behind proxies; of HTTP, this request's */
     struct address counted_as;    /* limits.connections_per_address */
     uint64_t id;                  /* in the log; unique in the process */
+    char *tags;                   /* that connect gave it; NULL: none */
     struct user *user;            /* as its token says; NULL: a guest */
     uint32_t user_changes;        /* how often that changed */
     struct http_request *request; /* being answered, or streamed to */

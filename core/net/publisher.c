@@ -184,8 +184,8 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
 {
     char address[ADDRESS_TEXT_SIZE];
     address_format(&publisher->conn->client, address);
-    struct caller *caller =
-        caller_ask(publisher->pipeline, json_text(token), address, on_known, reply);
+    struct caller *caller = caller_ask(publisher->pipeline, json_text(token), address,
+                                       publisher->conn->tags, on_known, reply);
     if (!caller)
         return;
     publisher->caller = caller;
@@ -195,7 +195,8 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
 static void visit_of(struct visit *visit, const struct user *user, const struct name *room,
                      const char *address)
 {
-    *visit = (struct visit){.visit = {.room = {room->at, room->length},
+    *visit = (struct visit){.tags = user->tags,
+                            .visit = {.room = {room->at, room->length},
                                       .sub = {user->sub, strlen(user->sub)},
                                       .name = {user->name, strlen(user->name)},
                                       .user = {user->public_json, user->public_length},

@@ -113,7 +113,7 @@ static void authenticate(struct connection *conn, json_t *request)
     address_format(&conn->client, address);
     struct caller *caller =
         caller_ask(server_pipeline(conn->server), json_text(json_object_get(request, "token")),
-                   address, on_known, wait);
+                   address, conn->tags, on_known, wait);
     if (!caller)
         return;
     wait->caller = caller;

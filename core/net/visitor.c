@@ -17,6 +17,18 @@ static void visitor_free(struct visitor *visitor)
     free(visitor);
 }
 
+/* They stay with the connection; one that polls is asked each time. */
+static void open_tagged(struct visitor *visitor)
+{
+    struct http_request *request = visitor->request;
+    struct connection *conn = request->conn;
+    const char *tags = visitor->visit.tags;
+    free(conn->tags);
+    conn->tags = tags ? xstrdup(tags) : NULL;
+    request->request.tags = conn->tags;
+    visitor->then(request);
+}
+
 static void on_judged(struct visit *visit, enum chain_verdict verdict)
 {
     struct visitor *visitor = (struct visitor *)visit;
@@ -26,7 +38,7 @@ static void on_judged(struct visit *visit, enum chain_verdict verdict)
         request_reply_json(&request->request, visit->failed ? 503 : 403,
                            (struct text){visit->reply, visit->reply_length});
     else if (http_may_open(request))
-        visitor->then(request);
+        open_tagged(visitor);
     visitor_free(visitor);
 }
 

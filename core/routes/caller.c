@@ -84,6 +84,8 @@ static void on_judged(struct visit *visit, enum chain_verdict verdict)
     bool accepted = verdict == CHAIN_ACCEPT;
     if (accepted && visit->user && !user_set_public(caller->user, visit->user, visit->user_length))
         accepted = false;
+    if (accepted && visit->tags != caller->user->tags)
+        user_set_tags(caller->user, visit->tags);
     if (accepted)
         caller->done(caller->arg, TOKEN_OK, user_ref(caller->user), (struct text){0});
     else if (visit->reply)
@@ -96,8 +98,10 @@ static void on_judged(struct visit *visit, enum chain_verdict verdict)
 
 /* Stage auth: a plugin may turn the user away, or show others something else of them. */
 static struct caller *ask_plugins(const struct pipeline *pipeline, struct user *user,
-                                  const char *client, caller_known *done, void *arg)
+                                  const char *client, const char *tags, caller_known *done,
+                                  void *arg)
 {
+    user_set_tags(user, tags); /* where the visit finds them */
     struct caller *caller = xcalloc(1, sizeof *caller);
     caller->user = user;
     caller->done = done;
@@ -108,6 +112,7 @@ static struct caller *ask_plugins(const struct pipeline *pipeline, struct user *
                               .name = {user->name, strlen(user->name)},
                               .user = {user->public_json, user->public_length},
                               .address = {caller->address, strlen(caller->address)}};
+    caller->visit.tags = user->tags;
     caller->visit.done = on_judged;
     enum chain_verdict verdict = chain_auth(pipeline->chain, &caller->visit);
     if (verdict == CHAIN_DEFERRED)
@@ -117,7 +122,7 @@ static struct caller *ask_plugins(const struct pipeline *pipeline, struct user *
 }
 
 struct caller *caller_ask(struct pipeline *pipeline, struct text token, const char *client,
-                          caller_known *done, void *arg)
+                          const char *tags, caller_known *done, void *arg)
 {
     enum token_status status = TOKEN_MALFORMED;
     struct user *user;
@@ -126,7 +131,7 @@ struct caller *caller_ask(struct pipeline *pipeline, struct text token, const ch
     else if (token.at)
         status = user_from_token(pipeline->keys, token.at, token.length, clock_wall_ms(), &user);
     if (status == TOKEN_OK)
-        return ask_plugins(pipeline, user, client, done, arg);
+        return ask_plugins(pipeline, user, client, tags, done, arg);
     done(arg, status, NULL, (struct text){0});
     return NULL;
 }
@@ -200,7 +205,8 @@ static void request_ask(const struct wait *what)
         return;
     }
     struct wait *wait = xmemdup(what, sizeof *what);
-    struct caller *caller = caller_ask(request->pipeline, token, request->address, on_known, wait);
+    struct caller *caller =
+        caller_ask(request->pipeline, token, request->address, request->tags, on_known, wait);
     if (!caller)
         return;
     wait->caller = caller;

@@ -28,9 +28,10 @@ typedef void caller_known(void *arg, enum token_status status, struct user *user
  * turns them away. done is called once, now or later.
  *   token    absent if what was given is no text
  *   client   their address, as text; "" if unknown
+ *   tags     that connect has given them (tags.h); NULL: none
  *   returns  NULL: done has been called */
 struct caller *caller_ask(struct pipeline *pipeline, struct text token, const char *client,
-                          caller_known *done, void *arg);
+                          const char *tags, caller_known *done, void *arg);
 /* Who asked is gone: the plugin is told so, and done is not called. NULL does nothing. */
 void caller_left(struct caller *caller);
 

@@ -26,6 +26,7 @@ struct request {
     struct text idempotency_key;
     struct text authorization; /* that header; absent if there is none */
     char address[46];          /* the client's, as text; "" if unknown */
+    const char *tags;          /* that connect gave the client (tags.h), lent; NULL: none */
     bool secure;               /* the client came by https */
     struct signed_once *once;  /* signed.c's own; NULL at first */
     /* While it waits for somebody who ought to know: the client has left. Then it is answered all

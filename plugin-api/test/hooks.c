@@ -1,6 +1,7 @@
 /* The hooks and routes of the plugin, and what it may call in them. What a hook is lent lies in
  * blocks of its own that are freed after it, so that the address sanitizer finds who keeps it. */
 #include "parts.h"
+#include "tags.h"
 
 /* ---- what is lent ---- */
 
@@ -70,7 +71,7 @@ static int32_t verdict_of(struct chatup_test *test, const char *hook, int32_t ve
 
 struct say {
     struct chatup_test_said said; /* first */
-    const char *staged_msg, *staged_reply;
+    const char *staged_msg, *staged_reply, *staged_tags;
     struct deferral *deferral;
 };
 
@@ -84,7 +85,8 @@ struct come {                           /* a connect, an auth or a join */
     struct chatup_test_visited visited; /* first */
     bool edits_user;
     int32_t highest; /* verdict */
-    const char *staged_user, *staged_reply;
+    bool tags_count; /* it may give some */
+    const char *staged_user, *staged_reply, *staged_tags;
     struct deferral *deferral;
 };
 
@@ -117,6 +119,37 @@ static int32_t set_reply(struct chatup_event *event, const char *json, size_t le
     return 0;
 }
 
+/* ---- tags ---- */
+
+void chatup_test_tags(struct chatup_test *test, const char *tags)
+{
+    char *copy = tags && *tags ? xstrdup(tags) : NULL;
+    free(test->tags);
+    test->tags = copy;
+}
+
+static int32_t tag_add(struct chatup_test *test, const char **staged, const char *given,
+                       const char *tag, size_t length)
+{
+    char *more = tags_with(*staged ? *staged : given, (struct text){tag, length});
+    if (more)
+        *staged = keep(test, more);
+    return more ? 0 : -1;
+}
+
+static int32_t host_tag(struct chatup_event *event, const char *tag, size_t length)
+{
+    struct asked *asked = (struct asked *)event;
+    struct say *say = asked->say;
+    return tag_add(asked->shard->generation->test, &say->staged_tags, say->said.tags, tag, length);
+}
+
+static int32_t host_has_tag(const struct chatup_event *event, const char *tag, size_t length)
+{
+    const struct asked *asked = (const struct asked *)event;
+    return tags_have(asked->say->said.tags, (struct text){tag, length});
+}
+
 /* What was staged counts, unless the plugin has failed. */
 static void say_end(struct say *say, int32_t verdict)
 {
@@ -125,6 +158,8 @@ static void say_end(struct say *say, int32_t verdict)
         say->said.msg = say->staged_msg;
     if (verdict != CHATUP_FAULT && say->staged_reply)
         say->said.reply = say->staged_reply;
+    if (verdict != CHATUP_FAULT && say->staged_tags)
+        say->said.tags = say->staged_tags;
 }
 
 static void come_end(struct come *come, int32_t verdict)
@@ -134,6 +169,8 @@ static void come_end(struct come *come, int32_t verdict)
         return;
     come->visited.user = come->staged_user;
     come->visited.reply = come->staged_reply;
+    if (come->staged_tags)
+        come->visited.tags = come->staged_tags;
 }
 
 static void deferral_end(struct deferral *deferral, int32_t verdict)
@@ -324,6 +361,8 @@ const struct chatup_test_said *chatup_test_event(struct chatup_test *test, uint3
     struct shard *shard = shard_at(test, loop);
     const struct chatup_plugin *api = &test->now->api;
     struct say *say = keep(test, xcalloc(1, sizeof *say));
+    if (test->tags)
+        say->said.tags = keep_text(test, test->tags, strlen(test->tags));
     if (event->msg.at)
         say->said.msg = keep_text(test, event->msg.at, event->msg.length);
     if (!api->message_in || (event->flags & CHATUP_FROM_POST && !(api->flags & CHATUP_SEES_POST)))
@@ -494,6 +533,23 @@ struct visiting {              /* what the plugin gets, for as long as it may ha
     struct come *come; /* NULL: it leaves */
 };
 
+static int32_t tag_visit(struct chatup_visit *visit, const char *tag, size_t length)
+{
+    struct visiting *visiting = (struct visiting *)visit;
+    struct come *come = visiting->come;
+    return come && come->tags_count ? tag_add(visiting->shard->generation->test, &come->staged_tags,
+                                              come->visited.tags, tag, length)
+                                    : -1;
+}
+
+static int32_t visit_has_tag(const struct chatup_visit *visit, const char *tag, size_t length)
+{
+    const struct visiting *visiting = (const struct visiting *)visit;
+    const struct come *come = visiting->come;
+    return tags_have(come ? come->visited.tags : visiting->shard->generation->test->tags,
+                     (struct text){tag, length});
+}
+
 static int32_t set_user(struct chatup_visit *visit, const char *json, size_t length)
 {
     struct visiting *visiting = (struct visiting *)visit;
@@ -553,6 +609,8 @@ static const struct chatup_test_visited *visit(struct visiting *visiting, struct
     int32_t verdict = CHATUP_ACCEPT;
     keep(test, come);
     visiting->come = come;
+    if (test->tags)
+        come->visited.tags = keep_text(test, test->tags, strlen(test->tags));
     struct shard *before = enter(shard);
     if (hook)
         verdict = hook(shard->it, &visiting->visit);
@@ -579,6 +637,7 @@ const struct chatup_test_visited *chatup_test_connect(struct chatup_test *test, 
     struct come *come = xcalloc(1, sizeof *come);
     struct visiting *visiting = xcalloc(1, sizeof *visiting);
     come->highest = CHATUP_REJECT;
+    come->tags_count = true;
     visiting->shard = shard_at(test, loop);
     visiting->visit = (struct chatup_visit){
         .size = sizeof visiting->visit,
@@ -599,7 +658,7 @@ const struct chatup_test_visited *chatup_test_auth(struct chatup_test *test, uin
 {
     struct loan loan = {0};
     struct come *come = xcalloc(1, sizeof *come);
-    come->edits_user = true;
+    come->edits_user = come->tags_count = true;
     come->highest = CHATUP_REJECT;
     struct visiting *visiting =
         visiting_create(shard_at(test, loop), &loan, NULL, sub, name, user_json);
@@ -824,4 +883,8 @@ void hooks_offer(struct chatup_host *host)
     host->set_user = set_user;
     host->set_visit_reply = set_visit_reply;
     host->defer_visit = defer_visit;
+    host->tag = host_tag;
+    host->has_tag = host_has_tag;
+    host->tag_visit = tag_visit;
+    host->visit_has_tag = visit_has_tag;
 }

@@ -462,6 +462,7 @@ void chatup_test_close(struct chatup_test *test)
         free(test->kept[i]);
     free(test->kept);
     free(test->log);
+    free(test->tags);
     free(test->lent_log);
     close(test->wake);
     pthread_mutex_destroy(&test->lock);

@@ -284,6 +284,10 @@ static int32_t on_connect(void *shard, struct chatup_visit *visit)
     char line[300];
     if (is(probe, "later") || is(probe, "soon"))
         return park(probe, visit, visit->user_agent);
+    if (is(probe, "tag_visits") && visit->user_agent.at)
+        return probe->host->tag_visit(visit, visit->user_agent.at, visit->user_agent.length)
+                   ? CHATUP_FAULT
+                   : CHATUP_ACCEPT;
     if (!is(probe, "connect"))
         return CHATUP_ACCEPT;
     if (visit->room.at || visit->user.at || visit->sub.length || visit->name.length ||
@@ -307,6 +311,8 @@ static int32_t on_auth(void *shard, struct chatup_visit *visit)
     struct probe *probe = shard;
     if (is(probe, "later") || is(probe, "soon"))
         return park(probe, visit, visit->name);
+    if (is(probe, "tag_visits") && named(visit, "vip"))
+        return probe->host->tag_visit(visit, "vip", 3) ? CHATUP_FAULT : CHATUP_ACCEPT;
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
     if (named(visit, "rename"))
@@ -322,6 +328,10 @@ static int32_t on_join(void *shard, struct chatup_visit *visit)
     struct probe *probe = shard;
     if (is(probe, "later") || is(probe, "soon"))
         return park(probe, visit, visit->room);
+    if (is(probe, "tag_visits") &&
+        (probe->host->tag_visit(visit, "x", 1) != -1 ||
+         (named(visit, "vip") && !probe->host->visit_has_tag(visit, "vip", 3))))
+        return CHATUP_FAULT;
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
     if (probe->host->set_user(visit, "{}", 2) != -1) /* only auth may */
@@ -351,6 +361,21 @@ static int32_t say_max(const struct probe *probe, struct chatup_event *event)
     return CHATUP_CONSUME;
 }
 
+/* Whoever has the tag is marked with it, or is shown to have it. */
+static int32_t use_tags(const struct probe *probe, struct chatup_event *event)
+{
+    const struct chatup_host *host = probe->host;
+    size_t length = strlen(probe->tag);
+    if (is(probe, "if_tag"))
+        return host->has_tag(event, probe->tag, length) ? append(probe, event) : CHATUP_ACCEPT;
+    if (host->tag(event, "no tag", 6) != -1 || host->tag(event, NULL, 0) != -1 ||
+        host->tag(event, probe->tag, length) != 0)
+        return CHATUP_FAULT;
+    if (host->has_tag(event, probe->tag, length)) /* for those behind only */
+        append(probe, event);
+    return is(probe, "tag_then_fault") ? CHATUP_FAULT : CHATUP_ACCEPT;
+}
+
 static int32_t on_message_in(void *shard, struct chatup_event *event)
 {
     struct probe *probe = shard;
@@ -360,6 +385,8 @@ static int32_t on_message_in(void *shard, struct chatup_event *event)
         return go(probe);
     if (is(probe, "later") && starts(event->msg, "later"))
         return park_message(probe, event);
+    if (is(probe, "tag") || is(probe, "tag_then_fault") || is(probe, "if_tag"))
+        return use_tags(probe, event);
     if (is(probe, "max"))
         return say_max(probe, event);
     if (is(probe, "state"))

@@ -1,6 +1,6 @@
 /* chatup/plugin.h: what every ChatUp plugin includes. Apache-2.0.
  *
- * Changes: draft 3: connect, deferral of auth and join, max_msg, roles of routes. Draft 2:
+ * Changes: draft 3: connect, tags, deferral of auth and join, max_msg, roles of routes. Draft 2:
  * services, deferral, shards with a loop, auth, join and leave, lists and maps as options,
  * counters, state that outlives a reload. Draft 1: message_in, message_out, routes. It is marked
  * draft: it may still change.
@@ -207,6 +207,20 @@ struct chatup_host {
     /* [in connect, auth, join] As defer. What comes from that client behind it waits; if the client
      * leaves, the deferral is over: cancelled is called, with CHATUP_LEFT. */
     uint64_t (*defer_visit)(struct chatup_visit *visit, int64_t timeout_ms);
+
+    /* [in message_in] Mark the event for the plugins behind, which may do less with it. A tag is 1
+     * to 32 letters, digits, - _ . and :, and one event has up to eight. Staged as an edit. 0; -1:
+     * no tag, or one too many. */
+    int32_t (*tag)(struct chatup_event *event, const char *tag, size_t length);
+    /* [in message_in] 1: a plugin before gave it that tag, or connect or auth to its sender. Else
+     * 0.
+     */
+    int32_t (*has_tag)(const struct chatup_event *event, const char *tag, size_t length);
+    /* [in connect, auth] Mark whoever comes: what they say has these tags. One of connect stays
+     * with the connection, one of auth until its next token. As above. */
+    int32_t (*tag_visit)(struct chatup_visit *visit, const char *tag, size_t length);
+    /* [in connect, auth, join, leave] */
+    int32_t (*visit_has_tag)(const struct chatup_visit *visit, const char *tag, size_t length);
 };
 
 /* ---- the plugin ---- */

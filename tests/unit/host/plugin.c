@@ -70,7 +70,7 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_value, count, 32);
     SIZE(chatup_counter, 16);
     AT(chatup_counter, help, 8);
-    SIZE(chatup_host, 136);
+    SIZE(chatup_host, 168);
     AT(chatup_host, self, 8);
     AT(chatup_host, log, 16);
     AT(chatup_host, option, 24);
@@ -87,6 +87,10 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_host, set_visit_reply, 112);
     AT(chatup_host, max_msg, 120);
     AT(chatup_host, defer_visit, 128);
+    AT(chatup_host, tag, 136);
+    AT(chatup_host, has_tag, 144);
+    AT(chatup_host, tag_visit, 152);
+    AT(chatup_host, visit_has_tag, 160);
     SIZE(chatup_loop, 24);
     AT(chatup_loop, index, 4);
     AT(chatup_loop, count, 8);

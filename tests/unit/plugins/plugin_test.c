@@ -211,6 +211,12 @@ static int32_t on_message_in(void *arg, struct chatup_event *event)
     }
     if (is(event->msg, "rename"))
         host->resume(host->self, shard->open, CHATUP_ACCEPT, text("{\"name\":\"S.\"}"), none);
+    if (host->has_tag(event, "vip", 3))
+        host->tag(event, "seen", 4);
+    if (is(event->msg, "tag and fail")) {
+        host->tag(event, "lost", 4);
+        return CHATUP_FAULT;
+    }
     if (is(event->msg, "timer"))
         shard->open = puppet->loop->timer(shard->loop, 100, on_call, NULL);
     if (is(event->msg, "cancel"))
@@ -282,6 +288,8 @@ static int32_t on_auth(void *arg, struct chatup_visit *visit)
         shard->open = host->defer_visit(visit, 500);
         return CHATUP_DEFER;
     }
+    if (host->visit_has_tag(visit, "vip", 3) && host->tag_visit(visit, "known", 5))
+        return CHATUP_FAULT;
     if (is(visit->name, "Ann"))
         return host->set_user(visit, "{\"name\":\"A.\"}", 13) ? CHATUP_FAULT : CHATUP_ACCEPT;
     return host->set_visit_reply(visit, "{\"err\":\"who\"}", 13) ? CHATUP_FAULT : CHATUP_REJECT;
@@ -290,6 +298,8 @@ static int32_t on_auth(void *arg, struct chatup_visit *visit)
 static int32_t on_join(void *arg, struct chatup_visit *visit)
 {
     struct shard *shard = arg;
+    if (shard->puppet->host->tag_visit(visit, "late", 4) != -1)
+        return CHATUP_FAULT;
     if (is(visit->room, "slow")) {
         shard->open = shard->puppet->host->defer_visit(visit, 500);
         return CHATUP_DEFER;
@@ -617,6 +627,24 @@ START_TEST(who_opens_something_is_accepted_refused_or_waits)
 }
 END_TEST
 
+START_TEST(tags_are_seen_and_given)
+{
+    open_puppet(1);
+    ck_assert_ptr_null(say(0, "hi")->tags);
+    ck_assert_ptr_null(chatup_test_auth(test, 0, "u1", "Ann", NULL)->tags);
+    chatup_test_tags(test, "staff vip");
+    ck_assert_str_eq(say(0, "hi")->tags, "staff vip seen");
+    ck_assert_str_eq(chatup_test_auth(test, 0, "u1", "Ann", NULL)->tags, "staff vip known");
+    ck_assert_int_eq(chatup_test_join(test, 0, "lobby", "u1", "Ann")->verdict, CHATUP_ACCEPT);
+    const struct chatup_test_said *said = say(0, "tag and fail");
+    ck_assert_int_eq(said->verdict, CHATUP_FAULT);
+    ck_assert_str_eq(said->tags, "staff vip");
+    chatup_test_tags(test, NULL);
+    ck_assert_ptr_null(say(0, "hi")->tags);
+    done();
+}
+END_TEST
+
 START_TEST(users_wait_for_a_plugin_that_takes_its_time)
 {
     open_puppet(2);
@@ -766,7 +794,7 @@ UNIT_MAIN("plugin_test", a_message_is_accepted_edited_rejected_or_answered,
           timers_fire_at_their_time_once_and_are_cancelled_with_the_shard,
           threads_post_and_resume_and_are_waited_for,
           a_descriptor_is_watched_until_the_plugin_has_enough,
-          a_watched_key_is_told_at_first_after_changes_and_when_it_expires,
+          a_watched_key_is_told_at_first_after_changes_and_when_it_expires, tags_are_seen_and_given,
           who_opens_something_is_accepted_refused_or_waits,
           what_is_said_banned_and_kicked_is_in_the_log, users_wait_for_a_plugin_that_takes_its_time,
           users_are_authenticated_and_join, a_route_is_answered_later_once_or_in_time_not_at_all,

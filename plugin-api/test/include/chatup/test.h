@@ -62,10 +62,16 @@ void chatup_test_shuffle(struct chatup_test *test, uint64_t seed);
 
 /* ---- hooks ---- */
 
+/* What hooks are called with from now on has these tags, of plugins before: "staff vip"; NULL:
+ * none.
+ */
+void chatup_test_tags(struct chatup_test *test, const char *tags);
+
 struct chatup_test_said {
     int32_t verdict; /* CHATUP_DEFER while it is open. CHATUP_FAULT: on_error would decide */
     uint64_t id;     /* of the deferral, or 0 */
     const char *msg, *reply;
+    const char *tags; /* that it has now: "staff vip"; NULL: none */
 };
 
 /* A message of a user, on a connection of its own: it waits for no other.
@@ -99,6 +105,7 @@ struct chatup_test_visited {
     int32_t verdict;          /* as above */
     const char *user, *reply; /* JSON; user only if it was replaced */
     uint64_t id;              /* of the deferral, or 0 */
+    const char *tags;         /* as above; of connect and auth */
 };
 
 /* Somebody opens a websocket or a stream.
