@@ -459,6 +459,80 @@ START_TEST(the_check_of_a_plugin_calls_all_of_it_and_waits_for_what_it_defers)
 }
 END_TEST
 
+/* ---- tags ---- */
+
+static void stream_send_text(struct stream *stream, const char *text)
+{
+    size_t size;
+    const char *frame = websocket_frame(true, WS_TEXT, text, strlen(text), &size);
+    stream_send(stream, frame, size);
+}
+
+START_TEST(a_tag_stays_with_the_connection_or_until_the_next_token)
+{
+    struct server *server = server_start(
+            .rates = true,
+            .yaml = textf(
+                "plugins:\n  - {name: probe, file: '%s/../test-plugins/probe.so', config: "
+                "{mode: tag_visits}}\n  - {name: ratelimit, config: {rules: [{messages: 1, per: "
+                "1h}], levels: [1h], exempt: [vip, robot]}}\n",
+                getenv("CHATUP_PLUGINS")));
+    struct publisher *ann = publisher_enter(server, "Ann", "lobby");
+    publisher_say_ok(ann, "one");
+    ck_assert_str_eq(get_string(publisher_say(ann, "two", NULL), "error"), "rateLimited");
+    struct publisher *vip = publisher_open(server, token_user("vip", "u-1"));
+    publisher_join(vip, "lobby");
+    for (int i = 0; i < 3; i++)
+        publisher_say_ok(vip, "hello");
+    ck_assert_str_eq(
+        json_string_value(publisher_ask(vip, "auth", json_string(token_user("Bob", "u-1")))),
+        "ok"); /* the same person, by another name */
+    publisher_say_ok(vip, "hello");
+    ck_assert_str_eq(get_string(publisher_say(vip, "hello", NULL), "error"), "rateLimited");
+
+    struct stream *robot = open_as(server, "/pub", "user-agent: robot\r\n");
+    wait_text(robot, "101 ");
+    stream_send_text(robot, textf("{\"id\":1,\"auth\":\"%s\"}", token_user("Cid", "u-3")));
+    stream_send_text(robot, "{\"id\":2,\"join\":{\"room\":\"lobby\"}}");
+    stream_send_text(robot, textf("{\"id\":3,\"auth\":\"%s\"}", token_user("Cid", "u-3")));
+    for (int i = 4; i < 8; i++)
+        stream_send_text(robot, textf("{\"id\":%d,\"say\":{\"msg\":\"beep\"}}", i));
+    for (int i = 4; i < 8; i++)
+        wait_text(robot, textf("{\"id\":%d,\"reply\":{\"status\":\"ok\"", i));
+    assert_contains(http_get(server, "/metrics")->body,
+                    "chatup_plugin_faults{plugin=\"probe\"} 0\n");
+}
+END_TEST
+
+START_TEST(a_tag_waits_with_its_message)
+{
+    struct server *server = server_start(
+            .yaml = textf(
+                "plugins:\n"
+                "  - {name: a, file: '%s/../test-plugins/probe.so', config: {mode: tag_visits}}\n"
+                "  - {name: b, file: '%s/../test-plugins/probe.so', config: {mode: later}}\n"
+                "  - {name: c, file: '%s/../test-plugins/probe.so', config: {mode: if_tag, tag: "
+                "vip}}\n",
+                getenv("CHATUP_PLUGINS"), getenv("CHATUP_PLUGINS"), getenv("CHATUP_PLUGINS")));
+    struct reader *reader = reader_open(server, "lobby");
+    struct publisher *vip = publisher_enter(server, "vip", "lobby");
+    publisher_send_say(vip, "later ", NULL);
+    publisher_send_say(vip, "behind ", NULL);
+    wait_log(server, "parked", 1);
+    for (int64_t deadline = deadline_in(20);
+         !strstr(http_get(server, "/metrics")->body, "chatup_messages_in 2\n");) {
+        ck_assert(now_ms() < deadline);
+        pause_ms(5);
+    }
+    publisher_cut(vip); /* nothing of her is left but what waits */
+    wait_log(server, "the sender has left", 1);
+    go(server);
+    reader_wait_message(reader, "lobby", "behind vip");
+    assert_json(texts_of(reader_account(reader, "lobby")->messages),
+                "[\"later vip\",\"behind vip\"]");
+}
+END_TEST
+
 /* ---- roles of routes ---- */
 
 static struct http_answer *get_as_editor(struct server *server, const char *claims, const char *jti)
@@ -507,5 +581,6 @@ FLOW_MAIN("stages", a_plugin_sees_who_opens_what_before_any_token_is_looked_at,
           who_leaves_before_the_answer_is_told_of_and_never_came,
           a_plugin_is_told_that_a_sender_has_left_and_the_message_goes_on,
           only_so_many_wait_behind_an_auth, the_end_of_the_server_waits_for_no_plugin,
+          a_tag_stays_with_the_connection_or_until_the_next_token, a_tag_waits_with_its_message,
           the_check_of_a_plugin_calls_all_of_it_and_waits_for_what_it_defers,
           a_route_with_a_role_is_for_tokens_that_have_it)
