@@ -20,6 +20,7 @@ struct reader_wait {
     json_t *request;    /* with the token, and perhaps channels */
     struct list behind; /* struct held */
     unsigned count;     /* of them */
+    size_t bytes;
 };
 
 struct held { /* a message */
@@ -66,7 +67,9 @@ static void wait_free(struct reader_wait *wait)
 static void hold(struct connection *conn, struct text message)
 {
     struct reader_wait *wait = conn->wait;
-    if (wait->count == CONNECTION_BEHIND_MAX) {
+    bool full = wait->count == CONNECTION_BEHIND_MAX ||
+                (wait->count && wait->bytes + message.length > CONNECTION_INPUT_MAX);
+    if (full) {
         websocket_close(conn, 1008, "busy");
         return;
     }
@@ -74,6 +77,7 @@ static void hold(struct connection *conn, struct text message)
     held->length = message.length;
     memcpy(held->text, message.at, message.length);
     list_append(&wait->behind, &held->link);
+    wait->bytes += message.length;
     wait->count++;
 }
 

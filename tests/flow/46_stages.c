@@ -415,7 +415,12 @@ START_TEST(only_so_many_wait_behind_an_auth)
         websocket_send(reader, "{}");
     websocket_expect_close(reader, 1008);
     ck_assert_str_eq(reader->close_reason, "busy");
-    wait_log(server, "cancelled, why 4", 1);
+    reader = websocket_open(server, "/ws", 0, NULL);
+    websocket_send(reader, textf("{\"token\":\"%s\"}", token_user("later", "u-3")));
+    for (int i = 0; i < 2; i++)
+        websocket_send(reader, text_repeat("x", 40000));
+    websocket_expect_close(reader, 1008);
+    wait_log(server, "cancelled, why 4", 2);
     go(server);
     ck_assert_str_eq(json_string_value(reply_of(ann)), "ok");
     for (int i = 0; i < 16; i++)
