@@ -4,6 +4,7 @@
 #include "http.h"
 #include "token.h"
 
+#include <stdio.h>
 #include <time.h>
 
 static struct server *server_with(const char *options)
@@ -448,6 +449,36 @@ START_TEST(the_end_of_the_server_waits_for_no_plugin)
 }
 END_TEST
 
+START_TEST(whoever_waits_at_a_reload_ends_with_the_plugins_with_which_they_began)
+{
+    struct server *server = server_start(/* with one loop: none goes over before another */
+                                             .yaml = textf("plugins:\n  - {name: probe, file: "
+                                                           "'%s/../test-plugins/probe.so', config: "
+                                                           "{mode: later}}\n",
+                                                           getenv("CHATUP_PLUGINS")));
+    struct publisher *ann = publisher_connect(server);
+    publisher_send(ann, "auth", json_string(token_user("later", "u-1")));
+    publisher_send(ann, "join", room("closed"));
+    publisher_send(ann, "join", room("lobby"));
+    struct stream *stream = open_as(server, "/ev/lobby", "user-agent: later-bad\r\n");
+    wait_log(server, "asked", 2);
+    char *text = file_read(server->config), *mode = strstr(text, "mode: later");
+    ck_assert_ptr_nonnull(mode);
+    FILE *file = fopen(server->config, "w");
+    ck_assert_ptr_nonnull(file);
+    fprintf(file, "%.*smode: visits%s", (int)(mode - text), text, mode + strlen("mode: later"));
+    ck_assert_int_eq(fclose(file), 0);
+    struct run run = chatup("reload", "-c", server->config);
+    ck_assert_msg(run.code == 0, "%s", run.err); /* the old one is told to drain, and resumes */
+    ck_assert_str_eq(json_string_value(reply_of(ann)), "ok");
+    wait_text(stream, "notNow");
+    assert_error(reply_of(ann), "rejected"); /* by the new one */
+    ck_assert_str_eq(json_string_value(reply_of(ann)), "ok");
+    publisher_say_ok(ann, "here");
+    ck_assert_ptr_null(strstr(file_read(server->log), "cancelled"));
+}
+END_TEST
+
 START_TEST(the_check_of_a_plugin_calls_all_of_it_and_waits_for_what_it_defers)
 {
     struct run run =
@@ -586,6 +617,7 @@ FLOW_MAIN("stages", a_plugin_sees_who_opens_what_before_any_token_is_looked_at,
           who_leaves_before_the_answer_is_told_of_and_never_came,
           a_plugin_is_told_that_a_sender_has_left_and_the_message_goes_on,
           only_so_many_wait_behind_an_auth, the_end_of_the_server_waits_for_no_plugin,
+          whoever_waits_at_a_reload_ends_with_the_plugins_with_which_they_began,
           a_tag_stays_with_the_connection_or_until_the_next_token, a_tag_waits_with_its_message,
           the_check_of_a_plugin_calls_all_of_it_and_waits_for_what_it_defers,
           a_route_with_a_role_is_for_tokens_that_have_it)

@@ -277,6 +277,14 @@ static const char *or_none(struct chatup_text text)
 
 #define SHOWN(text) (text).at ? (int)(text).length : 4, or_none(text)
 
+/* A reload: what waits here is nobody else's. */
+static void on_drain(void *shard)
+{
+    struct probe *probe = shard;
+    if (is(probe, "later"))
+        go(probe);
+}
+
 static int32_t on_connect(void *shard, struct chatup_visit *visit)
 {
     static const char no[] = "{\"status\":\"error\",\"err\":\"notHere\"}";
@@ -537,6 +545,7 @@ static const struct chatup_plugin probe_plugin = {
     .join = on_join,
     .leave = on_leave,
     .left = on_left,
+    .drain = on_drain,
     .state_save = state_save,
     .state_load = state_load,
 };
