@@ -109,6 +109,13 @@ void speaker_init(struct speaker *speaker)
     list_init(&speaker->waiting);
 }
 
+void speaker_left(struct speaker *speaker)
+{
+    speaker->left = true;
+    if (speaker->deferred)
+        turn_left(speaker->deferred);
+}
+
 /* ---- its end: step 5 and 6 ---- */
 
 struct said { /* a way that the broker is asked about */
@@ -238,8 +245,10 @@ static void keep_text(char **to, struct text *text)
 static struct way *way_keep(const struct way *from)
 {
     const struct message_fields *f = &from->fields;
+    bool borrows_tags = from->turn.tags && !from->turn.own_tags;
+    size_t tags = borrows_tags ? strlen(from->turn.tags) + 1 : 0;
     size_t size = f->user.length + f->sub.length + f->name.length + f->msg.length + f->ev.length +
-                  f->data.length + from->client_id.length;
+                  f->data.length + from->client_id.length + tags;
     struct way *way = xmalloc(sizeof *way + size + 1);
     char *to = way->storage;
     *way = *from;
@@ -252,6 +261,8 @@ static struct way *way_keep(const struct way *from)
     keep_text(&to, &way->fields.ev);
     keep_text(&to, &way->fields.data);
     keep_text(&to, &way->client_id);
+    if (borrows_tags)
+        way->turn.tags = memcpy(to, from->turn.tags, tags);
     way_show(way);
     return way;
 }
@@ -271,6 +282,19 @@ static bool way_run(struct way *way)
     return true;
 }
 
+/* It was deferred, and stays where it is. */
+static void way_wait(struct way *way)
+{
+    struct speaker *speaker = way->speaker;
+    turn_moved(&way->turn);
+    if (!speaker)
+        return;
+    speaker->busy = true;
+    speaker->deferred = &way->turn;
+    if (speaker->left)
+        turn_left(&way->turn);
+}
+
 /* One that was deferred has ended: those behind it follow, until one of them is deferred. Whoever
  * waits keeps the speaker; after the last one it may be gone. It is busy as long as somebody
  * waits, so that nobody who comes meanwhile gets in front. */
@@ -279,6 +303,8 @@ static void deferred_done(struct turn *turn, enum chain_verdict verdict)
     struct way *way = (struct way *)turn;
     struct speaker *speaker = way->speaker;
     bool more = speaker && !list_empty(&speaker->waiting);
+    if (speaker)
+        speaker->deferred = NULL;
     if (speaker && !more)
         speaker->busy = false;
     way_end(way, verdict);
@@ -290,8 +316,7 @@ static void deferred_done(struct turn *turn, enum chain_verdict verdict)
         more = !list_empty(&speaker->waiting);
         speaker->busy = more;
         if (!way_run(way)) {
-            speaker->busy = true;
-            turn_moved(&way->turn);
+            way_wait(way);
             return;
         }
         way_free(way);
@@ -316,18 +341,15 @@ static void way_begin(struct way *way)
         return;
     }
     way_show(way);
-    if (way_run(way))
-        return;
-    if (speaker)
-        speaker->busy = true;
-    turn_moved(&way_keep(way)->turn);
+    if (!way_run(way))
+        way_wait(way_keep(way));
 }
 
 void pipeline_say(struct pipeline *pipeline, struct speaker *speaker, struct user *user,
                   const struct address *address, struct name *room, struct text msg,
                   struct text client_id, pipeline_said *done, void *arg)
 {
-    struct way way = {.turn = {.room = room, .address = *address},
+    struct way way = {.turn = {.room = room, .address = *address, .tags = user->tags},
                       .pipeline = pipeline,
                       .speaker = speaker,
                       .fields = {.time_ms = clock_wall_ms(),

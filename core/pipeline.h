@@ -23,6 +23,7 @@ struct plugin_set;
 struct rooms;
 struct settings;
 struct subscriber;
+struct turn;
 struct user;
 
 struct pipeline {
@@ -83,10 +84,13 @@ void pipeline_forget_plugins(struct pipeline *pipeline);
 struct speaker {
     struct list waiting;
     unsigned count; /* of them */
-    bool busy;
+    bool busy, left;
+    struct turn *deferred; /* for which they wait; NULL: none */
 };
 
 void speaker_init(struct speaker *speaker);
+/* Nobody is there any more. What was said goes on; the plugins that deferred it are told. */
+void speaker_left(struct speaker *speaker);
 
 /* reply: JSON for the publisher, lent: {"status":"ok","i":uuid,"offset":12,"epoch":"…"} or the
  * error, or what a plugin answered. Called once, now or later. */

@@ -47,6 +47,7 @@ const char *token_error(enum token_status status)
                                          [TOKEN_MALFORMED] = "Wrong format",
                                          [TOKEN_WRONG] = "Wrong JWT",
                                          [TOKEN_CONTENT] = "Wrong JWT content",
-                                         [TOKEN_REFUSED] = "rejected"};
+                                         [TOKEN_REFUSED] = "rejected",
+                                         [TOKEN_UNSURE] = "pluginUnavailable"};
     return errors[status];
 }

@@ -18,7 +18,8 @@ enum token_status {
     TOKEN_WRONG,     /* signature, algorithm, kid, exp, nbf, iat, aud, iss, crit, duplicated claim:
                       * "Wrong JWT" */
     TOKEN_CONTENT,   /* signed, but no user in it: "Wrong JWT content". Only of user_from_token */
-    TOKEN_REFUSED,   /* a plugin does not want this user: "rejected". Only of caller_user */
+    TOKEN_REFUSED,   /* a plugin does not want this user: "rejected". These only of caller_ask */
+    TOKEN_UNSURE     /* a plugin could not say: "pluginUnavailable" */
 };
 
 /* Check signature and header, exp, nbf and iat (now_ms: Unix time in milliseconds), and aud and iss

@@ -29,6 +29,7 @@ void user_unref(struct user *user)
     free(user->sub);
     free(user->name);
     free(user->public_json);
+    free(user->tags);
     grants_destroy(user->grants);
     free(user);
 }
@@ -75,6 +76,13 @@ bool user_set_public(struct user *user, const char *json, size_t length)
     user->public_json = text;
     user->public_length = strlen(text);
     return true;
+}
+
+void user_set_tags(struct user *user, const char *tags)
+{
+    char *copy = tags ? xstrdup(tags) : NULL;
+    free(user->tags);
+    user->tags = copy;
 }
 
 /* Whom would a ban of a name mean? */

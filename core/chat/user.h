@@ -19,6 +19,7 @@ struct user {
     size_t public_length;
     int64_t expires_ms;    /* when its token is good no more (exp and jwt.leeway); 0: never */
     bool sub_claimed;      /* sub is the claim of that name: no name that users may have chosen */
+    char *tags;            /* tags.h: of plugins; NULL: none */
     struct grants *grants; /* claims channels, role and roles; NULL if there are none */
 };
 
@@ -34,6 +35,8 @@ struct user *user_create(const char *sub, const char *name, const char *public_j
 /* Another public user, whose name is the user's from then on; while nobody else has the user.
  *   returns  false, and nothing changes, if json is no object, or its name is too long */
 bool user_set_public(struct user *user, const char *json, size_t length);
+/* While nobody else has the user. Copies; NULL: none. */
+void user_set_tags(struct user *user, const char *tags);
 struct user *user_ref(struct user *user);
 void user_unref(struct user *user);
 /* Whether a fresh token may take the place of another on a live connection. Those without an

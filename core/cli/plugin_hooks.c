@@ -102,6 +102,11 @@ static void say(struct check *check, struct chain *chain, size_t i, uint32_t fla
     if (deferred)
         turn_moved(&said->turn);
     check_turn(check, &said->over, PATIENCE_MS);
+    if (!said->over) {
+        check_step(check, "message_in: %s%s, left", texts[i].what, from);
+        turn_left(&said->turn);
+        check_turn(check, NULL, 0);
+    }
     bool well = faults(check) == before;
     check_report(check, well, "message_in: %s%s%s", texts[i].what, from,
                  !well         ? ": it failed"
@@ -144,33 +149,85 @@ static void show(struct check *check, struct chain *chain)
     name_unref(room);
 }
 
-/* ---- auth, join, leave ---- */
+/* ---- connect, auth, join, leave ---- */
+
+struct coming {
+    struct visit visit; /* first */
+    bool over;
+};
+
+static void coming_done(struct visit *visit, enum chain_verdict verdict)
+{
+    ((struct coming *)visit)->over = true;
+}
+
+/* What is not resumed within a moment is left. */
+static void come(struct check *check, struct chain *chain, const struct chatup_visit *who,
+                 enum chain_verdict (*stage)(struct chain *, struct visit *), const char *name,
+                 const char *what)
+{
+    struct coming coming = {.visit = {.visit = *who, .done = coming_done}};
+    uint64_t before = faults(check);
+    check_step(check, "%s: %s", name, what);
+    bool deferred = stage(chain, &coming.visit) == CHAIN_DEFERRED;
+    coming.over = !deferred;
+    check_turn(check, &coming.over, PATIENCE_MS);
+    if (!coming.over) {
+        check_step(check, "%s: %s, who leaves", name, what);
+        visit_left(&coming.visit);
+        check_turn(check, NULL, 0);
+    }
+    bool well = faults(check) == before;
+    check_report(check, well, "%s: %s%s", name, what,
+                 !well          ? ": it failed"
+                 : !coming.over ? " (deferred, and left before it was resumed)"
+                 : deferred     ? " (deferred)"
+                                : "");
+    visit_finish(&coming.visit);
+}
+
+static void open_one(struct check *check, struct chain *chain)
+{
+    const struct chatup_text none = {NULL, 0}, address = lent("2001:db8::1");
+    const struct chatup_visit page = {.sub = lent(""),
+                                      .name = lent(""),
+                                      .address = address,
+                                      .path = lent("/ws/room"),
+                                      .origin = lent("https://chat.example"),
+                                      .user_agent = lent(nasty),
+                                      .way = CHATUP_WAY_WS};
+    const struct chatup_visit bare = {.sub = lent(""),
+                                      .name = lent(""),
+                                      .address = lent(""),
+                                      .path = none,
+                                      .way = 99}; /* a newer chatup's */
+    if (!check->plugin->api.connect)
+        return;
+    come(check, chain, &page, chain_connect, "connect", "a page");
+    come(check, chain, &bare, chain_connect, "connect", "who says nothing of itself");
+}
 
 static void visit(struct check *check, struct chain *chain, const char *sub, const char *name,
                   const char *user)
 {
     const struct chatup_plugin *api = &check->plugin->api;
-    struct visit coming = {.visit = {.size = sizeof coming.visit,
-                                     .sub = lent(sub),
-                                     .name = lent(name),
-                                     .user = lent(user),
-                                     .address = lent("127.0.0.1")}};
-    uint64_t before = faults(check);
+    struct chatup_visit who = {
+        .sub = lent(sub), .name = lent(name), .user = lent(user), .address = lent("127.0.0.1")};
     const char *what = *sub ? "a user" : "a user without identity and name";
-    check_step(check, "auth: %s", what);
-    chain_auth(chain, &coming);
-    visit_finish(&coming);
-    coming = (struct visit){.visit = coming.visit};
-    coming.visit.user = lent(user);
-    coming.visit.room = lent("room");
-    check_step(check, "join: %s", what);
-    chain_join(chain, &coming);
+    if (api->auth)
+        come(check, chain, &who, chain_auth, "auth", what);
+    who.room = lent("room");
+    if (api->join)
+        come(check, chain, &who, chain_join, "join", what);
+    if (!api->leave)
+        return;
+    uint64_t before = faults(check);
+    struct visit leaving = {.visit = who};
     check_step(check, "leave: %s", what);
-    chain_leave(chain, &coming.visit);
-    visit_finish(&coming);
+    chain_leave(chain, &leaving);
     check_turn(check, NULL, 0);
-    if (api->auth || api->join || api->leave)
-        check_report(check, faults(check) == before, "auth, join, leave: %s", what);
+    check_report(check, faults(check) == before, "leave: %s", what);
+    visit_finish(&leaving);
 }
 
 /* ---- routes ---- */
@@ -256,6 +313,7 @@ void check_hooks(struct check *check, uint32_t loop)
 {
     const struct chatup_plugin *api = &check->plugin->api;
     struct chain *chain = check->chains[loop];
+    open_one(check, chain);
     visit(check, chain, "u-1", "Ann", "{\"name\":\"Ann\"}");
     visit(check, chain, "", "", "{}");
     for (size_t i = 0; api->message_in && i < sizeof texts / sizeof *texts; i++) {

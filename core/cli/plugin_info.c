@@ -88,16 +88,17 @@ static json_t *routes_to_json(const struct chatup_plugin *api)
         for (size_t m = 0; m < 4; m++)
             if (api->routes[i].methods & methods[m].method)
                 json_array_append_new(names, json_string(methods[m].name));
-        list = append(list,
-                      json_pack("{s:o,s:s,s:s,s:I}", "methods", names, "path", api->routes[i].path,
-                                "access", access_text(api->routes[i].access), "max_body",
-                                (json_int_t)api->routes[i].max_body));
+        list = append(
+            list, json_pack("{s:o,s:s,s:s,s:I,s:s?}", "methods", names, "path", api->routes[i].path,
+                            "access", access_text(api->routes[i].access), "max_body",
+                            (json_int_t)api->routes[i].max_body, "role", api->routes[i].role));
     }
     return list;
 }
 
 #define EACH_HOOK(X)                                                                               \
-    X(message_in) X(message_out) X(auth) X(join) X(leave) X(state_save) X(state_load) X(drain)
+    X(message_in)                                                                                  \
+    X(message_out) X(connect) X(auth) X(join) X(leave) X(left) X(state_save) X(state_load) X(drain)
 
 static json_t *hooks_to_json(const struct chatup_plugin *api)
 {
@@ -225,10 +226,11 @@ static void print_text(const struct plugin *plugin)
         for (size_t m = 0; m < 4; m++)
             if (api->routes[i].methods & methods[m].method)
                 printf("%s ", methods[m].name);
-        printf("/plugin/%s%s (%s)\n", api->name, api->routes[i].path,
+        printf("/plugin/%s%s (%s%s%s)\n", api->name, api->routes[i].path,
                api->routes[i].access == CHATUP_PUBLIC       ? "anyone"
                : api->routes[i].access == CHATUP_BEARER_JWT ? "a server's token in the header"
-                                                            : "a server's token as body");
+                                                            : "a server's token as body",
+               api->routes[i].role ? ", with the role " : "", or_empty(api->routes[i].role));
     }
     if (api->counter_count)
         puts("counters:");

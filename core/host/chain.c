@@ -8,6 +8,7 @@
 #include "name.h"
 #include "plugin.h"
 #include "running.h"
+#include "tags.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -69,6 +70,8 @@ struct chain *chain_create(struct plugin *const *plugins, size_t count, chain_ho
 void chain_set_max_msg(struct chain *chain, size_t bytes)
 {
     chain->out.max_msg = bytes;
+    for (size_t i = 0; i < chain->count; i++)
+        chain->shards[i].plugin->max_msg = bytes;
 }
 
 /* What it waits for is told, newest request last; then it is told that it ends. */
@@ -260,8 +263,28 @@ int32_t stage_object(char **staged, size_t *staged_length, const char *json, siz
     return 0;
 }
 
+int32_t stage_tag(char **staged, const char *tags, const char *tag, size_t length)
+{
+    char *more = tags_with(*staged ? *staged : tags, (struct text){tag, length});
+    if (!more)
+        return -1;
+    free(*staged);
+    *staged = more;
+    return 0;
+}
+
+void tags_take(const char **tags, char **own, char **staged)
+{
+    if (!*staged)
+        return;
+    free(*own);
+    *tags = *own = *staged;
+    *staged = NULL;
+}
+
 void chain_offer(struct chatup_host *host)
 {
+    deferral_offer(host);
     turn_offer(host);
     visit_offer(host);
     batch_offer(host);

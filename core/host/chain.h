@@ -33,12 +33,15 @@ struct turn {
     char *msg; /* the last edit that was accepted: event.msg points to it; NULL: none */
     char *reply;
     size_t reply_length;
-    char *staged_msg, *staged_reply; /* of the hook that is running */
+    const char *tags; /* tags.h: the sender's, borrowed as the event's texts, or own_tags */
+    char *own_tags;
+    char *staged_msg, *staged_reply, *staged_tags; /* of the hook that is running */
     size_t staged_msg_length, staged_reply_length;
     const struct plugin *author; /* its message_in is left out; NULL: nobody's */
     struct chain *chain;         /* in which it runs */
     size_t next;                 /* link */
     struct deferral *deferral;
+    bool left; /* its sender has */
     /* A turn that was deferred has ended; not called from within chain_in. */
     void (*done)(struct turn *turn, enum chain_verdict verdict);
 };
@@ -62,7 +65,7 @@ void chain_retire(struct chain *chain, int64_t drain_ms, void (*gone)(void *arg)
 void chains_end(struct desk *desk, const struct chain *but);
 /* Something of it has ended: may it go now? */
 void chain_look(struct chain *chain);
-/* Another limits.message_bytes, for what message_out may write. */
+/* Another limits.message_bytes, for what message_out may write, and for what plugins are told. */
 void chain_set_max_msg(struct chain *chain, size_t bytes);
 
 /* Run message_in. After it turn->event.msg is the text to publish, turn->reply the JSON for the
@@ -72,6 +75,9 @@ enum chain_verdict chain_in(struct chain *chain, struct turn *turn);
 /* A turn for which chain_in said CHAIN_DEFERRED was copied, to where it stays until done; what it
  * borrows stays too. */
 void turn_moved(struct turn *turn);
+/* The sender of a turn that is deferred has left: the plugin is told, and so are those behind it
+ * that defer it. */
+void turn_left(struct turn *turn);
 void turn_finish(struct turn *turn);
 /* For link 0, which is of the core: json is a JSON object and is not checked. */
 void turn_set_reply(struct turn *turn, const char *json, size_t length);
@@ -85,19 +91,37 @@ size_t chain_out(struct chain *chain, const struct name *room, struct message *c
 
 /* ---- who comes and goes ---- */
 
+enum chain_stage { STAGE_CONNECT, STAGE_AUTH, STAGE_JOIN, STAGE_LEAVE };
+
+/* It stays where it is, with all that it borrows, while it is deferred. */
 struct visit {
     struct chatup_visit visit; /* first: hooks get a pointer to it. Its texts are borrowed */
     char *user, *reply;        /* what hooks made of them, or NULL; freed by visit_finish */
     size_t user_length, reply_length;
+    /* One that was deferred has ended; not called from within chain_auth and its like. */
+    void (*done)(struct visit *visit, enum chain_verdict verdict);
+    bool failed;      /* a reject: a plugin could not say */
+    const char *tags; /* borrowed, as the texts, or own_tags */
+    /* visit.c's own */
+    char *own_tags, *staged_tags;
+    struct chain *chain;
+    size_t next; /* link */
+    enum chain_stage stage;
+    struct deferral *deferral;
+    bool silent;
     char *staged_user, *staged_reply;
     size_t staged_user_length, staged_reply_length;
-    bool may_edit_user;
 };
 
-/* CHAIN_CONSUME of a join: it is not told. Of a reject there is a reply, as of chain_in. */
+/* CHAIN_CONSUME of a join: it is not told. Of a reject there is a reply, as of chain_in. With
+ * CHAIN_DEFERRED done follows, or visit_left ends it. */
+enum chain_verdict chain_connect(struct chain *chain, struct visit *visit);
 enum chain_verdict chain_auth(struct chain *chain, struct visit *visit);
 enum chain_verdict chain_join(struct chain *chain, struct visit *visit);
-void chain_leave(struct chain *chain, const struct chatup_visit *visit);
+void chain_leave(struct chain *chain, struct visit *visit);
+/* Whoever it is about has left: if it is deferred, the plugin is told, and done does not follow. */
+void visit_left(struct visit *visit);
+/* Not while it is deferred. */
 void visit_finish(struct visit *visit);
 
 /* ---- routes ---- */

@@ -1,6 +1,6 @@
 /* chain_parts.h: what the files of the chain share, and nobody else sees: chain.c makes and ends
- * chains, and calls hooks; turn.c has message_in and what is deferred, visit.c auth, join and
- * leave, batch.c message_out. */
+ * chains, and calls hooks; turn.c has message_in, visit.c connect, auth, join and leave,
+ * deferral.c what they answer later, batch.c message_out. */
 #pragma once
 #include "chain.h"
 #include "desk.h"
@@ -42,7 +42,37 @@ void stage(char **staged, size_t *staged_length, const char *at, size_t length);
 /* The same of a JSON object; -1: it is none, or too long. */
 int32_t stage_object(char **staged, size_t *staged_length, const char *json, size_t length);
 
+/* ---- what is answered later ---- */
+
+struct deferral {
+    struct pending pending; /* first */
+    const struct deferral_kind *kind;
+    void *owner;
+    ev_timer timeout;
+};
+
+struct deferral_kind { /* both end the deferral, and go on with its owner */
+    /* The plugin's verdict, whatever it is, with what it gave; CHATUP_FAULT for none in time. */
+    void (*resumed)(struct deferral *deferral, int32_t verdict, struct chatup_text text,
+                    struct chatup_text reply);
+    /* The plugin ends. */
+    void (*without)(struct deferral *deferral);
+};
+
+/* NULL: there are too many, or that is no timeout. */
+struct deferral *deferral_open(struct shard *shard, int64_t timeout_ms,
+                               const struct deferral_kind *kind, void *owner);
+/* It is over: say so to the plugin. */
+void deferral_tell(struct deferral *deferral, int32_t why);
+void deferral_free(struct deferral *deferral);
+
+/* The same of a tag: staged is what it has so far, or NULL: then that is tags. */
+int32_t stage_tag(char **staged, const char *tags, const char *tag, size_t length);
+/* In place of those before; frees. */
+void tags_take(const char **tags, char **own, char **staged);
+
 /* Put the calls of that stage into the host's table. */
+void deferral_offer(struct chatup_host *host);
 void turn_offer(struct chatup_host *host);
 void visit_offer(struct chatup_host *host);
 void batch_offer(struct chatup_host *host);

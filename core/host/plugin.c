@@ -28,7 +28,7 @@
 
 enum {
     FILE_BYTES_MAX = 256 * 1024 * 1024,
-    API_BYTES_MIN = offsetof(struct chatup_plugin, drain) + sizeof(void *),
+    API_BYTES_MIN = offsetof(struct chatup_plugin, left) + sizeof(void *),
     API_BYTES_MAX = 4096, /* a size beyond it is not a newer table, but rubbish */
     TABLE_MAX = 256,      /* options, or routes */
     NAME_BYTES_MAX = 64,
@@ -324,6 +324,11 @@ static bool check_route(const struct plugin *plugin, uint32_t i, struct error *e
                       "anyone may call its route /plugin/%s%s: allow that with "
                       "public_routes: true in its entry of the YAML, or do not load it",
                       plugin->name, route->path);
+    if (route->role && (route->access != CHATUP_BEARER_JWT || !*route->role))
+        return refuse(plugin, err,
+                      "its route /plugin/%s%s names a role: only one with CHATUP_BEARER_JWT can, "
+                      "and it must not be empty",
+                      plugin->name, route->path);
     for (; other < route; other++)
         if (!strcmp(other->path, route->path) && other->methods & route->methods)
             return refuse(plugin, err,
@@ -530,6 +535,12 @@ static void host_count(void *host, uint32_t i, uint64_t more)
         atomic_fetch_add_explicit(&plugin->stats->counters[i], more, memory_order_relaxed);
 }
 
+static size_t host_max_msg(void *host)
+{
+    const struct plugin *plugin = host;
+    return atomic_load_explicit(&plugin->max_msg, memory_order_relaxed);
+}
+
 /* ---- the whole ---- */
 
 static double tick_ns; /* set before the first hook is called */
@@ -588,7 +599,8 @@ static bool start(struct plugin *plugin, struct error *err)
                                         .option = host_option,
                                         .refuse = host_refuse,
                                         .service = host_service,
-                                        .count = host_count};
+                                        .count = host_count,
+                                        .max_msg = host_max_msg};
     chain_offer(&plugin->host);
     running_set(plugin->name, "create");
     plugin->self = plugin->api.create(&plugin->host);
@@ -613,6 +625,7 @@ static struct plugin *plugin_create(const struct config *conf, size_t index)
     plugin->name = conf->plugins[index].name;
     plugin->on_error = conf->plugins[index].on_error;
     plugin->copy = -1;
+    plugin->max_msg = (size_t)conf->limits.message_bytes;
     plugin->loops = (uint32_t)conf->threads;
     plugin->desks = xcalloc(plugin->loops, sizeof *plugin->desks);
     return plugin;

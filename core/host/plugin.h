@@ -11,7 +11,7 @@
 
 struct desk;
 
-#define HOOKS(X) X(message_in) X(message_out) X(auth) X(join) X(leave) X(route)
+#define HOOKS(X) X(message_in) X(message_out) X(connect) X(auth) X(join) X(leave) X(route)
 #define X(name)  HOOK_##name,
 enum hook { HOOKS(X) HOOK_COUNT };
 #undef X
@@ -55,6 +55,7 @@ struct plugin {
     char refusal[256];                  /* what it said in create */
     uint32_t refused_option;
     bool refused;
+    _Atomic size_t max_msg; /* limits.message_bytes, as it is now */
     struct plugin_stats *stats;
     struct desk **desks; /* loops of them, as far as they have a shard */
     uint32_t loops;

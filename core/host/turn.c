@@ -2,16 +2,16 @@
  * chain looks at its verdict first, and only then makes the staged edits part of the turn, or
  * forgets them: a plugin that fails half-way leaves no trace.
  *
- * A deferred turn waits as a pending of the shard that deferred it. Its verdict comes as a letter,
- * so that no hook runs inside a hook, and the turn goes on behind that link. */
-#include "alloc.h"
+ * A turn that was deferred goes on behind the link that did so. */
 #include "chain_parts.h"
-#include "clock.h"
 #include "config.h"
 #include "plugin.h"
 #include "running.h"
+#include "tags.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* ---- edits ---- */
 
@@ -30,12 +30,25 @@ static int32_t set_reply(struct chatup_event *event, const char *json, size_t le
     return event ? stage_object(&turn->staged_reply, &turn->staged_reply_length, json, length) : -1;
 }
 
+static int32_t tag(struct chatup_event *event, const char *at, size_t length)
+{
+    struct turn *turn = (struct turn *)event;
+    return event ? stage_tag(&turn->staged_tags, turn->tags, at, length) : -1;
+}
+
+static int32_t has_tag(const struct chatup_event *event, const char *at, size_t length)
+{
+    const struct turn *turn = (const struct turn *)event;
+    return event && tags_have(turn->tags, (struct text){at, length});
+}
+
 /* ---- message_in ---- */
 
-static void turn_forget_msg(struct turn *turn)
+static void turn_forget_edits(struct turn *turn)
 {
     free(turn->staged_msg);
-    turn->staged_msg = NULL;
+    free(turn->staged_tags);
+    turn->staged_msg = turn->staged_tags = NULL;
 }
 
 static void turn_forget_reply(struct turn *turn)
@@ -79,18 +92,20 @@ static void turn_refuse(struct turn *turn, const char *what, const char *by)
 
 void turn_finish(struct turn *turn)
 {
-    turn_forget_msg(turn);
+    turn_forget_edits(turn);
     turn_forget_reply(turn);
     free(turn->msg);
     free(turn->reply);
-    turn->msg = turn->reply = NULL;
+    free(turn->own_tags);
+    turn->msg = turn->reply = turn->own_tags = NULL;
+    turn->tags = NULL;
     turn->reply_length = 0;
 }
 
 /* The plugin has no say about it: what it staged is forgotten, and on_error decides. */
 static enum chain_verdict turn_without(const struct shard *shard, struct turn *turn)
 {
-    turn_forget_msg(turn);
+    turn_forget_edits(turn);
     turn_forget_reply(turn);
     if (shard->plugin->on_error == ON_ERROR_OPEN)
         return CHAIN_ACCEPT;
@@ -110,25 +125,24 @@ static enum chain_verdict turn_judge(struct shard *shard, struct turn *turn, int
     switch (verdict) {
     case CHATUP_ACCEPT:
         turn_take_msg(turn);
+        tags_take(&turn->tags, &turn->own_tags, &turn->staged_tags);
         if (turn->staged_reply)
             turn_take_reply(turn);
         return CHAIN_ACCEPT;
     case CHATUP_REJECT:
-        turn_forget_msg(turn);
+        turn_forget_edits(turn);
         turn_take_reply(turn);
         if (!turn->reply)
             turn_refuse(turn, "rejected", shard->plugin->name);
         return CHAIN_REJECT;
     case CHATUP_CONSUME:
-        turn_forget_msg(turn);
+        turn_forget_edits(turn);
         turn_take_reply(turn);
         return CHAIN_CONSUME;
     default:
         return shard_fault_in(shard, turn, verdict);
     }
 }
-
-static void deferral_free(struct deferral *deferral);
 
 static enum chain_verdict shard_in(struct shard *shard, struct turn *turn)
 {
@@ -186,27 +200,22 @@ enum chain_verdict chain_in(struct chain *chain, struct turn *turn)
 
 /* ---- deferral ---- */
 
-enum { DEFER_MS_MAX = 60000 };
-
-struct deferral {
-    struct pending pending; /* first */
-    struct turn *turn;
-    ev_timer timeout;
-};
-
-static void deferral_free(struct deferral *deferral)
+void turn_left(struct turn *turn)
 {
-    struct desk *desk = deferral->pending.shard->desk;
-    if (desk->loop)
-        ev_timer_stop(loop_ev(desk->loop), &deferral->timeout);
-    pending_close(&deferral->pending);
-    free(deferral);
+    const struct pending *pending = &turn->deferral->pending;
+    const struct shard *shard = pending->shard;
+    turn->left = true;
+    if (!shard->plugin->api.left || shard->closed)
+        return;
+    running_set(shard->plugin->name, "left");
+    shard->plugin->api.left(shard->self, pending->id);
+    running_set(NULL, NULL);
 }
 
 /* The turn goes on behind the link that deferred it. Nothing is touched after done. */
-static void deferral_end(struct deferral *deferral, enum chain_verdict result)
+static void turn_go_on(struct deferral *deferral, enum chain_verdict result)
 {
-    struct turn *turn = deferral->turn;
+    struct turn *turn = deferral->owner;
     turn->deferral = NULL;
     if (result == CHAIN_ACCEPT)
         result = turn_run(turn);
@@ -215,109 +224,39 @@ static void deferral_end(struct deferral *deferral, enum chain_verdict result)
     deferral_free(deferral); /* last: until then the chain may not go */
     if (result != CHAIN_DEFERRED)
         turn->done(turn, result);
+    else if (turn->left)
+        turn_left(turn);
 }
 
-/* It was not resumed. */
-static void deferral_cancel(struct deferral *deferral, int32_t why)
+static void turn_resumed(struct deferral *deferral, int32_t verdict, struct chatup_text msg,
+                         struct chatup_text reply)
 {
-    struct shard *shard = deferral->pending.shard;
-    running_set(shard->plugin->name, "cancelled");
-    if (shard->plugin->api.cancelled && !shard->closed)
-        shard->plugin->api.cancelled(shard->self, deferral->pending.id, why);
-    running_set(NULL, NULL);
-    if (why == CHATUP_CANCELLED) /* that is no fault of the plugin */
-        deferral_end(deferral, turn_without(shard, deferral->turn));
-    else
-        deferral_end(deferral, turn_judge(shard, deferral->turn, CHATUP_FAULT));
+    struct turn *turn = deferral->owner;
+    bool good = (!msg.at || !set_msg(&turn->event, msg.at, msg.length)) &&
+                (!reply.at || !set_reply(&turn->event, reply.at, reply.length));
+    turn_go_on(deferral, turn_judge(deferral->pending.shard, turn, good ? verdict : CHATUP_FAULT));
 }
 
-static void deferral_cancelled(struct pending *pending)
+static void turn_cancelled(struct deferral *deferral)
 {
-    deferral_cancel((struct deferral *)pending, CHATUP_CANCELLED);
+    turn_go_on(deferral, turn_without(deferral->pending.shard, deferral->owner));
 }
 
-static void on_deferral_timeout(struct ev_loop *ev, ev_timer *timer, int events)
-{
-    deferral_cancel(timer->data, CHATUP_TIMEOUT);
-}
+static const struct deferral_kind of_turns = {turn_resumed, turn_cancelled};
 
 static uint64_t defer(struct chatup_event *event, int64_t timeout_ms)
 {
     struct turn *turn = (struct turn *)event;
-    if (!event || turn->deferral || !turn->next || timeout_ms < 1 || timeout_ms > DEFER_MS_MAX)
+    if (!event || turn->deferral || !turn->next)
         return 0;
-    struct shard *shard = &turn->chain->shards[turn->next - 1];
-    struct deferral *deferral = xcalloc(1, sizeof *deferral);
-    if (!pending_open(&deferral->pending, shard, true, deferral_cancelled)) {
-        free(deferral);
-        return 0;
-    }
-    deferral->turn = turn;
-    ev_timer_init(&deferral->timeout, on_deferral_timeout, (double)timeout_ms / 1000, 0);
-    deferral->timeout.data = deferral;
-    if (shard->desk->loop) {
-        ev_now_update(loop_ev(shard->desk->loop));
-        ev_timer_start(loop_ev(shard->desk->loop), &deferral->timeout);
-    }
-    turn->deferral = deferral;
-    return deferral->pending.id;
+    turn->deferral =
+        deferral_open(&turn->chain->shards[turn->next - 1], timeout_ms, &of_turns, turn);
+    return turn->deferral ? turn->deferral->pending.id : 0;
 }
 
 void turn_moved(struct turn *turn)
 {
-    turn->deferral->turn = turn;
-}
-
-struct resume_letter {
-    struct letter letter;
-    struct desk *desk;
-    const struct plugin *plugin;
-    uint64_t id;
-    int32_t verdict;
-    char *msg, *reply; /* NULL: none */
-    size_t msg_length, reply_length;
-};
-
-static void resume_free(struct resume_letter *what)
-{
-    free(what->msg);
-    free(what->reply);
-    free(what);
-}
-
-static void resume_arrives(struct letter *letter)
-{
-    struct resume_letter *what = (struct resume_letter *)letter;
-    struct deferral *deferral =
-        (struct deferral *)pending_find(what->desk, what->id, deferral_cancelled);
-    if (deferral && deferral->pending.shard->plugin == what->plugin) {
-        struct chatup_event *event = &deferral->turn->event;
-        bool good = (!what->msg || !set_msg(event, what->msg, what->msg_length)) &&
-                    (!what->reply || !set_reply(event, what->reply, what->reply_length));
-        deferral_end(deferral, turn_judge(deferral->pending.shard, deferral->turn,
-                                          good ? what->verdict : CHATUP_FAULT));
-    }
-    resume_free(what);
-}
-
-static void resume(void *host, uint64_t id, int32_t verdict, struct chatup_text msg,
-                   struct chatup_text reply)
-{
-    const struct plugin *plugin = host;
-    struct desk *desk = pending_loop(id) < plugin->loops ? plugin->desks[pending_loop(id)] : NULL;
-    if (!desk || !desk->loop)
-        return;
-    struct resume_letter *what = xcalloc(1, sizeof *what);
-    what->letter.deliver = resume_arrives;
-    what->desk = desk;
-    what->plugin = plugin;
-    what->id = id;
-    what->verdict = verdict;
-    if (msg.at)
-        what->msg = xstrndup(msg.at, what->msg_length = msg.length);
-    if (reply.at)
-        what->reply = xstrndup(reply.at, what->reply_length = reply.length);
-    loop_post(desk->loop, &what->letter);
+    turn->deferral->owner = turn;
 }
 
 void turn_offer(struct chatup_host *host)
@@ -325,5 +264,6 @@ void turn_offer(struct chatup_host *host)
     host->set_msg = set_msg;
     host->set_reply = set_reply;
     host->defer = defer;
-    host->resume = resume;
+    host->tag = tag;
+    host->has_tag = has_tag;
 }

@@ -10,6 +10,7 @@
 #include "counters.h"
 #include "forwarded.h"
 #include "frame.h"
+#include "http.h"
 #include "log.h"
 #include "loop.h"
 #include "pipeline.h"
@@ -69,6 +70,7 @@ void connection_free(struct connection *conn)
     wire_close(&conn->wire);
     http_on_closed(conn);
     publisher_on_closed(conn);
+    subscriber_socket_on_closed(conn);
     stream_on_closed(conn);
     reading_destroy(conn->reading);
     pipeline_leave(server_pipeline(server), &conn->out);
@@ -77,6 +79,7 @@ void connection_free(struct connection *conn)
     buffer_finish(&conn->message);
     websocket_reader_finish(&conn->frames);
     free(conn->pong);
+    free(conn->tags);
     user_unref(conn->user);
     limiter_disconnect(server_pipeline(server)->limiter, &conn->counted_as);
     list_remove(&conn->in_server);
@@ -105,6 +108,8 @@ void connection_go_away(struct connection *conn)
     case PHASE_BODY:
     case PHASE_ANSWER: /* it still gets its answer */
         conn->keep_alive = false;
+        if (conn->request && conn->request->opens && conn->request->request.left)
+            conn->request->request.left(&conn->request->request); /* that is 503 */
         break;
     case PHASE_PROXY:
     case PHASE_TLS:
@@ -224,8 +229,9 @@ static void connection_take(struct connection *conn, unsigned char *bytes, size_
 /* The peer has sent its last. Requests that it sent before still get their answers. */
 static void connection_on_end(struct connection *conn)
 {
+    bool answered = conn->phase == PHASE_ANSWER && !(conn->request && conn->request->opens);
     connection_pause(conn, PAUSE_ENDED);
-    if (conn->phase != PHASE_ANSWER && (conn->phase != PHASE_LINGER || wire_is_clear(&conn->wire)))
+    if (!answered && (conn->phase != PHASE_LINGER || wire_is_clear(&conn->wire)))
         connection_drop(conn);
 }
 

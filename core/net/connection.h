@@ -14,6 +14,7 @@ struct http_request;
 struct kick;
 struct name;
 struct publisher;
+struct reader_wait;
 struct reading;
 struct server;
 struct stream;
@@ -40,6 +41,7 @@ enum connection_pause {                    /* why nothing is read; bits */
 };
 
 enum {
+    CONNECTION_BEHIND_MAX = 16, /* messages that wait for a plugin's answer about an earlier one */
     CONNECTION_INPUT_MAX = 64 * 1024,
     CLOSE_GRACE_MS = 5000, /* for a full socket to take the close frame */
     LINGER_MS = 2000,
@@ -61,10 +63,12 @@ struct connection {
     struct address client;        /* who that speaks for, behind proxies; of HTTP, this request's */
     struct address counted_as;    /* limits.connections_per_address */
     uint64_t id;                  /* in the log; unique in the process */
+    char *tags;                   /* that connect gave it; NULL: none */
     struct user *user;            /* as its token says; NULL: a guest */
     uint32_t user_changes;        /* how often that changed */
     struct http_request *request; /* being answered, or streamed to */
     struct publisher *publisher;  /* of /pub */
+    struct reader_wait *wait;     /* of /ws: a plugin is asked about its token */
     struct reading *reading; /* channels it asked for; of a websocket only until all are there */
     struct stream *stream;   /* /ev, /lp, /sub */
     uint32_t head_seen;      /* so much of conn->in is no whole head */
@@ -152,6 +156,8 @@ void publisher_on_message(struct connection *conn, struct text message, bool bin
 void publisher_on_closed(struct connection *conn);
 /* Read nothing more; close with 1001 once all that was said is answered. */
 void publisher_leave(struct connection *conn, const char *reason);
+/* Whether a plugin is asked about its token, or its room. */
+bool publisher_waits(const struct connection *conn);
 /* Whether it speaks in that room; NULL: in any. */
 bool publisher_is_in(const struct connection *conn, const struct name *room);
 
@@ -159,11 +165,12 @@ bool publisher_is_in(const struct connection *conn, const struct name *room);
 
 void subscriber_socket_on_open(struct connection *conn);
 void subscriber_socket_on_message(struct connection *conn, struct text message);
+void subscriber_socket_on_closed(struct connection *conn);
 
 /* ---- stream.c: /ev, /lp and /sub ---- */
 
 /* The request is for one of them: answer it. */
-void stream_open(struct connection *conn, struct http_request *request);
+void stream_open(struct http_request *request);
 bool stream_is_path(struct text path);
 void stream_tick(struct connection *conn, int64_t now_ms);
 void stream_on_clear(struct connection *conn);

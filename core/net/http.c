@@ -14,6 +14,7 @@
 #include "server.h"
 #include "url.h"
 #include "user.h"
+#include "visitor.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -132,6 +133,8 @@ void http_answer(struct http_request *request, int status, const char *content_t
     struct connection *conn = request->conn;
     if (conn && conn->phase != PHASE_DEAD) {
         conn->request = NULL;
+        if (conn->keep_alive) /* it may have been counted as what it did not become */
+            connection_count_as_peer(conn);
         answer_send(conn, status, content_type, body, headers, request->head.origin,
                     request->head.method == HTTP_HEAD);
     } else if (conn) {
@@ -206,7 +209,9 @@ void http_on_closed(struct connection *conn)
     if (!request)
         return;
     request->conn = NULL;
-    if (!request->asked)
+    if (request->request.left)
+        request->request.left(&request->request); /* which answers, now or later */
+    else if (!request->asked)
         http_request_free(request);
 }
 
@@ -287,7 +292,7 @@ static void dispatch(struct http_request *request)
         answer_draining(request);
     } else if (stream_is_path(request->head.path)) { /* as it came: it is split, then decoded */
         if (method == HTTP_GET)
-            stream_open(conn, request);
+            stream_open(request);
         else
             answer_not_allowed(request, "GET");
     } else if (path_is_at(request->head.path, "/ws") ||
@@ -346,31 +351,34 @@ static bool upgrade_reads(struct http_request *request, const struct user *user)
     return conn->reading || !why.status;
 }
 
-static void upgrade(struct http_request *request)
+bool http_may_open(struct http_request *request)
+{
+    if (request->conn->phase != PHASE_ANSWER) /* it breaks, and will be gone at the turn's end */
+        http_answer_error(request, 503, "unavailable");
+    else if (request->request.pipeline->draining || server_is_closing(request->conn->server))
+        answer_draining(request);
+    else
+        return true;
+    return false;
+}
+
+static void upgrade_as(struct request *asked, struct user *user)
 {
     static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n"
                                  "connection: Upgrade\r\nsec-websocket-accept: ";
+    struct http_request *request = (struct http_request *)asked;
     struct connection *conn = request->conn;
-    char accept[WEBSOCKET_ACCEPT_SIZE], head[sizeof answer + WEBSOCKET_ACCEPT_SIZE + 4];
-    struct user *user;
-    conn->phase = PHASE_ANSWER;
-    conn->request = request;
-    if (!upgrade_is_good(request, accept) || !request_user(&request->request, &user))
+    char accept[WEBSOCKET_ACCEPT_SIZE] = "", head[sizeof answer + WEBSOCKET_ACCEPT_SIZE + 4];
+    if (!http_may_open(request))
         return;
-    if (!connection_count_as_client(conn)) {
-        user_unref(user);
-        http_answer_error(request, 429, "Too many connections of one address");
-        return;
-    }
     bool speaks = text_is(request->request.path, "/pub");
-    if (!speaks && !upgrade_reads(request, user)) {
-        user_unref(user);
+    if (!speaks && !upgrade_reads(request, user))
         return;
-    }
+    websocket_accept(request->head.websocket_key, accept);
     conn->request = NULL;
     http_request_free(request);
     if (user)
-        connection_set_user(conn, user);
+        connection_set_user(conn, user_ref(user));
     snprintf(head, sizeof head, "%s%s\r\n\r\n", answer, accept);
     connection_write(conn, head, strlen(head));
     if (conn->phase == PHASE_DEAD)
@@ -382,6 +390,23 @@ static void upgrade(struct http_request *request)
         publisher_on_open(conn);
     else
         subscriber_socket_on_open(conn);
+    connection_process(conn); /* what came while a plugin was asked */
+}
+
+static void upgrade_visitor(struct http_request *request)
+{
+    request_with_user(&request->request, upgrade_as);
+}
+
+static void upgrade(struct http_request *request)
+{
+    char accept[WEBSOCKET_ACCEPT_SIZE];
+    bool speaks = text_is(request->request.path, "/pub");
+    request->conn->phase = PHASE_ANSWER;
+    request->conn->request = request;
+    request->opens = true;
+    if (upgrade_is_good(request, accept))
+        visitor_ask(request, speaks ? CHATUP_WAY_PUB : CHATUP_WAY_WS, upgrade_visitor);
 }
 
 /* ---- requests ---- */

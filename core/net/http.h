@@ -14,6 +14,7 @@ struct http_request {        /* lives until it is answered, even if its client d
     size_t head_length;
     struct buffer path, query, body; /* decoded; as it came */
     bool asked;                      /* a route is at it, which will answer */
+    bool opens; /* it becomes a websocket or a stream: who ends the connection has left */
 };
 
 void http_request_free(struct http_request *request);
@@ -22,6 +23,8 @@ void http_answer(struct http_request *request, int status, const char *content_t
                  struct text body, const char *headers);
 /* {"status":"error","err":err} */
 void http_answer_error(struct http_request *request, int status, const char *err);
+/* It was to open something, and waited for a plugin. May it go on? Else it has been answered. */
+bool http_may_open(struct http_request *request);
 /* The head of an answer that ends when the connection does. */
 void http_begin_stream(struct connection *conn, const struct http_request *request,
                        const char *content_type);

@@ -24,7 +24,12 @@ struct publisher { /* outlives its connection while the broker is asked for it *
     struct name *room;
     char member[UUID_LENGTH + 1];
     bool announced, joining;
-    struct list joins; /* struct reply, by its waiting: all that the join under way answers */
+    struct list joins;     /* struct reply, by its waiting: all that the join under way answers */
+    struct reply *asking;  /* a plugin takes its time about this auth or join; NULL: none */
+    struct caller *caller; /* of that auth */
+    struct entry *entry;   /* of that join */
+    struct list behind;    /* struct reply, by its waiting: what came since, with its request */
+    unsigned behind_count;
     struct bucket says, join_bucket;
     struct speaker speaker;
     struct user *visitor; /* a reference: whom the plugins let join; NULL: nobody yet */
@@ -40,8 +45,9 @@ struct publisher { /* outlives its connection while the broker is asked for it *
 struct reply {
     struct list in_order, waiting;
     struct publisher *publisher;
-    char *id;           /* JSON */
-    struct buffer json; /* empty until it is known */
+    char *id;              /* JSON */
+    struct buffer json;    /* empty until it is known */
+    struct buffer request; /* of one that waits behind another */
 };
 
 static void publisher_unref(struct publisher *publisher)
@@ -76,6 +82,7 @@ static void reply_free(struct reply *reply)
 {
     list_remove(&reply->in_order);
     buffer_finish(&reply->json);
+    buffer_finish(&reply->request);
     free(reply->id);
     free(reply);
 }
@@ -108,6 +115,8 @@ static void replies_send(struct publisher *publisher)
         websocket_close(publisher->conn, 1001, publisher->leaving);
 }
 
+static void behind_forget(struct publisher *publisher);
+
 void publisher_leave(struct connection *conn, const char *reason)
 {
     struct publisher *publisher = conn->publisher;
@@ -115,6 +124,7 @@ void publisher_leave(struct connection *conn, const char *reason)
         return;
     publisher->leaving = xstrdup(reason);
     connection_pause(conn, PAUSE_LEAVING);
+    behind_forget(publisher);
     replies_send(publisher);
 }
 
@@ -143,18 +153,20 @@ static void reply_limited(struct reply *reply, int64_t wait_ms)
 
 /* ---- requests ---- */
 
+static void behind_go_on(struct publisher *publisher);
+static void hold(struct publisher *publisher, struct reply *reply, struct text message);
+
 /* A second token may come later, before the first one ends: of the same person only. */
-static void on_auth(struct publisher *publisher, const json_t *token, struct reply *reply)
+static void on_known(void *arg, enum token_status status, struct user *user, struct text refusal)
 {
+    struct reply *reply = arg;
+    struct publisher *publisher = reply->publisher;
     struct connection *conn = publisher->conn;
-    struct user *user = NULL;
-    struct buffer refusal = {0};
-    char address[ADDRESS_TEXT_SIZE];
-    address_format(&conn->client, address);
-    enum token_status status =
-        caller_user(publisher->pipeline, json_text(token), address, &user, &refusal);
-    if (status == TOKEN_REFUSED) {
-        reply_with(reply, (struct text){refusal.at, refusal.length});
+    bool deferred = publisher->caller;
+    publisher->caller = NULL;
+    publisher->asking = NULL;
+    if (status == TOKEN_REFUSED || status == TOKEN_UNSURE) {
+        reply_with(reply, refusal);
     } else if (status != TOKEN_OK) {
         reply_error(reply, token_error(status));
     } else if (conn->user && !user_same_identity(conn->user, user)) {
@@ -164,20 +176,34 @@ static void on_auth(struct publisher *publisher, const json_t *token, struct rep
         connection_set_user(conn, user);
         reply_with(reply, text_of("\"ok\""));
     }
-    buffer_finish(&refusal);
+    if (deferred)
+        behind_go_on(publisher);
+}
+
+static void on_auth(struct publisher *publisher, const json_t *token, struct reply *reply)
+{
+    char address[ADDRESS_TEXT_SIZE];
+    address_format(&publisher->conn->client, address);
+    struct caller *caller = caller_ask(publisher->pipeline, json_text(token), address,
+                                       publisher->conn->tags, on_known, reply);
+    if (!caller)
+        return;
+    publisher->caller = caller;
+    publisher->asking = reply;
 }
 
 static void visit_of(struct visit *visit, const struct user *user, const struct name *room,
                      const char *address)
 {
-    *visit = (struct visit){.visit = {.room = {room->at, room->length},
+    *visit = (struct visit){.tags = user->tags,
+                            .visit = {.room = {room->at, room->length},
                                       .sub = {user->sub, strlen(user->sub)},
                                       .name = {user->name, strlen(user->name)},
                                       .user = {user->public_json, user->public_length},
                                       .address = {address, strlen(address)}}};
 }
 
-static void plugins_leave(struct publisher *publisher);
+static void not_joined(struct publisher *publisher);
 
 /* One answer to all who asked for the same room meanwhile. */
 static void joins_answer(struct publisher *publisher, struct text json)
@@ -214,11 +240,8 @@ static void on_joined(void *arg, enum broker_status status, int64_t ban_ttl, str
 {
     struct publisher *publisher = arg;
     struct buffer json = {0};
-    if (status != BROKER_OK) {
-        plugins_leave(publisher);
-        name_unref(publisher->room);
-        publisher->room = NULL;
-    }
+    if (status != BROKER_OK)
+        not_joined(publisher);
     if (status != BROKER_OK || ban_ttl)
         publisher->announced = false;
     write_joined(&json, status, ban_ttl, ban_reason);
@@ -234,62 +257,115 @@ static void plugins_leave(struct publisher *publisher)
     if (!publisher->visitor)
         return;
     visit_of(&visit, publisher->visitor, publisher->room, publisher->visitor_address);
-    chain_leave(publisher->pipeline->chain, &visit.visit);
+    chain_leave(publisher->pipeline->chain, &visit);
     user_unref(publisher->visitor);
     publisher->visitor = NULL;
 }
 
-/* Stage join. */
-static enum chain_verdict plugins_join(struct publisher *publisher, struct name *room,
-                                       struct reply *reply)
+static void not_joined(struct publisher *publisher)
 {
-    struct visit visit;
-    address_format(&publisher->conn->client, publisher->visitor_address);
-    visit_of(&visit, publisher->conn->user, room, publisher->visitor_address);
-    enum chain_verdict verdict = chain_join(publisher->pipeline->chain, &visit);
-    if (verdict == CHAIN_REJECT)
-        reply_with(reply, (struct text){visit.reply, visit.reply_length});
-    else
-        publisher->visitor = user_ref(publisher->conn->user);
-    visit_finish(&visit);
-    return verdict;
+    plugins_leave(publisher);
+    name_unref(publisher->room);
+    publisher->room = NULL;
 }
 
 /* A plugin lets them in, and does not want the room to be told. */
-static void join_silently(struct publisher *publisher, struct name *name, struct reply *reply)
+static void join_silently(struct publisher *publisher, struct reply *reply)
 {
     const struct user *user = publisher->conn->user;
     const struct identity who = {text_of(user->sub), text_of(user->name), publisher->conn->client};
     struct text reason = {0};
     struct buffer json = {0};
-    publisher->room = name_ref(name);
-    publisher->generation = 0;
-    write_joined(&json, BROKER_OK, broker_ban_ttl(publisher->pipeline->broker, name, &who, &reason),
-                 reason);
+    int64_t ttl = broker_ban_ttl(publisher->pipeline->broker, publisher->room, &who, &reason);
+    write_joined(&json, BROKER_OK, ttl, reason);
     reply_with(reply, (struct text){json.at, json.length});
     buffer_finish(&json);
 }
 
-static void join(struct publisher *publisher, struct name *name, struct reply *reply)
+static void join_aloud(struct publisher *publisher, struct reply *reply)
 {
-    enum chain_verdict verdict = plugins_join(publisher, name, reply);
-    if (verdict == CHAIN_REJECT)
-        return;
-    if (verdict == CHAIN_CONSUME) {
-        join_silently(publisher, name, reply);
-        return;
-    }
     const struct user *user = publisher->conn->user;
-    publisher->room = name_ref(name);
-    publisher->generation = 0; /* what was decided may be of another one, that was not entered */
     publisher->announced = publisher->joining = true;
     list_append(&publisher->joins, &reply->waiting);
     publisher->refs++;
     broker_join(
-        publisher->pipeline->broker, name, publisher->member,
+        publisher->pipeline->broker, publisher->room, publisher->member,
         (struct text){user->public_json, user->public_length},
         &(struct identity){text_of(user->sub), text_of(user->name), publisher->conn->client},
         on_joined, publisher);
+}
+
+/* ---- stage join ---- */
+
+struct entry {
+    struct visit visit; /* first */
+    struct publisher *publisher;
+    struct reply *reply;
+    struct name *room;
+    struct user *user; /* the connection's: another token waits behind */
+};
+
+static void entry_free(struct entry *entry)
+{
+    visit_finish(&entry->visit);
+    name_unref(entry->room);
+    user_unref(entry->user);
+    free(entry);
+}
+
+static bool may_join(const struct publisher *publisher, const struct name *room)
+{
+    return access_allows(publisher->pipeline->access, room, publisher->conn->user, RIGHT_JOIN);
+}
+
+static void entry_judged(struct entry *entry, enum chain_verdict verdict)
+{
+    struct publisher *publisher = entry->publisher;
+    if (verdict == CHAIN_REJECT) {
+        reply_with(entry->reply, (struct text){entry->visit.reply, entry->visit.reply_length});
+    } else {
+        publisher->visitor = user_ref(entry->user);
+        publisher->room = name_ref(entry->room);
+        publisher->generation = 0; /* what was decided may be of another one, not entered */
+        if (!may_join(publisher, entry->room)) { /* no more, since a plugin was asked */
+            not_joined(publisher);
+            reply_error(entry->reply, "forbidden");
+        } else if (verdict == CHAIN_CONSUME) {
+            join_silently(publisher, entry->reply);
+        } else {
+            join_aloud(publisher, entry->reply);
+        }
+    }
+    entry_free(entry);
+}
+
+static void on_entry_judged(struct visit *visit, enum chain_verdict verdict)
+{
+    struct entry *entry = (struct entry *)visit;
+    struct publisher *publisher = entry->publisher;
+    publisher->entry = NULL;
+    publisher->asking = NULL;
+    entry_judged(entry, verdict);
+    behind_go_on(publisher);
+}
+
+static void join(struct publisher *publisher, struct name *room, struct reply *reply)
+{
+    struct entry *entry = xcalloc(1, sizeof *entry);
+    *entry = (struct entry){.publisher = publisher,
+                            .reply = reply,
+                            .room = name_ref(room),
+                            .user = user_ref(publisher->conn->user)};
+    address_format(&publisher->conn->client, publisher->visitor_address);
+    visit_of(&entry->visit, entry->user, room, publisher->visitor_address);
+    entry->visit.done = on_entry_judged;
+    enum chain_verdict verdict = chain_join(publisher->pipeline->chain, &entry->visit);
+    if (verdict != CHAIN_DEFERRED) {
+        entry_judged(entry, verdict);
+        return;
+    }
+    publisher->entry = entry;
+    publisher->asking = reply;
 }
 
 static void on_join(struct publisher *publisher, const json_t *asked, struct reply *reply)
@@ -309,7 +385,7 @@ static void on_join(struct publisher *publisher, const json_t *asked, struct rep
         list_append(&publisher->joins, &reply->waiting);
     else if (publisher->room)
         reply_with(reply, text_of("\"ok\""));
-    else if (!access_allows(pipeline->access, name, conn->user, RIGHT_JOIN))
+    else if (!may_join(publisher, name))
         reply_error(reply, "forbidden");
     else if ((wait_ms = limiter_take(pipeline->limiter, pipeline->conf, LIMITED_JOIN,
                                      &publisher->join_bucket, &conn->client, conn->user)))
@@ -366,26 +442,98 @@ static const struct {
     void (*handle)(struct publisher *publisher, const json_t *argument, struct reply *reply);
 } verbs[] = {{"say", on_say}, {"join", on_join}, {"auth", on_auth}};
 
-void publisher_on_message(struct connection *conn, struct text message, bool binary)
+/* returns  false: it is none that could be handled, now or later */
+static bool handle(struct publisher *publisher, const json_t *request, struct reply *reply)
 {
-    struct publisher *publisher = conn->publisher;
-    size_t depth = (size_t)publisher->pipeline->conf->limits.json_depth;
-    json_t *request = binary ? NULL : json_read(message, depth);
-    const json_t *id = json_object_get(request, "id");
-    struct reply *reply =
-        reply_open(publisher, json_is_string(id) && json_string_length(id) > 64 ? NULL : id);
-    bool has_id = json_is_number(id) || (json_is_string(id) && json_string_length(id) <= 64);
-    bool one_verb = json_object_size(request) == 2;
-    for (size_t i = 0; has_id && one_verb && i < sizeof verbs / sizeof *verbs; i++) {
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         const json_t *argument = json_object_get(request, verbs[i].verb);
         if (!argument)
             continue;
-        verbs[i].handle(publisher, argument, reply);
-        json_decref(request);
+        if (reply)
+            verbs[i].handle(publisher, argument, reply);
+        return true;
+    }
+    return false;
+}
+
+static json_t *request_read(const struct publisher *publisher, struct text message)
+{
+    return json_read(message, (size_t)publisher->pipeline->conf->limits.json_depth);
+}
+
+static bool is_id(const json_t *id)
+{
+    return json_is_number(id) || (json_is_string(id) && json_string_length(id) <= 64);
+}
+
+void publisher_on_message(struct connection *conn, struct text message, bool binary)
+{
+    struct publisher *publisher = conn->publisher;
+    json_t *request = binary ? NULL : request_read(publisher, message);
+    const json_t *id = json_object_get(request, "id");
+    struct reply *reply = reply_open(publisher, is_id(id) ? id : NULL);
+    if (!is_id(id) || json_object_size(request) != 2 || !handle(publisher, request, NULL))
+        reply_error(reply, "Wrong format");
+    else if (publisher_waits(conn))
+        hold(publisher, reply, message);
+    else
+        handle(publisher, request, reply);
+    json_decref(request);
+}
+
+/* ---- behind an auth or a join that is deferred ---- */
+
+static void hold(struct publisher *publisher, struct reply *reply, struct text message)
+{
+    if (publisher->behind_count == CONNECTION_BEHIND_MAX) {
+        reply_error(reply, "busy");
         return;
     }
-    reply_error(reply, "Wrong format");
-    json_decref(request);
+    publisher->behind_count++;
+    list_append(&publisher->behind, &reply->waiting);
+    buffer_bytes(&reply->request, message.at, message.length);
+}
+
+static struct reply *behind_next(struct publisher *publisher)
+{
+    struct reply *reply = list_entry(publisher->behind.next, struct reply, waiting);
+    list_remove(&reply->waiting);
+    publisher->behind_count--;
+    return reply;
+}
+
+/* What comes meanwhile is still behind them, and what they ask for may have the rest wait again. */
+static void behind_go_on(struct publisher *publisher)
+{
+    while (!list_empty(&publisher->behind) && !publisher->asking &&
+           publisher->conn->phase == PHASE_WEBSOCKET) {
+        struct reply *reply = behind_next(publisher);
+        struct buffer message = reply->request;
+        reply->request = (struct buffer){0};
+        json_t *request = request_read(publisher, (struct text){message.at, message.length});
+        if (!handle(publisher, request, reply))
+            reply_error(reply, "unavailable"); /* there was no memory for it */
+        json_decref(request);
+        buffer_finish(&message);
+    }
+}
+
+/* Nobody is there to be answered, or soon. */
+static void behind_forget(struct publisher *publisher)
+{
+    struct entry *entry = publisher->entry;
+    caller_left(publisher->caller);
+    if (entry) {
+        visit_left(&entry->visit);
+        entry_free(entry);
+    }
+    publisher->caller = NULL;
+    publisher->entry = NULL;
+    if (publisher->asking)
+        reply_error(publisher->asking, "unavailable");
+    publisher->asking = NULL;
+    while (!list_empty(&publisher->behind))
+        reply_error(behind_next(publisher), "unavailable");
 }
 
 /* ---- life ---- */
@@ -399,6 +547,7 @@ void publisher_on_open(struct connection *conn)
     uuid_next(&publisher->pipeline->uuids, publisher->member);
     list_init(&publisher->replies);
     list_init(&publisher->joins);
+    list_init(&publisher->behind);
     speaker_init(&publisher->speaker);
     conn->publisher = publisher;
 }
@@ -414,7 +563,15 @@ void publisher_on_closed(struct connection *conn)
         broker_leave(publisher->pipeline->broker, publisher->room, publisher->member);
     if (publisher->room)
         plugins_leave(publisher);
+    speaker_left(&publisher->speaker);
+    behind_forget(publisher);
     publisher_unref(publisher);
+}
+
+bool publisher_waits(const struct connection *conn)
+{
+    const struct publisher *publisher = conn->publisher;
+    return publisher && (publisher->asking || !list_empty(&publisher->behind));
 }
 
 bool publisher_is_in(const struct connection *conn, const struct name *room)

@@ -18,14 +18,16 @@
 #include "server.h"
 #include "url.h"
 #include "user.h"
+#include "visitor.h"
 
 enum kind { EVENTS, LINES, POLL };
 
 static const struct {
     const char *path, *content_type;
-} kinds[] = {[EVENTS] = {"/ev", "text/event-stream"},
-             [LINES] = {"/sub", "application/x-ndjson"},
-             [POLL] = {"/lp", "application/json"}};
+    enum chatup_way way;
+} kinds[] = {[EVENTS] = {"/ev", "text/event-stream", CHATUP_WAY_EV},
+             [LINES] = {"/sub", "application/x-ndjson", CHATUP_WAY_SUB},
+             [POLL] = {"/lp", "application/json", CHATUP_WAY_LP}};
 
 struct stream {
     enum kind kind;
@@ -267,16 +269,17 @@ static void stream_start(struct connection *conn, struct http_request *request, 
     reading_continue(conn);
 }
 
-void stream_open(struct connection *conn, struct http_request *request)
+static void stream_open_as(struct request *asked, struct user *user)
 {
-    struct pipeline *pipeline = server_pipeline(conn->server);
+    struct http_request *request = (struct http_request *)asked;
+    struct connection *conn = request->conn;
+    struct pipeline *pipeline = asked->pipeline;
     enum kind kind = kind_of(request->request.path);
     struct text path = request->head.path, query = request->request.query;
     struct text since = request->head.last_event_id;
     struct reading_refusal why;
-    struct user *user;
     size_t prefix = strlen(kinds[kind].path) + 1;
-    if (!request_user(&request->request, &user))
+    if (!http_may_open(request))
         return;
     if (!since.length)
         since = query_argument(query, "since");
@@ -284,19 +287,27 @@ void stream_open(struct connection *conn, struct http_request *request)
                                 : (struct text){0};
     struct reading *reading =
         reading_of_target(pipeline, user, &conn->client, path, query, since, &why);
-    if (!reading || !connection_count_as_client(conn)) {
-        user_unref(user);
-        if (reading)
-            http_answer_error(request, 429, "Too many connections of one address");
-        else if (why.status)
+    if (!reading) {
+        if (why.status)
             http_answer_error(request, why.status, why.err);
         else
             http_answer_error(request, 400, "channels: name one, as in /ev/lobby");
-        reading_destroy(reading);
         return;
     }
     if (user)
-        connection_set_user(conn, user);
+        connection_set_user(conn, user_ref(user));
     conn->reading = reading;
     stream_start(conn, request, kind);
+    connection_process(conn); /* more may have come while a plugin was asked */
+}
+
+static void stream_visitor(struct http_request *request)
+{
+    request_with_user(&request->request, stream_open_as);
+}
+
+void stream_open(struct http_request *request)
+{
+    request->opens = true;
+    visitor_ask(request, kinds[kind_of(request->request.path)].way, stream_visitor);
 }

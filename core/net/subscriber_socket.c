@@ -1,6 +1,8 @@
 /* What a reader says on its websocket: at first, unless its URL did, which channels it wants,
  *   {"channels": ["lobby", {"channel": "a/b", "since": "epoch:12"}], "token": token}
- * and later a fresh token, {"token": token}. Anything else is ignored. */
+ * and later a fresh token, {"token": token}. Anything else is ignored. What comes while a plugin is
+ * asked about a token waits. */
+#include "alloc.h"
 #include "caller.h"
 #include "config.h"
 #include "connection.h"
@@ -12,49 +14,137 @@
 
 #include <jansson.h>
 
+struct reader_wait {
+    struct connection *conn;
+    struct caller *caller;
+    json_t *request;    /* with the token, and perhaps channels */
+    struct list behind; /* struct held */
+    unsigned count;     /* of them */
+    size_t bytes;
+};
+
+struct held { /* a message */
+    struct list link;
+    size_t length;
+    char text[];
+};
+
 void subscriber_socket_on_open(struct connection *conn)
 {
     conn->first_frame_awaited = !conn->reading;
     reading_continue(conn);
 }
 
-/* returns  false: it was closed */
-static bool authenticate(struct connection *conn, const json_t *token)
+/* ---- channels ---- */
+
+static void read_channels(struct connection *conn, const json_t *request)
 {
-    struct user *user = NULL;
-    char address[ADDRESS_TEXT_SIZE];
-    address_format(&conn->client, address);
-    enum token_status status =
-        caller_user(server_pipeline(conn->server), json_text(token), address, &user, NULL);
-    const char *wrong = status == TOKEN_REFUSED ? "rejected"
-                        : status != TOKEN_OK    ? "Wrong JWT"
+    struct reading_refusal why;
+    if (!conn->first_frame_awaited)
+        return;
+    conn->reading = reading_of_json(server_pipeline(conn->server), conn->user, &conn->client,
+                                    json_object_get(request, "channels"), &why);
+    conn->first_frame_awaited = false;
+    if (conn->reading)
+        reading_continue(conn);
+    else
+        websocket_close(conn, 1008, why.err);
+}
+
+/* ---- tokens ---- */
+
+static void wait_free(struct reader_wait *wait)
+{
+    while (!list_empty(&wait->behind)) {
+        struct held *held = list_entry(wait->behind.next, struct held, link);
+        list_remove(&held->link);
+        free(held);
+    }
+    json_decref(wait->request);
+    free(wait);
+}
+
+static void hold(struct connection *conn, struct text message)
+{
+    struct reader_wait *wait = conn->wait;
+    bool full = wait->count == CONNECTION_BEHIND_MAX ||
+                (wait->count && wait->bytes + message.length > CONNECTION_INPUT_MAX);
+    if (full) {
+        websocket_close(conn, 1008, "busy");
+        return;
+    }
+    struct held *held = xmalloc(sizeof *held + message.length + 1);
+    held->length = message.length;
+    memcpy(held->text, message.at, message.length);
+    list_append(&wait->behind, &held->link);
+    wait->bytes += message.length;
+    wait->count++;
+}
+
+static void on_known(void *arg, enum token_status status, struct user *user, struct text refusal)
+{
+    struct reader_wait *wait = arg;
+    struct connection *conn = wait->conn;
+    const char *wrong = status == TOKEN_REFUSED  ? "rejected"
+                        : status == TOKEN_UNSURE ? "unavailable"
+                        : status != TOKEN_OK     ? "Wrong JWT"
                         : conn->user && !user_same_identity(conn->user, user)
                             ? "another identity"
                             : connection_unwelcome(conn, user);
+    conn->wait = NULL;
     if (wrong) {
         user_unref(user);
         websocket_close(conn, 1008, wrong);
-        return false;
+    } else {
+        connection_set_user(conn, user);
+        read_channels(conn, wait->request);
     }
-    connection_set_user(conn, user);
-    return true;
+    struct held *held;
+    list_for_each (held, &wait->behind, link) /* one of them may have others wait again */
+        if (conn->phase == PHASE_WEBSOCKET)
+            subscriber_socket_on_message(conn, (struct text){held->text, held->length});
+    wait_free(wait);
+}
+
+/*   request  taken */
+static void authenticate(struct connection *conn, json_t *request)
+{
+    struct reader_wait *wait = xcalloc(1, sizeof *wait);
+    char address[ADDRESS_TEXT_SIZE];
+    wait->conn = conn;
+    wait->request = request;
+    list_init(&wait->behind);
+    address_format(&conn->client, address);
+    struct caller *caller =
+        caller_ask(server_pipeline(conn->server), json_text(json_object_get(request, "token")),
+                   address, conn->tags, on_known, wait);
+    if (!caller)
+        return;
+    wait->caller = caller;
+    conn->wait = wait;
 }
 
 void subscriber_socket_on_message(struct connection *conn, struct text message)
 {
     const struct pipeline *pipeline = server_pipeline(conn->server);
-    struct reading_refusal why;
-    json_t *request = json_read(message, (size_t)pipeline->conf->limits.json_depth);
-    const json_t *token = json_object_get(request, "token");
-    bool good = !token || authenticate(conn, token);
-    if (good && conn->first_frame_awaited) {
-        conn->reading = reading_of_json(pipeline, conn->user, &conn->client,
-                                        json_object_get(request, "channels"), &why);
-        conn->first_frame_awaited = false;
-        if (conn->reading)
-            reading_continue(conn);
-        else
-            websocket_close(conn, 1008, why.err);
+    if (conn->wait) {
+        hold(conn, message);
+        return;
     }
+    json_t *request = json_read(message, (size_t)pipeline->conf->limits.json_depth);
+    if (json_object_get(request, "token")) {
+        authenticate(conn, request);
+        return;
+    }
+    read_channels(conn, request);
     json_decref(request);
+}
+
+void subscriber_socket_on_closed(struct connection *conn)
+{
+    if (!conn->wait)
+        return;
+    caller_left(conn->wait->caller);
+    wait_free(conn->wait);
+    conn->wait = NULL;
 }

@@ -164,7 +164,8 @@ void websocket_tick(struct connection *conn, int64_t now_ms)
 {
     static const unsigned char ping[] = {0x89, 0};
     const struct config *conf = conf_of(conn);
-    bool waits = conn->publisher ? !conn->user : conn->first_frame_awaited;
+    bool waits = conn->publisher ? !conn->user && !publisher_waits(conn)
+                                 : conn->first_frame_awaited && !conn->wait;
     if (conn->pauses) /* it may say what it likes, we do not listen */
         conn->heard_ms = now_ms;
     int64_t silent_ms = now_ms - conn->heard_ms;

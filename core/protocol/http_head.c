@@ -177,6 +177,7 @@ static bool header_read(struct text name, struct text value, struct http_head *h
         {"idempotency-key", &head->idempotency_key, true},
         {"last-event-id", &head->last_event_id, true},
         {"sec-websocket-key", &head->websocket_key, true},
+        {"user-agent", &head->user_agent, false},
         {"forwarded", &head->forwarded, false},
         {"x-forwarded-for", &head->forwarded_for, false},
         {"x-forwarded-proto", &head->forwarded_proto, false},

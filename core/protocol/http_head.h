@@ -26,6 +26,7 @@ struct http_head {
     struct text path, query; /* as they came; query absent without a "?" */
     /* Headers; absent if there are none. */
     struct text host, origin, authorization, idempotency_key, last_event_id, websocket_key;
+    struct text user_agent;
     struct text forwarded, forwarded_for, forwarded_proto; /* the last of each;
                                                             * http_head_join has all */
     int64_t content_length;                                /* -1: none */

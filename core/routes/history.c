@@ -59,12 +59,17 @@ static void answer(struct request *request, const struct name *room, const struc
     buffer_finish(&json);
 }
 
-void route_messages(struct request *request)
+static void look(struct request *request, struct name *room)
 {
     struct room_asked asked = {0};
-    if (!part_read(request, &asked.history))
+    part_read(request, &asked.history); /* as route_messages did */
+    ask_look(request, room, &asked, answer);
+}
+
+void route_messages(struct request *request)
+{
+    struct history_part part;
+    if (!part_read(request, &part))
         return;
-    struct name *room = request_channel_with(request, RIGHT_HISTORY);
-    if (room)
-        ask_look(request, room, &asked, answer);
+    request_with_channel(request, RIGHT_HISTORY, look);
 }

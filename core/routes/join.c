@@ -7,7 +7,6 @@
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
-#include "user.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -159,6 +158,19 @@ static void answer_without_history(struct request *request, const struct name *r
     answer(request, room, view, false);
 }
 
+static void look(struct request *request, struct user *user)
+{
+    struct name *room = request_channel(request);
+    if (room && request_may(request, room, user, RIGHT_READ)) {
+        bool history = access_allows(request->pipeline->access, room, user, RIGHT_HISTORY);
+        struct room_asked asked = {0};
+        if (history)
+            asked.history = HISTORY_WHOLE;
+        ask_look(request, name_ref(room), &asked, history ? answer_all : answer_without_history);
+    }
+    name_unref(room);
+}
+
 void route_join(struct request *request)
 {
     if (!check_body(request))
@@ -168,14 +180,7 @@ void route_join(struct request *request)
         return;
     }
     struct name *room = request_channel(request);
-    struct user *user = NULL;
-    if (room && request_user(request, &user) && request_may(request, room, user, RIGHT_READ)) {
-        bool history = access_allows(request->pipeline->access, room, user, RIGHT_HISTORY);
-        struct room_asked asked = {0};
-        if (history)
-            asked.history = HISTORY_WHOLE;
-        ask_look(request, name_ref(room), &asked, history ? answer_all : answer_without_history);
-    }
-    user_unref(user);
+    if (room)
+        request_with_user(request, look);
     name_unref(room);
 }

@@ -189,7 +189,7 @@ void route_plugin(struct request *request)
     } else if (route->access == CHATUP_PUBLIC) {
         call_route(request, route, i, rest, request->body);
     } else if (route->access == CHATUP_BEARER_JWT) {
-        signed_bearer(request, call_with_bearer);
+        signed_bearer(request, route->role, call_with_bearer);
     } else { /* CHATUP_BODY_JWT, and whatever else a plugin may say there: closed, not open */
         signed_open(request, SIGNED_ANY, call_signed);
     }

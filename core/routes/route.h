@@ -26,9 +26,14 @@ struct request {
     struct text idempotency_key;
     struct text authorization; /* that header; absent if there is none */
     char address[46];          /* the client's, as text; "" if unknown */
+    const char *tags;          /* that connect gave the client (tags.h), lent; NULL: none */
     bool secure;               /* the client came by https */
     struct signed_once *once;  /* signed.c's own; NULL at first */
-    char *place;               /* join.c's own: where the client is sent; NULL at first */
+    /* While it waits for somebody who ought to know: the client has left. Then it is answered all
+     * the same, at once or later. NULL: nobody need know. */
+    void (*left)(struct request *request);
+    void *left_arg;
+    char *place; /* join.c's own: where the client is sent; NULL at first */
     /* Copies. headers: further ones, "name: value\r\n…", or NULL. */
     void (*reply)(struct request *request, int status, const char *content_type, struct text body,
                   const char *headers);

@@ -1,6 +1,7 @@
 /* say.c: POST /pub: what a publisher says, for clients that cannot open a websocket. The checks and
  * the answers are those of net/publisher.c. Nobody is announced by it as having joined. */
 #include "say.h"
+#include "alloc.h"
 #include "buffer.h"
 #include "caller.h"
 #include "config.h"
@@ -35,10 +36,9 @@ static int status_of(const char *err)
 }
 
 /* {"status":"error","err":…}: the reply of a publisher's say, with the status that fits. */
-static void said(void *arg, struct text reply)
+static void answer(struct request *request, struct text reply)
 {
     enum { WAIT_S_MAX = 86400 };
-    struct request *request = arg;
     if (!reply.length) /* no memory for it: it may have been published */
         reply = text_of("{\"status\":\"error\",\"err\":\"unknown\"}");
     json_t *json = json_loadb(reply.at, reply.length, JSON_DECODE_ANY, NULL);
@@ -76,33 +76,55 @@ static struct name *body_read(const struct request *request, const json_t *body,
     return name_create(json_text(room));
 }
 
+struct saying {
+    struct request *request;
+    struct speaker speaker;
+};
+
+static void said(void *arg, struct text reply)
+{
+    struct saying *saying = arg;
+    saying->request->left = NULL;
+    answer(saying->request, reply);
+    free(saying);
+}
+
+static void on_left(struct request *request)
+{
+    struct saying *saying = request->left_arg;
+    speaker_left(&saying->speaker);
+}
+
 static void say(struct request *request, struct user *user, struct name *room,
                 const struct say *what)
 {
     struct pipeline *pipeline = request->pipeline;
     size_t max = (size_t)pipeline->conf->limits.message_bytes;
     struct address address = {{0}};
-    char answer[ANSWER_BYTES];
+    char json[ANSWER_BYTES];
     int64_t wait_ms;
     address_parse(text_of(request->address), &address);
     if (what->msg.length > max) {
         count_up(COUNT_too_long_messages);
-        said(request, answer_too_long(answer, max));
+        answer(request, answer_too_long(json, max));
     } else if ((wait_ms = limiter_take(pipeline->limiter, pipeline->conf, LIMITED_SAY, NULL,
                                        &address, user))) {
-        said(request, answer_limited(answer, wait_ms));
+        answer(request, answer_limited(json, wait_ms));
     } else {
-        pipeline_say(pipeline, NULL, user, &address, room, what->msg, what->cid, said, request);
+        struct saying *saying = xmalloc(sizeof *saying);
+        saying->request = request;
+        speaker_init(&saying->speaker);
+        request->left = on_left;
+        request->left_arg = saying;
+        pipeline_say(pipeline, &saying->speaker, user, &address, room, what->msg, what->cid, said,
+                     saying);
     }
 }
 
-void route_say(struct request *request)
+static void say_as(struct request *request, struct user *user)
 {
     size_t depth = (size_t)request->pipeline->conf->limits.json_depth;
-    struct user *user;
     struct say what;
-    if (!request_user(request, &user))
-        return;
     json_t *body = json_read(request->body, depth);
     struct name *room = body_read(request, body, &what);
     if (!room)
@@ -111,6 +133,10 @@ void route_say(struct request *request)
              request_may(request, room, user, RIGHT_SAY))
         say(request, user, room, &what);
     name_unref(room);
-    user_unref(user);
     json_decref(body);
+}
+
+void route_say(struct request *request)
+{
+    request_with_user(request, say_as);
 }

@@ -3,6 +3,7 @@
 #include "caller.h"
 #include "clock.h"
 #include "config.h"
+#include "grants.h"
 #include "name.h"
 #include "pipeline.h"
 #include "route.h"
@@ -184,7 +185,17 @@ void request_with_items(struct request *request,
     signed_open(request, SIGNED_LIST, handle);
 }
 
-void signed_bearer(struct request *request,
+static bool has_role(const json_t *payload, const char *role)
+{
+    struct grants *grants;
+    if (!grants_read(payload, &grants))
+        return false;
+    bool has = grants_have_role(grants, role);
+    grants_destroy(grants);
+    return has;
+}
+
+void signed_bearer(struct request *request, const char *role,
                    void (*handle)(struct request *request, const json_t *items))
 {
     int64_t now_ms = clock_wall_ms();
@@ -201,6 +212,10 @@ void signed_bearer(struct request *request,
     if (!status && !json_object_get(payload, "items")) { /* legacy, which a body may be */
         status = 403;
         why = "Wrong JWT content: without aud, exp, jti and items";
+    }
+    if (!status && role && !has_role(payload, role)) {
+        status = 403;
+        why = "forbidden";
     }
     if (status) {
         request_reply_error(request, status, why);

@@ -21,6 +21,7 @@ enum signed_shape {
  * answered 400, 401, 403, 409 or 503. items is lent during the call. */
 void signed_open(struct request *request, enum signed_shape shape,
                  void (*handle)(struct request *request, const struct json_t *items));
-/* The same of a token in the header Authorization; the body is left alone. */
-void signed_bearer(struct request *request,
+/* The same of a token in the header Authorization; the body is left alone.
+ *   role  that the token must have in its claims, else 403; NULL: none */
+void signed_bearer(struct request *request, const char *role,
                    void (*handle)(struct request *request, const struct json_t *items));

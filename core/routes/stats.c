@@ -41,12 +41,16 @@ static void answer(struct request *request, const struct name *room, const struc
     buffer_finish(&json);
 }
 
+static void look(struct request *request, struct name *room)
+{
+    struct room_asked asked = {0};
+    get_page(request, &asked.skip, &asked.limit); /* as route_stats did */
+    ask_look(request, room, &asked, answer);
+}
+
 void route_stats(struct request *request)
 {
     uint64_t skip, limit;
-    if (!get_page(request, &skip, &limit))
-        return;
-    struct name *room = request_channel_with(request, RIGHT_USERS);
-    if (room)
-        ask_look(request, room, &(struct room_asked){.skip = skip, .limit = limit}, answer);
+    if (get_page(request, &skip, &limit))
+        request_with_channel(request, RIGHT_USERS, look);
 }

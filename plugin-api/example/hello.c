@@ -112,7 +112,9 @@ static int32_t on_get(void *arg, const struct chatup_request *request,
     return CHATUP_ACCEPT;
 }
 
-static const struct chatup_route routes[] = {{CHATUP_GET, CHATUP_PUBLIC, "", 0, on_get}};
+static const struct chatup_route routes[] = {
+    {.methods = CHATUP_GET, .access = CHATUP_PUBLIC, .path = "", .handle = on_get},
+};
 
 static void *create(const struct chatup_host *host)
 {

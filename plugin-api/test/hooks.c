@@ -1,6 +1,7 @@
 /* The hooks and routes of the plugin, and what it may call in them. What a hook is lent lies in
  * blocks of its own that are freed after it, so that the address sanitizer finds who keeps it. */
 #include "parts.h"
+#include "tags.h"
 
 /* ---- what is lent ---- */
 
@@ -70,7 +71,7 @@ static int32_t verdict_of(struct chatup_test *test, const char *hook, int32_t ve
 
 struct say {
     struct chatup_test_said said; /* first */
-    const char *staged_msg, *staged_reply;
+    const char *staged_msg, *staged_reply, *staged_tags;
     struct deferral *deferral;
 };
 
@@ -80,9 +81,19 @@ struct asked {                 /* what the plugin gets, for as long as it may ha
     struct say *say;
 };
 
+struct come {                           /* a connect, an auth or a join */
+    struct chatup_test_visited visited; /* first */
+    bool edits_user;
+    int32_t highest; /* verdict */
+    bool tags_count; /* it may give some */
+    const char *staged_user, *staged_reply, *staged_tags;
+    struct deferral *deferral;
+};
+
 struct deferral {
     struct task task; /* first; among the timers */
-    struct say *say;
+    struct say *say;  /* or */
+    struct come *come;
 };
 
 static bool is_message(const char *at, size_t length)
@@ -108,6 +119,37 @@ static int32_t set_reply(struct chatup_event *event, const char *json, size_t le
     return 0;
 }
 
+/* ---- tags ---- */
+
+void chatup_test_tags(struct chatup_test *test, const char *tags)
+{
+    char *copy = tags && *tags ? xstrdup(tags) : NULL;
+    free(test->tags);
+    test->tags = copy;
+}
+
+static int32_t tag_add(struct chatup_test *test, const char **staged, const char *given,
+                       const char *tag, size_t length)
+{
+    char *more = tags_with(*staged ? *staged : given, (struct text){tag, length});
+    if (more)
+        *staged = keep(test, more);
+    return more ? 0 : -1;
+}
+
+static int32_t host_tag(struct chatup_event *event, const char *tag, size_t length)
+{
+    struct asked *asked = (struct asked *)event;
+    struct say *say = asked->say;
+    return tag_add(asked->shard->generation->test, &say->staged_tags, say->said.tags, tag, length);
+}
+
+static int32_t host_has_tag(const struct chatup_event *event, const char *tag, size_t length)
+{
+    const struct asked *asked = (const struct asked *)event;
+    return tags_have(asked->say->said.tags, (struct text){tag, length});
+}
+
 /* What was staged counts, unless the plugin has failed. */
 static void say_end(struct say *say, int32_t verdict)
 {
@@ -116,40 +158,100 @@ static void say_end(struct say *say, int32_t verdict)
         say->said.msg = say->staged_msg;
     if (verdict != CHATUP_FAULT && say->staged_reply)
         say->said.reply = say->staged_reply;
+    if (verdict != CHATUP_FAULT && say->staged_tags)
+        say->said.tags = say->staged_tags;
 }
 
+static void come_end(struct come *come, int32_t verdict)
+{
+    come->visited.verdict = verdict;
+    if (verdict == CHATUP_FAULT)
+        return;
+    come->visited.user = come->staged_user;
+    come->visited.reply = come->staged_reply;
+    if (come->staged_tags)
+        come->visited.tags = come->staged_tags;
+}
+
+static void deferral_end(struct deferral *deferral, int32_t verdict)
+{
+    if (deferral->say)
+        say_end(deferral->say, verdict);
+    else
+        come_end(deferral->come, verdict);
+}
+
+/* status: CHATUP_DONE is its time-out. Who has left gets no verdict. */
 static void deferral_over(struct task *task, int32_t status)
 {
     struct deferral *deferral = (struct deferral *)task;
     struct shard *shard = task->shard;
     struct generation *generation = shard->generation;
-    say_end(deferral->say, CHATUP_FAULT);
+    if (status != CHATUP_LEFT)
+        deferral_end(deferral, CHATUP_FAULT);
     if (generation->api.cancelled && shard->open) {
         struct shard *before = enter(shard);
         generation->api.cancelled(shard->it, task->id,
-                                  status == CHATUP_DONE ? CHATUP_TIMEOUT : CHATUP_CANCELLED);
+                                  status == CHATUP_DONE ? CHATUP_TIMEOUT : status);
         leave(generation->test, before);
     }
     free(deferral);
 }
 
-static uint64_t host_defer(struct chatup_event *event, int64_t timeout_ms)
+void chatup_test_left(struct chatup_test *test, uint64_t id)
 {
-    struct asked *asked = (struct asked *)event;
-    struct shard *shard = asked->shard;
+    struct shard *shard = id_shard(test->now, id);
+    struct task *task = shard ? timer_take(shard, id, deferral_over) : NULL;
+    if (!task)
+        return;
+    if (!((struct deferral *)task)->say) {
+        deferral_over(task, CHATUP_LEFT);
+        return;
+    }
+    list_append(&test->timers, &task->link); /* it goes on */
+    if (!test->now->api.left)
+        return;
+    struct shard *before = enter(shard);
+    test->now->api.left(shard->it, id);
+    leave(test, before);
+}
+
+/*   open  that of the same hook; NULL: none */
+static struct deferral *deferral_open(struct shard *shard, const char *call, int64_t timeout_ms,
+                                      const struct deferral *open)
+{
     struct chatup_test *test = shard->generation->test;
-    if (!is_here(shard, "defer"))
-        return 0;
-    if (timeout_ms < 1 || timeout_ms > 60000 || asked->say->deferral) {
-        mistake(test, "defer: twice, or its timeout is not 1 to 60 000 ms");
-        return 0;
+    if (!is_here(shard, call))
+        return NULL;
+    if (timeout_ms < 1 || timeout_ms > 60000 || open) {
+        mistake(test, "%s: twice, or its timeout is not 1 to 60 000 ms", call);
+        return NULL;
     }
     struct deferral *deferral = xcalloc(1, sizeof *deferral);
     deferral->task = (struct task){.shard = shard, .run = deferral_over, .id = id_next(shard)};
+    timer_add(test, &deferral->task, timeout_ms);
+    return deferral;
+}
+
+static uint64_t host_defer(struct chatup_event *event, int64_t timeout_ms)
+{
+    struct asked *asked = (struct asked *)event;
+    struct deferral *deferral =
+        deferral_open(asked->shard, "defer", timeout_ms, asked->say->deferral);
+    if (!deferral)
+        return 0;
     deferral->say = asked->say;
     asked->say->deferral = deferral;
-    timer_add(test, &deferral->task, timeout_ms);
     return deferral->task.id;
+}
+
+/* Asked for, and not used. */
+static void deferral_drop(struct deferral *deferral, const char *hook)
+{
+    mistake(deferral->task.shard->generation->test, "%s deferred and did not return CHATUP_DEFER",
+            hook);
+    list_remove(&deferral->task.link);
+    free(deferral);
 }
 
 struct resumption {
@@ -160,6 +262,13 @@ struct resumption {
     size_t msg_length, reply_length;
 };
 
+static bool may_edit(const struct deferral *deferral, const struct resumption *what)
+{
+    if (deferral->come)
+        return deferral->come->edits_user && is_object(what->msg, what->msg_length);
+    return deferral->say->said.msg && is_message(what->msg, what->msg_length);
+}
+
 static void resumption_run(struct task *task, int32_t status)
 {
     struct resumption *what = (struct resumption *)task;
@@ -169,17 +278,20 @@ static void resumption_run(struct task *task, int32_t status)
     if (!deferral) {
         late(test);
     } else {
-        struct say *say = deferral->say;
-        int32_t verdict = verdict_of(test, "resume", what->verdict, CHATUP_CONSUME);
-        bool good = (!what->msg || (say->said.msg && is_message(what->msg, what->msg_length))) &&
+        struct come *come = deferral->come;
+        const char **edit = come ? &come->staged_user : &deferral->say->staged_msg;
+        const char **reply = come ? &come->staged_reply : &deferral->say->staged_reply;
+        int32_t verdict =
+            verdict_of(test, "resume", what->verdict, come ? come->highest : CHATUP_CONSUME);
+        bool good = (!what->msg || may_edit(deferral, what)) &&
                     (!what->reply || is_object(what->reply, what->reply_length));
         if (!good)
-            mistake(test, "resume: msg or reply is not what set_msg or set_reply take");
+            mistake(test, "resume: edit or reply is not what set_msg or set_reply take");
         if (good && what->msg)
-            say->staged_msg = keep_text(test, what->msg, what->msg_length);
+            *edit = keep_text(test, what->msg, what->msg_length);
         if (good && what->reply)
-            say->staged_reply = keep_text(test, what->reply, what->reply_length);
-        say_end(say, good ? verdict : CHATUP_FAULT);
+            *reply = keep_text(test, what->reply, what->reply_length);
+        deferral_end(deferral, good ? verdict : CHATUP_FAULT);
         free(deferral);
     }
     free((char *)what->msg);
@@ -249,6 +361,8 @@ const struct chatup_test_said *chatup_test_event(struct chatup_test *test, uint3
     struct shard *shard = shard_at(test, loop);
     const struct chatup_plugin *api = &test->now->api;
     struct say *say = keep(test, xcalloc(1, sizeof *say));
+    if (test->tags)
+        say->said.tags = keep_text(test, test->tags, strlen(test->tags));
     if (event->msg.at)
         say->said.msg = keep_text(test, event->msg.at, event->msg.length);
     if (!api->message_in || (event->flags & CHATUP_FROM_POST && !(api->flags & CHATUP_SEES_POST)))
@@ -263,11 +377,8 @@ const struct chatup_test_said *chatup_test_event(struct chatup_test *test, uint3
         say->said.id = say->deferral->task.id;
         return &say->said;
     }
-    if (say->deferral) { /* asked for, and not used */
-        mistake(test, "message_in called defer and did not return CHATUP_DEFER");
-        list_remove(&say->deferral->task.link);
-        free(say->deferral);
-    }
+    if (say->deferral)
+        deferral_drop(say->deferral, "message_in");
     say_end(say, verdict);
     return &say->said;
 }
@@ -416,29 +527,58 @@ const struct chatup_test_shown *chatup_test_out(struct chatup_test *test, uint32
 
 /* ---- auth, join, leave ---- */
 
-struct visiting {
+struct visiting {              /* what the plugin gets, for as long as it may have it */
     struct chatup_visit visit; /* first */
     struct shard *shard;
-    bool edits_user;
-    const char *user, *reply;
+    struct come *come; /* NULL: it leaves */
 };
+
+static int32_t tag_visit(struct chatup_visit *visit, const char *tag, size_t length)
+{
+    struct visiting *visiting = (struct visiting *)visit;
+    struct come *come = visiting->come;
+    return come && come->tags_count ? tag_add(visiting->shard->generation->test, &come->staged_tags,
+                                              come->visited.tags, tag, length)
+                                    : -1;
+}
+
+static int32_t visit_has_tag(const struct chatup_visit *visit, const char *tag, size_t length)
+{
+    const struct visiting *visiting = (const struct visiting *)visit;
+    const struct come *come = visiting->come;
+    return tags_have(come ? come->visited.tags : visiting->shard->generation->test->tags,
+                     (struct text){tag, length});
+}
 
 static int32_t set_user(struct chatup_visit *visit, const char *json, size_t length)
 {
     struct visiting *visiting = (struct visiting *)visit;
-    if (!visiting->edits_user || !is_object(json, length))
+    if (!visiting->come || !visiting->come->edits_user || !is_object(json, length))
         return -1;
-    visiting->user = keep_text(visiting->shard->generation->test, json, length);
+    visiting->come->staged_user = keep_text(visiting->shard->generation->test, json, length);
     return 0;
 }
 
 static int32_t set_visit_reply(struct chatup_visit *visit, const char *json, size_t length)
 {
     struct visiting *visiting = (struct visiting *)visit;
-    if (!is_object(json, length))
+    if (!visiting->come || !is_object(json, length))
         return -1;
-    visiting->reply = keep_text(visiting->shard->generation->test, json, length);
+    visiting->come->staged_reply = keep_text(visiting->shard->generation->test, json, length);
     return 0;
+}
+
+static uint64_t defer_visit(struct chatup_visit *visit, int64_t timeout_ms)
+{
+    struct visiting *visiting = (struct visiting *)visit;
+    struct come *come = visiting->come;
+    struct deferral *deferral =
+        come ? deferral_open(visiting->shard, "defer_visit", timeout_ms, come->deferral) : NULL;
+    if (!deferral)
+        return 0;
+    deferral->come = come;
+    come->deferral = deferral;
+    return deferral->task.id;
 }
 
 static struct visiting *visiting_create(struct shard *shard, struct loan *loan, const char *room,
@@ -446,7 +586,6 @@ static struct visiting *visiting_create(struct shard *shard, struct loan *loan, 
 {
     struct visiting *visiting = xcalloc(1, sizeof *visiting);
     visiting->shard = shard;
-    visiting->edits_user = !room;
     visiting->visit = (struct chatup_visit){
         .size = sizeof visiting->visit,
         .room = lend(loan, text_of_string(room)),
@@ -458,41 +597,83 @@ static struct visiting *visiting_create(struct shard *shard, struct loan *loan, 
     return visiting;
 }
 
-static const struct chatup_test_visited *visit(
-    struct shard *shard, int32_t (*hook)(void *shard, struct chatup_visit *visit),
-    const char *hook_name, const char *room, const char *sub, const char *name, const char *user)
+typedef int32_t visit_hook(void *shard, struct chatup_visit *visit);
+
+/*   visiting  taken, with its loan */
+static const struct chatup_test_visited *visit(struct visiting *visiting, struct loan *loan,
+                                               struct come *come, visit_hook *hook,
+                                               const char *name)
 {
+    struct shard *shard = visiting->shard;
     struct chatup_test *test = shard->generation->test;
-    struct chatup_test_visited *visited = keep(test, xcalloc(1, sizeof *visited));
-    if (!hook)
-        return visited;
-    struct loan loan = {0};
-    struct visiting *visiting = visiting_create(shard, &loan, room, sub, name, user);
+    int32_t verdict = CHATUP_ACCEPT;
+    keep(test, come);
+    visiting->come = come;
+    if (test->tags)
+        come->visited.tags = keep_text(test, test->tags, strlen(test->tags));
     struct shard *before = enter(shard);
-    int32_t verdict = hook(shard->it, &visiting->visit);
+    if (hook)
+        verdict = hook(shard->it, &visiting->visit);
     leave(test, before);
-    visited->verdict = verdict_of(test, hook_name, verdict, room ? CHATUP_CONSUME : CHATUP_REJECT);
-    if (visited->verdict != CHATUP_FAULT) {
-        visited->user = visiting->user;
-        visited->reply = visiting->reply;
-    }
-    loan_end(&loan);
+    loan_end(loan);
     free(visiting);
-    return visited;
+    if (verdict == CHATUP_DEFER && come->deferral) {
+        come->visited.verdict = CHATUP_DEFER;
+        come->visited.id = come->deferral->task.id;
+        return &come->visited;
+    }
+    if (come->deferral)
+        deferral_drop(come->deferral, name);
+    come_end(come, verdict_of(test, name, verdict, come->highest));
+    return &come->visited;
+}
+
+const struct chatup_test_visited *chatup_test_connect(struct chatup_test *test, uint32_t loop,
+                                                      uint32_t way, const char *path,
+                                                      const char *address, const char *origin,
+                                                      const char *user_agent)
+{
+    struct loan loan = {0};
+    struct come *come = xcalloc(1, sizeof *come);
+    struct visiting *visiting = xcalloc(1, sizeof *visiting);
+    come->highest = CHATUP_REJECT;
+    come->tags_count = true;
+    visiting->shard = shard_at(test, loop);
+    visiting->visit = (struct chatup_visit){
+        .size = sizeof visiting->visit,
+        .sub = lend(&loan, text_or_empty(NULL)),
+        .name = lend(&loan, text_or_empty(NULL)),
+        .address = lend(&loan, text_of_string(address ? address : "127.0.0.1")),
+        .path = lend(&loan, text_of_string(path)),
+        .origin = lend(&loan, text_of_string(origin)),
+        .user_agent = lend(&loan, text_of_string(user_agent)),
+        .way = way,
+    };
+    return visit(visiting, &loan, come, test->now->api.connect, "connect");
 }
 
 const struct chatup_test_visited *chatup_test_auth(struct chatup_test *test, uint32_t loop,
                                                    const char *sub, const char *name,
                                                    const char *user_json)
 {
-    return visit(shard_at(test, loop), test->now->api.auth, "auth", NULL, sub, name, user_json);
+    struct loan loan = {0};
+    struct come *come = xcalloc(1, sizeof *come);
+    come->edits_user = come->tags_count = true;
+    come->highest = CHATUP_REJECT;
+    struct visiting *visiting =
+        visiting_create(shard_at(test, loop), &loan, NULL, sub, name, user_json);
+    return visit(visiting, &loan, come, test->now->api.auth, "auth");
 }
 
 const struct chatup_test_visited *chatup_test_join(struct chatup_test *test, uint32_t loop,
                                                    const char *room, const char *sub,
                                                    const char *name)
 {
-    return visit(shard_at(test, loop), test->now->api.join, "join", room, sub, name, NULL);
+    struct loan loan = {0};
+    struct come *come = xcalloc(1, sizeof *come);
+    come->highest = CHATUP_CONSUME;
+    struct visiting *visiting = visiting_create(shard_at(test, loop), &loan, room, sub, name, NULL);
+    return visit(visiting, &loan, come, test->now->api.join, "join");
 }
 
 void chatup_test_leave(struct chatup_test *test, uint32_t loop, const char *room, const char *sub,
@@ -701,4 +882,9 @@ void hooks_offer(struct chatup_host *host)
     host->resume = host_resume;
     host->set_user = set_user;
     host->set_visit_reply = set_visit_reply;
+    host->defer_visit = defer_visit;
+    host->tag = host_tag;
+    host->has_tag = host_has_tag;
+    host->tag_visit = tag_visit;
+    host->visit_has_tag = visit_has_tag;
 }

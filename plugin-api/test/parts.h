@@ -66,6 +66,7 @@ struct chatup_test {
     struct list fds, keys; /* what is watched */
     struct shard *running; /* whose hook or callback runs; NULL: none */
     uint64_t last_id, turns, random;
+    char *tags; /* of plugins before; NULL: none */
     struct keyed *keyed;
     uint32_t store_fails, bus_fails, batches;
     int32_t store_status, bus_status;

@@ -165,6 +165,12 @@ uint64_t chatup_test_count(struct chatup_test *test, const char *counter)
     return 0;
 }
 
+static size_t host_max_msg(void *host)
+{
+    (void)host;
+    return MESSAGE_BYTES_MAX;
+}
+
 static bool in_create(const struct generation *generation, const char *call)
 {
     if (!generation->creating)
@@ -259,7 +265,8 @@ static bool create(struct generation *generation, struct error *err)
                                             .option = host_option,
                                             .refuse = host_refuse,
                                             .service = host_service,
-                                            .count = host_count};
+                                            .count = host_count,
+                                            .max_msg = host_max_msg};
     hooks_offer(&generation->host);
     generation->creating = true;
     generation->it = generation->api.create(&generation->host);
@@ -455,6 +462,7 @@ void chatup_test_close(struct chatup_test *test)
         free(test->kept[i]);
     free(test->kept);
     free(test->log);
+    free(test->tags);
     free(test->lent_log);
     close(test->wake);
     pthread_mutex_destroy(&test->lock);

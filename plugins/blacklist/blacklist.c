@@ -19,9 +19,12 @@
 
 enum { DEFER_MS = 5000, ROUTE_MS = 30000, BATCH = 32, LOOPS_MAX = 256, HITS_MAX = 64 };
 
-enum { WORDS, MUTED, MUTE_WITH, MAX_WORDS, MAX_WORD_BYTES }; /* positions in: */
+enum { WORDS, MUTED, MUTE_WITH, MAX_WORDS, MAX_WORD_BYTES, EXEMPT }; /* positions in: */
 static const struct chatup_option word_item[] = {
     {.name = "word", .type = CHATUP_STRING, .min = 1, .max = 200},
+};
+static const struct chatup_option tag_item[] = {
+    {.name = "tag", .type = CHATUP_STRING, .min = 1, .max = 32},
 };
 static const struct chatup_option options[] = {
     {.name = "words",
@@ -55,6 +58,13 @@ static const struct chatup_option options[] = {
      .help = "of one word that is added",
      .min = 1,
      .max = 1000},
+    {.name = "exempt",
+     .type = CHATUP_LIST,
+     .preset = "[]",
+     .help = "whoever, or whatever, a plugin has given one of these tags is let alone",
+     .max = 16,
+     .children = tag_item,
+     .child_count = 1},
 };
 
 enum { BLOCKED, REPLACED };
@@ -123,6 +133,7 @@ struct blacklist {
     struct chatup_value words, muted;
     struct chatup_text mute_with;
     size_t max_words, max_word_bytes;
+    struct chatup_value exempt; /* tags */
 
     pthread_t thread;
     pthread_mutex_t lock; /* of all that follows */
@@ -314,13 +325,23 @@ static int32_t wait_for_words(struct shard *shard, struct chatup_event *event)
     return CHATUP_DEFER;
 }
 
+static int is_exempt(const struct blacklist *blacklist, const struct chatup_event *event)
+{
+    for (uint32_t i = 0; i < blacklist->exempt.count; i++) {
+        struct chatup_text tag = blacklist->exempt.items[i].text;
+        if (blacklist->host->has_tag(event, tag.at, tag.length))
+            return 1;
+    }
+    return 0;
+}
+
 static int32_t on_message_in(void *arg, struct chatup_event *event)
 {
     struct shard *shard = arg;
     const struct chatup_host *host = shard->blacklist->host;
     char *edited;
     size_t length;
-    if (!event->msg.length)
+    if (!event->msg.length || is_exempt(shard->blacklist, event))
         return CHATUP_ACCEPT;
     if (!shard->current)
         return wait_for_words(shard, event);
@@ -677,6 +698,7 @@ static void *create(const struct chatup_host *host)
     blacklist->mute_with = host->option(host->self, MUTE_WITH).text;
     blacklist->max_words = (size_t)host->option(host->self, MAX_WORDS).number;
     blacklist->max_word_bytes = (size_t)host->option(host->self, MAX_WORD_BYTES).number;
+    blacklist->exempt = host->option(host->self, EXEMPT);
     pthread_mutex_init(&blacklist->lock, NULL);
     pthread_cond_init(&blacklist->wake, NULL);
     if (pthread_create(&blacklist->thread, NULL, thread_run, blacklist) == 0)

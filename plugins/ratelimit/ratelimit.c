@@ -9,7 +9,7 @@
 
 enum { DEFER_MS = 2000, DAY_MS = 24 * 60 * 60 * 1000 };
 
-enum { RULES, LEVELS, SCOPE }; /* positions in: */
+enum { RULES, LEVELS, SCOPE, EXEMPT }; /* positions in: */
 static const struct chatup_option rule_fields[] = {
     {.name = "messages", .type = CHATUP_INT, .help = "so many messages", .min = 1, .max = 10000},
     {.name = "per", .type = CHATUP_DURATION, .help = "in so long", .min = 100, .max = DAY_MS},
@@ -21,6 +21,9 @@ static const struct chatup_option level[] = {
     {.name = "level", .type = CHATUP_DURATION, .min = 1000, .max = INT64_C(30) * DAY_MS},
 };
 static const char *const scopes[] = {"user", "room", NULL};
+static const struct chatup_option tag_item[] = {
+    {.name = "tag", .type = CHATUP_STRING, .min = 1, .max = 32},
+};
 static const struct chatup_option options[] = {
     {.name = "rules",
      .type = CHATUP_LIST,
@@ -43,6 +46,13 @@ static const struct chatup_option options[] = {
      .preset = "user",
      .help = "user: one count for all rooms; room: one for each",
      .choices = scopes},
+    {.name = "exempt",
+     .type = CHATUP_LIST,
+     .preset = "[]",
+     .help = "whoever, or whatever, a plugin has given one of these tags is let alone",
+     .max = 16,
+     .children = tag_item,
+     .child_count = 1},
 };
 
 enum { LIMITED, ERRORS };
@@ -56,6 +66,7 @@ struct ratelimit { /* read-only once created */
     const struct chatup_store *store;
     struct rules rules;
     int per_room;
+    struct chatup_value exempt; /* tags */
 };
 
 struct shard {
@@ -182,6 +193,16 @@ static struct question *question_create(const struct shard *shard, const struct 
     return question;
 }
 
+static int is_exempt(const struct ratelimit *limit, const struct chatup_event *event)
+{
+    for (uint32_t i = 0; i < limit->exempt.count; i++) {
+        struct chatup_text tag = limit->exempt.items[i].text;
+        if (limit->host->has_tag(event, tag.at, tag.length))
+            return 1;
+    }
+    return 0;
+}
+
 static int32_t on_message_in(void *arg, struct chatup_event *event)
 {
     struct shard *shard = arg;
@@ -190,6 +211,8 @@ static int32_t on_message_in(void *arg, struct chatup_event *event)
     char names[RULES_MAX][12];
     if (!event->sub.length && !event->name.length)
         return CHATUP_ACCEPT; /* nobody that could be counted */
+    if (is_exempt(limit, event))
+        return CHATUP_ACCEPT;
     struct question *question = question_create(shard, event);
     if (!question)
         return CHATUP_FAULT;
@@ -214,6 +237,7 @@ static void *create(const struct chatup_host *host)
     limit->host = host;
     limit->store = host->service(host->self, CHATUP_STORE);
     limit->per_room = host->option(host->self, SCOPE).number == 1;
+    limit->exempt = host->option(host->self, EXEMPT);
     limit->rules.rule_count = rules.count;
     for (uint32_t i = 0; i < rules.count; i++) {
         limit->rules.messages[i] = rules.items[i].items[0].number;

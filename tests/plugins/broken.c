@@ -38,21 +38,23 @@ static const struct chatup_option options[] = {
 };
 
 static const struct chatup_route routes[] = {
-    {CHATUP_GET | CHATUP_POST, CHATUP_BODY_JWT, "/here", 0, handle},
+    {CHATUP_GET | CHATUP_POST, CHATUP_BODY_JWT, "/here", 0, handle, NULL},
 #if defined BROKEN_route_path
-    {CHATUP_GET, CHATUP_BODY_JWT, "there", 0, handle},
+    {CHATUP_GET, CHATUP_BODY_JWT, "there", 0, handle, NULL},
 #elif defined BROKEN_route_handle
-    {CHATUP_GET, CHATUP_BODY_JWT, "/there", 0, NULL},
+    {CHATUP_GET, CHATUP_BODY_JWT, "/there", 0, NULL, NULL},
 #elif defined BROKEN_route_method
-    {16, CHATUP_BODY_JWT, "/there", 0, handle},
+    {16, CHATUP_BODY_JWT, "/there", 0, handle, NULL},
 #elif defined BROKEN_route_access
-    {CHATUP_GET, 9, "/there", 0, handle},
+    {CHATUP_GET, 9, "/there", 0, handle, NULL},
 #elif defined BROKEN_route_public
-    {CHATUP_GET, CHATUP_PUBLIC, "/there", 0, handle},
+    {CHATUP_GET, CHATUP_PUBLIC, "/there", 0, handle, NULL},
+#elif defined BROKEN_route_role
+    {CHATUP_GET, CHATUP_BODY_JWT, "/there", 0, handle, "editor"},
 #elif defined BROKEN_route_twice
-    {CHATUP_POST | CHATUP_PUT, CHATUP_BODY_JWT, "/here", 0, handle},
+    {CHATUP_POST | CHATUP_PUT, CHATUP_BODY_JWT, "/here", 0, handle, NULL},
 #else
-    {CHATUP_PUT, CHATUP_BODY_JWT, "/here", 0, handle},
+    {CHATUP_PUT, CHATUP_BODY_JWT, "/here", 0, handle, NULL},
 #endif
 };
 

@@ -4,6 +4,7 @@
 #include <chatup/plugin.h>
 #include <chatup/routes.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,13 @@ static const struct chatup_option options[] = {
     {"flag", CHATUP_BOOL, 0, "true", "not used", 0, 0, NULL, 0, NULL},
 };
 
+enum { PARKED_MAX = 64 };
+
+struct parked { /* a deferral that the message "go" resumes */
+    uint64_t id;
+    int32_t verdict;
+};
+
 struct probe { /* of all loops */
     const struct chatup_host *host;
     const struct chatup_loop_service *loop;
@@ -29,6 +37,9 @@ struct probe { /* of all loops */
     atomic_long messages;
     char state[32];
     const struct chatup_loop *loops[64];
+    pthread_mutex_t lock; /* of what is parked */
+    struct parked parked[PARKED_MAX];
+    int parked_count;
 };
 
 /* The shard of all modes is the probe itself. Which loop an event came by is not told: the index
@@ -174,11 +185,142 @@ static int named(const struct chatup_visit *visit, const char *name)
     return visit->name.length == strlen(name) && !memcmp(visit->name.at, name, visit->name.length);
 }
 
+static int starts(struct chatup_text text, const char *with)
+{
+    return text.length >= strlen(with) && !memcmp(text.at, with, strlen(with));
+}
+
+static int ends(struct chatup_text text, const char *with)
+{
+    return text.length >= strlen(with) &&
+           !memcmp(text.at + text.length - strlen(with), with, strlen(with));
+}
+
+static void resume_visit(void *shard, void *arg, int32_t status)
+{
+    struct later *later = arg;
+    const struct chatup_host *host = later->probe->host;
+    const struct chatup_text none = {NULL, 0};
+    if (status == CHATUP_DONE)
+        host->resume(host->self, later->id, CHATUP_ACCEPT, none, none);
+    free(later);
+}
+
+static int32_t visit_soon(struct probe *probe, struct chatup_visit *visit)
+{
+    struct later *later = calloc(1, sizeof *later);
+    later->probe = probe;
+    later->id = probe->host->defer_visit(visit, 30000);
+    probe->loop->timer(probe->loops[later->id >> 56], 1, resume_visit, later);
+    return CHATUP_DEFER;
+}
+
+/* Deferred, if what says so: "later" and the verdict, "later-bad"; "later-never" waits in vain. */
+static int32_t park(struct probe *probe, struct chatup_visit *visit, struct chatup_text what)
+{
+    static const char asked[] = "asked";
+    if (is(probe, "soon"))
+        return visit_soon(probe, visit);
+    if (!is(probe, "later") || !starts(what, "later"))
+        return CHATUP_ACCEPT;
+    int never = ends(what, "-never");
+    uint64_t id = probe->host->defer_visit(visit, never ? probe->wait_ms : 30000);
+    int32_t verdict = ends(what, "-bad")     ? CHATUP_REJECT
+                      : ends(what, "-ghost") ? CHATUP_CONSUME
+                      : ends(what, "-wrong") ? CHATUP_DEFER
+                                             : CHATUP_ACCEPT;
+    pthread_mutex_lock(&probe->lock);
+    if (!never && probe->parked_count < PARKED_MAX)
+        probe->parked[probe->parked_count++] = (struct parked){id, verdict};
+    pthread_mutex_unlock(&probe->lock);
+    probe->host->log(probe->host->self, CHATUP_INFO, asked, sizeof asked - 1);
+    return CHATUP_DEFER;
+}
+
+static int32_t park_message(struct probe *probe, struct chatup_event *event)
+{
+    uint64_t id = probe->host->defer(event, 30000);
+    pthread_mutex_lock(&probe->lock);
+    if (probe->parked_count < PARKED_MAX)
+        probe->parked[probe->parked_count++] = (struct parked){id, CHATUP_ACCEPT};
+    pthread_mutex_unlock(&probe->lock);
+    probe->host->log(probe->host->self, CHATUP_INFO, "parked", 6);
+    return CHATUP_DEFER;
+}
+
+static void on_left(void *shard, uint64_t id)
+{
+    const struct probe *probe = shard;
+    probe->host->log(probe->host->self, CHATUP_INFO, "the sender has left", 19);
+}
+
+/* Everything that is parked, from a thread that may be another one's. */
+static int32_t go(struct probe *probe)
+{
+    static const char no[] = "{\"status\":\"error\",\"err\":\"notNow\"}";
+    const struct chatup_text none = {NULL, 0}, reply = {no, sizeof no - 1};
+    pthread_mutex_lock(&probe->lock);
+    while (probe->parked_count) {
+        struct parked parked = probe->parked[--probe->parked_count];
+        probe->host->resume(probe->host->self, parked.id, parked.verdict, none,
+                            parked.verdict == CHATUP_REJECT ? reply : none);
+        probe->host->resume(probe->host->self, parked.id, CHATUP_REJECT, none, none);
+    }
+    pthread_mutex_unlock(&probe->lock);
+    return CHATUP_CONSUME;
+}
+
+static const char *or_none(struct chatup_text text)
+{
+    return text.at ? text.at : "none";
+}
+
+#define SHOWN(text) (text).at ? (int)(text).length : 4, or_none(text)
+
+/* A reload: what waits here is nobody else's. */
+static void on_drain(void *shard)
+{
+    struct probe *probe = shard;
+    if (is(probe, "later"))
+        go(probe);
+}
+
+static int32_t on_connect(void *shard, struct chatup_visit *visit)
+{
+    static const char no[] = "{\"status\":\"error\",\"err\":\"notHere\"}";
+    struct probe *probe = shard;
+    char line[300];
+    if (is(probe, "later") || is(probe, "soon"))
+        return park(probe, visit, visit->user_agent);
+    if (is(probe, "tag_visits") && visit->user_agent.at)
+        return probe->host->tag_visit(visit, visit->user_agent.at, visit->user_agent.length)
+                   ? CHATUP_FAULT
+                   : CHATUP_ACCEPT;
+    if (!is(probe, "connect"))
+        return CHATUP_ACCEPT;
+    if (visit->room.at || visit->user.at || visit->sub.length || visit->name.length ||
+        probe->host->set_user(visit, "{}", 2) != -1) /* only auth may */
+        return CHATUP_FAULT;
+    int length = snprintf(line, sizeof line, "opens %u %.*s from %.*s, page %.*s, agent %.*s",
+                          (unsigned)visit->way, SHOWN(visit->path), SHOWN(visit->address),
+                          SHOWN(visit->origin), SHOWN(visit->user_agent));
+    probe->host->log(probe->host->self, CHATUP_INFO, line, (size_t)length);
+    if (ends(visit->user_agent, "bad"))
+        probe->host->set_visit_reply(visit, no, sizeof no - 1);
+    return ends(visit->user_agent, "bad") || ends(visit->user_agent, "plain") ? CHATUP_REJECT
+           : ends(visit->user_agent, "ghost")                                 ? CHATUP_CONSUME
+                                                                              : CHATUP_ACCEPT;
+}
+
 static int32_t on_auth(void *shard, struct chatup_visit *visit)
 {
     static const char no[] = "{\"status\":\"error\",\"err\":\"notYou\"}";
     static const char renamed[] = "{\"name\":\"renamed\"}";
-    const struct probe *probe = shard;
+    struct probe *probe = shard;
+    if (is(probe, "later") || is(probe, "soon"))
+        return park(probe, visit, visit->name);
+    if (is(probe, "tag_visits") && named(visit, "vip"))
+        return probe->host->tag_visit(visit, "vip", 3) ? CHATUP_FAULT : CHATUP_ACCEPT;
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
     if (named(visit, "rename"))
@@ -191,7 +333,13 @@ static int32_t on_auth(void *shard, struct chatup_visit *visit)
 
 static int32_t on_join(void *shard, struct chatup_visit *visit)
 {
-    const struct probe *probe = shard;
+    struct probe *probe = shard;
+    if (is(probe, "later") || is(probe, "soon"))
+        return park(probe, visit, visit->room);
+    if (is(probe, "tag_visits") &&
+        (probe->host->tag_visit(visit, "x", 1) != -1 ||
+         (named(visit, "vip") && !probe->host->visit_has_tag(visit, "vip", 3))))
+        return CHATUP_FAULT;
     if (!is(probe, "visits"))
         return CHATUP_ACCEPT;
     if (probe->host->set_user(visit, "{}", 2) != -1) /* only auth may */
@@ -205,11 +353,35 @@ static void on_leave(void *shard, const struct chatup_visit *visit)
 {
     const struct probe *probe = shard;
     char line[100];
-    if (!is(probe, "visits"))
+    if (!is(probe, "visits") && !is(probe, "later"))
         return;
     int length = snprintf(line, sizeof line, "%.*s left %.*s", (int)visit->sub.length,
                           visit->sub.at, (int)visit->room.length, visit->room.at);
     probe->host->log(probe->host->self, CHATUP_INFO, line, (size_t)length);
+}
+
+/* {"max": bytes of a text} */
+static int32_t say_max(const struct probe *probe, struct chatup_event *event)
+{
+    char json[60];
+    snprintf(json, sizeof json, "{\"max\":%zu}", probe->host->max_msg(probe->host->self));
+    reply(probe, event, json);
+    return CHATUP_CONSUME;
+}
+
+/* Whoever has the tag is marked with it, or is shown to have it. */
+static int32_t use_tags(const struct probe *probe, struct chatup_event *event)
+{
+    const struct chatup_host *host = probe->host;
+    size_t length = strlen(probe->tag);
+    if (is(probe, "if_tag"))
+        return host->has_tag(event, probe->tag, length) ? append(probe, event) : CHATUP_ACCEPT;
+    if (host->tag(event, "no tag", 6) != -1 || host->tag(event, NULL, 0) != -1 ||
+        host->tag(event, probe->tag, length) != 0)
+        return CHATUP_FAULT;
+    if (host->has_tag(event, probe->tag, length)) /* for those behind only */
+        append(probe, event);
+    return is(probe, "tag_then_fault") ? CHATUP_FAULT : CHATUP_ACCEPT;
 }
 
 static int32_t on_message_in(void *shard, struct chatup_event *event)
@@ -217,6 +389,14 @@ static int32_t on_message_in(void *shard, struct chatup_event *event)
     struct probe *probe = shard;
     if (!strncmp(probe->mode, "defer", 5) && event->msg.length && event->msg.at[0] != '!')
         return is(probe, "defer_nothing") ? CHATUP_DEFER : defer(probe, event);
+    if (is(probe, "later") && event->msg.length == 2 && !memcmp(event->msg.at, "go", 2))
+        return go(probe);
+    if (is(probe, "later") && starts(event->msg, "later"))
+        return park_message(probe, event);
+    if (is(probe, "tag") || is(probe, "tag_then_fault") || is(probe, "if_tag"))
+        return use_tags(probe, event);
+    if (is(probe, "max"))
+        return say_max(probe, event);
     if (is(probe, "state"))
         return count(probe, event);
     if (is(probe, "crash") && event->msg.length == 5)
@@ -294,6 +474,7 @@ static int32_t on_status(void *shard, const struct chatup_request *request,
 
 static const struct chatup_route routes[] = {
     {CHATUP_POST, CHATUP_BODY_JWT, "/status", 0, on_status},
+    {CHATUP_GET, CHATUP_BEARER_JWT, "/editors", 0, on_status, "editor"},
 };
 
 static void *create(const struct chatup_host *host)
@@ -306,6 +487,7 @@ static void *create(const struct chatup_host *host)
                             .verdict = (int32_t)host->option(host->self, VERDICT).number,
                             .wait_ms = host->option(host->self, WAIT).number,
                             .loop = host->service(host->self, CHATUP_LOOP)};
+    pthread_mutex_init(&probe->lock, NULL);
     if (is(probe, "crash_create"))
         crash();
     if (is(probe, "abort_create"))
@@ -358,9 +540,12 @@ static const struct chatup_plugin probe_plugin = {
     .message_in = on_message_in,
     .message_out = on_message_out,
     .cancelled = on_cancelled,
+    .connect = on_connect,
     .auth = on_auth,
     .join = on_join,
     .leave = on_leave,
+    .left = on_left,
+    .drain = on_drain,
     .state_save = state_save,
     .state_load = state_load,
 };

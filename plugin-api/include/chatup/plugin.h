@@ -1,8 +1,9 @@
 /* chatup/plugin.h: what every ChatUp plugin includes. Apache-2.0.
  *
- * Changes: draft 2: services, deferral, shards with a loop, auth, join and leave, lists and maps as
- * options, counters, state that outlives a reload. Draft 1: message_in, message_out, routes.
- * It is marked draft: it may still change.
+ * Changes: draft 3: connect, tags, deferral of auth and join, max_msg, roles of routes. Draft 2:
+ * services, deferral, shards with a loop, auth, join and leave, lists and maps as options,
+ * counters, state that outlives a reload. Draft 1: message_in, message_out, routes. It is marked
+ * draft: it may still change.
  *
  * A plugin is one shared object that exports one function, chatup_plugin_v1, and links to nothing
  * of ChatUp's. What the host offers comes in the table that create gets, and in the tables of
@@ -40,16 +41,17 @@ enum chatup_verdict {
     CHATUP_ACCEPT = 0,  /* go on to the next plugin, with the edits staged so far */
     CHATUP_REJECT = 1,  /* ends here; the sender gets the plugin's reply, else "rejected" */
     CHATUP_CONSUME = 2, /* ends here; the sender gets ok or the plugin's reply; nothing is told */
-    CHATUP_DEFER = 3,   /* message_in, after defer: resume follows */
+    CHATUP_DEFER = 3,   /* after defer or defer_visit: resume follows */
     CHATUP_FAULT = 4    /* the plugin failed: its edits are dropped, on_error of the YAML decides */
 };
 
 /* How something that was asked for ended. */
 enum chatup_status {
     CHATUP_DONE = 0,
-    CHATUP_CANCELLED = 1,  /* the plugin, or its shard, goes; or it was cancelled */
-    CHATUP_TIMEOUT = 2,    /* not in time; whether it happened is unknown */
-    CHATUP_UNAVAILABLE = 3 /* it did not happen: try again later */
+    CHATUP_CANCELLED = 1,   /* the plugin, or its shard, goes; or it was cancelled */
+    CHATUP_TIMEOUT = 2,     /* not in time; whether it happened is unknown */
+    CHATUP_UNAVAILABLE = 3, /* it did not happen: try again later */
+    CHATUP_LEFT = 4         /* whom it was about has left */
 };
 
 /* ---- message_in: before a message is stored ---- */
@@ -87,16 +89,30 @@ struct chatup_batch {
     struct chatup_text room;
 };
 
-/* ---- auth, join, leave: a user comes and goes ---- */
+/* ---- connect, auth, join, leave: who comes and goes ---- */
+
+enum chatup_way {                     /* what is opened: where its path begins */
+                  CHATUP_WAY_PUB = 1, /* /pub: a websocket that speaks */
+                  CHATUP_WAY_WS = 2,  /* /ws: one that reads */
+                  CHATUP_WAY_EV = 3,  /* /ev: server-sent events */
+                  CHATUP_WAY_SUB = 4, /* /sub: lines of JSON */
+                  CHATUP_WAY_LP = 5   /* /lp: a long poll; each of them */
+};
 
 struct chatup_visit {
     uint32_t size;
     uint32_t flags;          /* 0 */
-    struct chatup_text room; /* absent in auth */
+    struct chatup_text room; /* absent in connect and auth */
     struct chatup_text sub;  /* identity; may be empty */
     struct chatup_text name; /* public name; may be empty */
-    struct chatup_text user; /* public user: JSON */
+    struct chatup_text user; /* public user: JSON; absent in connect */
     struct chatup_text address;
+    /* Of connect only: absent in all others, and what is not UTF-8 too. */
+    struct chatup_text path;       /* as it was asked for: "/ws/a%2Fb" */
+    struct chatup_text origin;     /* of the page that opens it; absent without one */
+    struct chatup_text user_agent; /* as it says itself; absent without one */
+    uint32_t way;                  /* enum chatup_way */
+    uint32_t reserved;             /* 0 */
 };
 
 /* ---- options: plugins[i].config of the YAML ---- */
@@ -173,16 +189,38 @@ struct chatup_host {
      * What was staged is kept. Later messages of that sender wait behind it. Without resume within
      * timeout_ms (1 to 60 000) it is a fault, and cancelled is called. 0: there are too many. */
     uint64_t (*defer)(struct chatup_event *event, int64_t timeout_ms);
-    /* [any thread] The verdict of a deferral (not CHATUP_DEFER), once. msg and reply as set_msg and
-     * set_reply take them; absent: none. What they must not be is a fault. Ids that are over, or
-     * that were never given, do nothing. Not called back. */
-    void (*resume)(void *host, uint64_t id, int32_t verdict, struct chatup_text msg,
+    /* [any thread] The verdict of a deferral (not CHATUP_DEFER), once. edit is of message_in a text
+     * as set_msg takes it, of auth a user as set_user does; reply as set_reply; absent: none. What
+     * they must not be is a fault. Ids that are over, or that were never given, do nothing. Not
+     * called back. */
+    void (*resume)(void *host, uint64_t id, int32_t verdict, struct chatup_text edit,
                    struct chatup_text reply);
 
-    /* [in auth] Replace the public user: a JSON object. [in auth, join] What the user gets with a
-     * reject. 0; -1: not a JSON object. */
+    /* [in auth] Replace the public user: a JSON object. [in connect, auth, join] What the client
+     * gets with a reject. 0; -1: not a JSON object. */
     int32_t (*set_user)(struct chatup_visit *visit, const char *json, size_t length);
     int32_t (*set_visit_reply)(struct chatup_visit *visit, const char *json, size_t length);
+
+    /* [any thread] The bytes that a text may have: limits.message_bytes of the YAML, which a reload
+     * may change while the plugin stays. */
+    size_t (*max_msg)(void *host);
+    /* [in connect, auth, join] As defer. What comes from that client behind it waits; if the client
+     * leaves, the deferral is over: cancelled is called, with CHATUP_LEFT. */
+    uint64_t (*defer_visit)(struct chatup_visit *visit, int64_t timeout_ms);
+
+    /* [in message_in] Mark the event for the plugins behind, which may do less with it. A tag is 1
+     * to 32 letters, digits, - _ . and :, and one event has up to eight. Staged as an edit. 0; -1:
+     * no tag, or one too many. */
+    int32_t (*tag)(struct chatup_event *event, const char *tag, size_t length);
+    /* [in message_in] 1: a plugin before gave it that tag, or connect or auth to its sender. Else
+     * 0.
+     */
+    int32_t (*has_tag)(const struct chatup_event *event, const char *tag, size_t length);
+    /* [in connect, auth] Mark whoever comes: what they say has these tags. One of connect stays
+     * with the connection, one of auth until its next token. As above. */
+    int32_t (*tag_visit)(struct chatup_visit *visit, const char *tag, size_t length);
+    /* [in connect, auth, join, leave] */
+    int32_t (*visit_has_tag)(const struct chatup_visit *visit, const char *tag, size_t length);
 };
 
 /* ---- the plugin ---- */
@@ -222,12 +260,12 @@ struct chatup_plugin {
 
     int32_t (*message_in)(void *shard, struct chatup_event *event);  /* NULL costs nothing */
     int32_t (*message_out)(void *shard, struct chatup_batch *batch); /* pure: CPU only */
-    /* A deferral is over without resume: why is CHATUP_TIMEOUT, or CHATUP_CANCELLED at the end of
-     * the plugin. resume does nothing any more. May be NULL. */
+    /* A deferral is over without resume: why is CHATUP_TIMEOUT, CHATUP_LEFT (of a visit), or
+     * CHATUP_CANCELLED at the end of the plugin. resume does nothing any more. May be NULL. */
     void (*cancelled)(void *shard, uint64_t id, int32_t why);
-    /* A token was verified: accept, or reject. It cannot grant what the token does not. */
+    /* A token was verified: accept, reject, defer. It cannot grant what the token does not. */
     int32_t (*auth)(void *shard, struct chatup_visit *visit);
-    /* Before the room is told: accept, consume (it is not told), or reject. */
+    /* Before the room is told: accept, consume (it is not told), reject, defer. */
     int32_t (*join)(void *shard, struct chatup_visit *visit);
     void (*leave)(void *shard, const struct chatup_visit *visit);
     /* A reload replaces this generation: what the next one may want to know, lent until the next
@@ -237,6 +275,12 @@ struct chatup_plugin {
     void (*state_load)(void *plugin, struct chatup_text state);
     /* No hook of this shard begins any more: finish what is open, shard_close follows. */
     void (*drain)(void *shard);
+    /* A websocket or a stream is to be opened; no token was looked at yet: accept, reject (it is
+     * answered 403), defer (it waits). */
+    int32_t (*connect)(void *shard, struct chatup_visit *visit);
+    /* Who sent a message that waits for resume has left, or had before it was deferred. It goes on
+     * all the same: that was said. */
+    void (*left)(void *shard, uint64_t id);
 };
 
 #if defined(__GNUC__)

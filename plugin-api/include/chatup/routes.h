@@ -42,6 +42,9 @@ struct chatup_route {
      * Any other value: 500, counted as a fault. */
     int32_t (*handle)(void *shard, const struct chatup_request *request,
                       struct chatup_response *response);
+    /* Of CHATUP_BEARER_JWT: the token must have this in its claim role or roles, else 403 and it is
+     * not used up. NULL: every server's token will do. */
+    const char *role;
 };
 
 #define CHATUP_ROUTES "chatup.routes/1"

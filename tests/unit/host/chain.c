@@ -21,6 +21,7 @@ static struct config *conf;
 static struct plugin *plugins[8];
 static struct chain *chain;
 static struct turn turn;
+static const char *sender_tags;
 static struct desk desk; /* of no loop: nothing is answered later */
 
 static void load_plugins(const char *yaml)
@@ -76,6 +77,7 @@ static void say(const char *text, enum chain_verdict verdict, const char *publis
                                    .msg = lent(text),
                                    .ev = lent(text ? NULL : "wave"),
                                    .time_ms = 1763890000123},
+                         .tags = sender_tags,
                          .max_msg = 4096};
     ck_assert_int_eq(chain_in(chain, &turn), verdict);
     if (published) {
@@ -191,6 +193,41 @@ START_TEST(an_edit_has_the_same_limit_as_a_message)
     longest[4095] = 0;
     say(longest, CHAIN_ACCEPT, NULL, NULL);
     ck_assert_uint_eq(turn.event.msg.length, 4096);
+    close_chain();
+}
+END_TEST
+
+START_TEST(a_plugin_is_told_how_long_a_text_may_be_also_after_a_reload)
+{
+    open_chain(CLOSED("a", "mode: max"));
+    say("hi", CHAIN_CONSUME, "hi", "{\"max\":32768}");
+    chain_set_max_msg(chain, 100);
+    say("hi", CHAIN_CONSUME, "hi", "{\"max\":100}");
+    close_chain();
+}
+END_TEST
+
+START_TEST(tags_are_for_the_plugins_behind_and_gone_if_theirs_fails)
+{
+    open_chain(CLOSED("a", "mode: if_tag, tag: x") CLOSED("b", "mode: tag, tag: x")
+                   CLOSED("c", "mode: if_tag, tag: x") OPEN("d", "mode: tag_then_fault, tag: y")
+                       CLOSED("e", "mode: if_tag, tag: y") CLOSED("f", "mode: if_tag, tag: x"));
+    say("hi ", CHAIN_ACCEPT, "hi xx", NULL);
+    ck_assert_str_eq(turn.tags, "x");
+    say("ho ", CHAIN_ACCEPT, "ho xx", NULL);
+    close_chain();
+}
+END_TEST
+
+START_TEST(tags_of_the_sender_are_seen_and_never_more_than_eight)
+{
+    open_chain(CLOSED("a", "mode: if_tag, tag: vip") CLOSED("b", "mode: tag, tag: x")
+                   CLOSED("c", "mode: if_tag, tag: x"));
+    sender_tags = "staff vip";
+    say("hi ", CHAIN_ACCEPT, "hi vipx", NULL);
+    ck_assert_str_eq(turn.tags, "staff vip x");
+    sender_tags = "1 2 3 4 5 6 7 8";
+    say("hi ", CHAIN_REJECT, "hi ", UNAVAILABLE("b")); /* the probe wants to be sure */
     close_chain();
 }
 END_TEST
@@ -528,6 +565,9 @@ HOST_MAIN("chain", a_hook_that_does_nothing_costs_what_is_printed,
           an_event_has_no_text_to_replace, a_failing_closed_plugin_rejects_and_is_named,
           a_failing_open_plugin_is_skipped_with_its_edits, any_other_verdict_is_a_failure,
           what_is_no_text_or_no_json_object_is_not_taken, an_edit_has_the_same_limit_as_a_message,
+          tags_are_for_the_plugins_behind_and_gone_if_theirs_fails,
+          tags_of_the_sender_are_seen_and_never_more_than_eight,
+          a_plugin_is_told_how_long_a_text_may_be_also_after_a_reload,
           a_rejected_message_goes_no_further, a_consumed_message_goes_no_further,
           the_reply_is_of_the_plugin_that_ended_the_turn,
           what_a_hook_writes_into_the_event_itself_is_no_edit, the_cores_own_link_is_asked_first,

@@ -43,13 +43,17 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_batch, count, 4);
     AT(chatup_batch, messages, 8);
     AT(chatup_batch, room, 16);
-    SIZE(chatup_visit, 88);
+    SIZE(chatup_visit, 144);
     AT(chatup_visit, flags, 4);
     AT(chatup_visit, room, 8);
     AT(chatup_visit, sub, 24);
     AT(chatup_visit, name, 40);
     AT(chatup_visit, user, 56);
     AT(chatup_visit, address, 72);
+    AT(chatup_visit, path, 88);
+    AT(chatup_visit, origin, 104);
+    AT(chatup_visit, user_agent, 120);
+    AT(chatup_visit, way, 136);
     SIZE(chatup_option, 72);
     AT(chatup_option, type, 8);
     AT(chatup_option, flags, 12);
@@ -66,7 +70,7 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_value, count, 32);
     SIZE(chatup_counter, 16);
     AT(chatup_counter, help, 8);
-    SIZE(chatup_host, 120);
+    SIZE(chatup_host, 168);
     AT(chatup_host, self, 8);
     AT(chatup_host, log, 16);
     AT(chatup_host, option, 24);
@@ -81,11 +85,17 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_host, resume, 96);
     AT(chatup_host, set_user, 104);
     AT(chatup_host, set_visit_reply, 112);
+    AT(chatup_host, max_msg, 120);
+    AT(chatup_host, defer_visit, 128);
+    AT(chatup_host, tag, 136);
+    AT(chatup_host, has_tag, 144);
+    AT(chatup_host, tag_visit, 152);
+    AT(chatup_host, visit_has_tag, 160);
     SIZE(chatup_loop, 24);
     AT(chatup_loop, index, 4);
     AT(chatup_loop, count, 8);
     AT(chatup_loop, self, 16);
-    SIZE(chatup_plugin, 184);
+    SIZE(chatup_plugin, 200);
     AT(chatup_plugin, flags, 4);
     AT(chatup_plugin, name, 8);
     AT(chatup_plugin, version, 16);
@@ -111,6 +121,8 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_plugin, state_save, 160);
     AT(chatup_plugin, state_load, 168);
     AT(chatup_plugin, drain, 176);
+    AT(chatup_plugin, connect, 184);
+    AT(chatup_plugin, left, 192);
     SIZE(chatup_request, 56);
     AT(chatup_request, method, 4);
     AT(chatup_request, path, 8);
@@ -120,11 +132,12 @@ START_TEST(nothing_a_plugin_sees_has_moved)
     AT(chatup_response, status, 4);
     AT(chatup_response, content_type, 8);
     AT(chatup_response, body, 24);
-    SIZE(chatup_route, 32);
+    SIZE(chatup_route, 40);
     AT(chatup_route, access, 4);
     AT(chatup_route, path, 8);
     AT(chatup_route, max_body, 16);
     AT(chatup_route, handle, 24);
+    AT(chatup_route, role, 32);
     SIZE(chatup_routes, 24);
     AT(chatup_routes, later, 8);
     AT(chatup_routes, respond, 16);
@@ -269,7 +282,7 @@ static const struct {
      "/symbol.so has no function chatup_plugin_v1: it is no plugin of chatup " CHATUP_VERSION
      ", or lacks CHATUP_EXPORT"},
     {"returns_null", "its chatup_plugin_v1 returned NULL: it must return a static struct"},
-    {"older", "built for an older chatup (its table has 176 bytes, not 184): rebuild it "
+    {"older", "built for an older chatup (its table has 192 bytes, not 200): rebuild it "
               "against " CHATUP_VERSION "'s headers"},
     {"size", "its table claims 100000 bytes: set size to sizeof (struct chatup_plugin)"},
     {"flags", "needs what chatup " CHATUP_VERSION " does not have (flags 0x2): use a newer chatup"},
@@ -294,6 +307,8 @@ static const struct {
      "chatup_access"},
     {"route_public", "anyone may call its route /plugin/route_public/there: allow that with "
                      "public_routes: true in its entry of the YAML, or do not load it"},
+    {"route_role", "its route /plugin/route_role/there names a role: only one with "
+                   "CHATUP_BEARER_JWT can, and it must not be empty"},
     {"route_twice",
      "two of its routes answer the same requests to /plugin/route_twice/here: remove one"},
 };

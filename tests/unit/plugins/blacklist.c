@@ -437,7 +437,21 @@ START_TEST(it_may_end_while_words_are_built)
 }
 END_TEST
 
-UNIT_MAIN("blacklist", what_is_said_before_the_words_are_there_waits_for_them,
+START_TEST(whoever_has_an_exempt_tag_may_say_what_they_like)
+{
+    open_with("{words: [bad], muted: [darn], exempt: [staff]}");
+    wait_ready();
+    ck_assert_int_eq(say_on(0, "bad")->verdict, CHATUP_REJECT);
+    chatup_test_tags(test, "staff");
+    const struct chatup_test_said *said = say_on(0, "bad darn");
+    ck_assert_int_eq(said->verdict, CHATUP_ACCEPT);
+    ck_assert_str_eq(said->msg, "bad darn");
+    done();
+}
+END_TEST
+
+UNIT_MAIN("blacklist", whoever_has_an_exempt_tag_may_say_what_they_like,
+          what_is_said_before_the_words_are_there_waits_for_them,
           where_the_words_do_not_come_messages_fail_in_time_and_nothing_of_them_stays,
           what_waits_at_the_end_is_cancelled, words_come_and_go_on_every_loop,
           a_word_is_replaced_to_the_byte, what_grows_too_long_is_refused_and_is_no_fault,

@@ -118,7 +118,8 @@ struct shard {
 };
 
 /* What happened, as the test sees it. */
-static int64_t sum, members, cancelled, timed_out, fired, cancelled_call, batch_status, late_call;
+static int64_t sum, members, cancelled, timed_out, left, senders_left, fired, cancelled_call,
+    batch_status, late_call;
 static bool watched_there;
 static int pipe_end;
 static char came[20], inherited[40];
@@ -208,6 +209,14 @@ static int32_t on_message_in(void *arg, struct chatup_event *event)
         host->resume(host->self, shard->open, CHATUP_REJECT, none, text("{\"no\":1}"));
         host->resume(host->self, shard->open, CHATUP_ACCEPT, none, none);
     }
+    if (is(event->msg, "rename"))
+        host->resume(host->self, shard->open, CHATUP_ACCEPT, text("{\"name\":\"S.\"}"), none);
+    if (host->has_tag(event, "vip", 3))
+        host->tag(event, "seen", 4);
+    if (is(event->msg, "tag and fail")) {
+        host->tag(event, "lost", 4);
+        return CHATUP_FAULT;
+    }
     if (is(event->msg, "timer"))
         shard->open = puppet->loop->timer(shard->loop, 100, on_call, NULL);
     if (is(event->msg, "cancel"))
@@ -248,20 +257,53 @@ static void on_cancelled(void *shard, uint64_t id, int32_t status)
 {
     if (status == CHATUP_TIMEOUT)
         timed_out++;
+    else if (status == CHATUP_LEFT)
+        left++;
     else
         cancelled++;
 }
 
+static void on_left(void *shard, uint64_t id)
+{
+    senders_left++;
+}
+
+static int32_t on_connect(void *arg, struct chatup_visit *visit)
+{
+    struct shard *shard = arg;
+    if (visit->way == CHATUP_WAY_LP) {
+        shard->open = shard->puppet->host->defer_visit(visit, 500);
+        return CHATUP_DEFER;
+    }
+    return is(visit->address, "192.0.2.1") || !visit->origin.at ? CHATUP_REJECT
+           : visit->user_agent.at                               ? CHATUP_ACCEPT
+                                                                : CHATUP_CONSUME;
+}
+
 static int32_t on_auth(void *arg, struct chatup_visit *visit)
 {
-    const struct chatup_host *host = ((struct shard *)arg)->puppet->host;
+    struct shard *shard = arg;
+    const struct chatup_host *host = shard->puppet->host;
+    if (is(visit->name, "Slow")) {
+        shard->open = host->defer_visit(visit, 500);
+        return CHATUP_DEFER;
+    }
+    if (host->visit_has_tag(visit, "vip", 3) && host->tag_visit(visit, "known", 5))
+        return CHATUP_FAULT;
     if (is(visit->name, "Ann"))
         return host->set_user(visit, "{\"name\":\"A.\"}", 13) ? CHATUP_FAULT : CHATUP_ACCEPT;
     return host->set_visit_reply(visit, "{\"err\":\"who\"}", 13) ? CHATUP_FAULT : CHATUP_REJECT;
 }
 
-static int32_t on_join(void *shard, struct chatup_visit *visit)
+static int32_t on_join(void *arg, struct chatup_visit *visit)
 {
+    struct shard *shard = arg;
+    if (shard->puppet->host->tag_visit(visit, "late", 4) != -1)
+        return CHATUP_FAULT;
+    if (is(visit->room, "slow")) {
+        shard->open = shard->puppet->host->defer_visit(visit, 500);
+        return CHATUP_DEFER;
+    }
     return is(visit->room, "quiet") ? CHATUP_CONSUME : CHATUP_ACCEPT;
 }
 
@@ -357,6 +399,8 @@ static const struct chatup_plugin puppet_plugin = {
     .shard_close = shard_close,
     .message_in = on_message_in,
     .cancelled = on_cancelled,
+    .left = on_left,
+    .connect = on_connect,
     .auth = on_auth,
     .join = on_join,
     .state_save = state_save,
@@ -556,6 +600,92 @@ START_TEST(what_is_said_banned_and_kicked_is_in_the_log)
 }
 END_TEST
 
+START_TEST(who_opens_something_is_accepted_refused_or_waits)
+{
+    static const char page[] = "https://a.example";
+    open_puppet(1);
+    ck_assert_int_eq(
+        chatup_test_connect(test, 0, CHATUP_WAY_PUB, "/pub", NULL, page, "tester")->verdict,
+        CHATUP_ACCEPT);
+    ck_assert_int_eq(
+        chatup_test_connect(test, 0, CHATUP_WAY_PUB, "/pub", "192.0.2.1", page, "tester")->verdict,
+        CHATUP_REJECT);
+    ck_assert_int_eq(
+        chatup_test_connect(test, 0, CHATUP_WAY_WS, "/ws/a", NULL, NULL, NULL)->verdict,
+        CHATUP_REJECT);
+    const struct chatup_test_visited *visited =
+        chatup_test_connect(test, 0, CHATUP_WAY_LP, "/lp/a", NULL, NULL, NULL);
+    ck_assert_int_eq(visited->verdict, CHATUP_DEFER);
+    say(0, "resume");
+    chatup_test_run(test);
+    ck_assert_int_eq(visited->verdict, CHATUP_REJECT);
+    ck_assert_uint_eq(chatup_test_mistakes(test), 0);
+    visited = chatup_test_connect(test, 0, CHATUP_WAY_PUB, "/pub", NULL, page, NULL);
+    ck_assert_int_eq(visited->verdict, CHATUP_FAULT);
+    ck_assert_uint_eq(chatup_test_mistakes(test), 1);
+    chatup_test_close(test);
+}
+END_TEST
+
+START_TEST(tags_are_seen_and_given)
+{
+    open_puppet(1);
+    ck_assert_ptr_null(say(0, "hi")->tags);
+    ck_assert_ptr_null(chatup_test_auth(test, 0, "u1", "Ann", NULL)->tags);
+    chatup_test_tags(test, "staff vip");
+    ck_assert_str_eq(say(0, "hi")->tags, "staff vip seen");
+    ck_assert_str_eq(chatup_test_auth(test, 0, "u1", "Ann", NULL)->tags, "staff vip known");
+    ck_assert_int_eq(chatup_test_join(test, 0, "lobby", "u1", "Ann")->verdict, CHATUP_ACCEPT);
+    const struct chatup_test_said *said = say(0, "tag and fail");
+    ck_assert_int_eq(said->verdict, CHATUP_FAULT);
+    ck_assert_str_eq(said->tags, "staff vip");
+    chatup_test_tags(test, NULL);
+    ck_assert_ptr_null(say(0, "hi")->tags);
+    done();
+}
+END_TEST
+
+START_TEST(users_wait_for_a_plugin_that_takes_its_time)
+{
+    open_puppet(2);
+    const struct chatup_test_visited *visited = chatup_test_auth(test, 0, "u3", "Slow", NULL);
+    ck_assert_int_eq(visited->verdict, CHATUP_DEFER);
+    ck_assert_uint_ne(visited->id, 0);
+    say(0, "rename");
+    chatup_test_run(test);
+    ck_assert_int_eq(visited->verdict, CHATUP_ACCEPT);
+    ck_assert_str_eq(visited->user, "{\"name\":\"S.\"}");
+    visited = chatup_test_join(test, 1, "slow", "u3", "Slow");
+    say(1, "resume"); /* twice: the second one is late */
+    chatup_test_run(test);
+    ck_assert_int_eq(visited->verdict, CHATUP_REJECT);
+    ck_assert_str_eq(visited->reply, "{\"no\":1}");
+    ck_assert_uint_eq(chatup_test_late(test), 1);
+    visited = chatup_test_join(test, 1, "slow", "u3", "Slow");
+    chatup_test_advance(test, 500);
+    ck_assert_int_eq(visited->verdict, CHATUP_FAULT);
+    ck_assert_int_eq(timed_out, 1);
+    const struct chatup_test_said *said = say(1, "wait");
+    chatup_test_left(test, said->id);
+    ck_assert_int_eq(senders_left, 1);
+    say(1, "resume");
+    chatup_test_run(test);
+    ck_assert_int_eq(said->verdict, CHATUP_REJECT);
+    visited = chatup_test_join(test, 1, "slow", "u3", "Slow");
+    chatup_test_left(test, visited->id);
+    ck_assert_int_eq(left, 1);
+    say(1, "resume");
+    chatup_test_run(test);
+    ck_assert_int_eq(visited->verdict, CHATUP_DEFER);
+    visited = chatup_test_join(test, 1, "slow", "u3", "Slow");
+    say(1, "rename"); /* who joins has no user to be changed */
+    chatup_test_run(test);
+    ck_assert_int_eq(visited->verdict, CHATUP_FAULT);
+    ck_assert_uint_eq(chatup_test_mistakes(test), 1);
+    chatup_test_close(test);
+}
+END_TEST
+
 START_TEST(users_are_authenticated_and_join)
 {
     open_puppet(1);
@@ -664,9 +794,10 @@ UNIT_MAIN("plugin_test", a_message_is_accepted_edited_rejected_or_answered,
           timers_fire_at_their_time_once_and_are_cancelled_with_the_shard,
           threads_post_and_resume_and_are_waited_for,
           a_descriptor_is_watched_until_the_plugin_has_enough,
-          a_watched_key_is_told_at_first_after_changes_and_when_it_expires,
-          what_is_said_banned_and_kicked_is_in_the_log, users_are_authenticated_and_join,
-          a_route_is_answered_later_once_or_in_time_not_at_all,
+          a_watched_key_is_told_at_first_after_changes_and_when_it_expires, tags_are_seen_and_given,
+          who_opens_something_is_accepted_refused_or_waits,
+          what_is_said_banned_and_kicked_is_in_the_log, users_wait_for_a_plugin_that_takes_its_time,
+          users_are_authenticated_and_join, a_route_is_answered_later_once_or_in_time_not_at_all,
           edits_of_a_plugin_that_fails_are_thrown_away,
           verdicts_that_there_are_not_are_faults_and_mistakes,
           an_option_that_the_plugin_refuses_is_named_with_its_place,

@@ -297,7 +297,22 @@ START_TEST(rules_that_make_no_sense_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("ratelimit", exactly_so_many_pass_of_those_said_on_four_loops_at_once,
+START_TEST(whoever_has_an_exempt_tag_is_not_limited)
+{
+    open_with("{rules: [{messages: 1, per: 1h}], exempt: [bot, staff]}", 1);
+    chatup_test_tags(test, "vip staff");
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(say("u1"), CHATUP_ACCEPT);
+    chatup_test_tags(test, "vip bots");
+    ck_assert_int_gt(break_a_rule("u1", 1), 0);
+    chatup_test_tags(test, "bot"); /* also who was limited */
+    ck_assert_int_eq(say("u1"), CHATUP_ACCEPT);
+    done();
+}
+END_TEST
+
+UNIT_MAIN("ratelimit", whoever_has_an_exempt_tag_is_not_limited,
+          exactly_so_many_pass_of_those_said_on_four_loops_at_once,
           the_reply_says_how_long_is_left_in_whole_seconds_rounded_up,
           who_breaks_a_rule_again_is_silent_for_longer_up_to_the_last_level,
           a_level_is_forgotten_after_twice_its_time,

@@ -206,6 +206,11 @@ void speaker_init(struct speaker *speaker)
 {
 }
 
+void speaker_left(struct speaker *speaker)
+{
+    ck_abort(); /* nobody does, here */
+}
+
 /* ---- a plugin ---- */
 
 static int32_t echo(void *shard, const struct chatup_request *request,

@@ -62,10 +62,16 @@ void chatup_test_shuffle(struct chatup_test *test, uint64_t seed);
 
 /* ---- hooks ---- */
 
+/* What hooks are called with from now on has these tags, of plugins before: "staff vip"; NULL:
+ * none.
+ */
+void chatup_test_tags(struct chatup_test *test, const char *tags);
+
 struct chatup_test_said {
     int32_t verdict; /* CHATUP_DEFER while it is open. CHATUP_FAULT: on_error would decide */
     uint64_t id;     /* of the deferral, or 0 */
     const char *msg, *reply;
+    const char *tags; /* that it has now: "staff vip"; NULL: none */
 };
 
 /* A message of a user, on a connection of its own: it waits for no other.
@@ -96,10 +102,19 @@ const struct chatup_test_shown *chatup_test_batch(struct chatup_test *test, uint
                                                   uint32_t count);
 
 struct chatup_test_visited {
-    int32_t verdict;
+    int32_t verdict;          /* as above */
     const char *user, *reply; /* JSON; user only if it was replaced */
+    uint64_t id;              /* of the deferral, or 0 */
+    const char *tags;         /* as above; of connect and auth */
 };
 
+/* Somebody opens a websocket or a stream.
+ *   address                   NULL: 127.0.0.1
+ *   path, origin, user_agent  NULL: absent */
+const struct chatup_test_visited *chatup_test_connect(struct chatup_test *test, uint32_t loop,
+                                                      uint32_t way, const char *path,
+                                                      const char *address, const char *origin,
+                                                      const char *user_agent);
 const struct chatup_test_visited *chatup_test_auth(struct chatup_test *test, uint32_t loop,
                                                    const char *sub, const char *name,
                                                    const char *user_json);
@@ -108,6 +123,9 @@ const struct chatup_test_visited *chatup_test_join(struct chatup_test *test, uin
                                                    const char *name);
 void chatup_test_leave(struct chatup_test *test, uint32_t loop, const char *room, const char *sub,
                        const char *name);
+/* Whom a deferral is about leaves before it was resumed. One of a visit is over, and there is no
+ * verdict; a message goes on. */
+void chatup_test_left(struct chatup_test *test, uint64_t id);
 
 struct chatup_test_answer {
     int32_t status; /* of HTTP; 0 while it is open */
