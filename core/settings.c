@@ -42,6 +42,13 @@ static void warn_of_origins(const char *origins)
     }
 }
 
+const char *role_name(enum role role)
+{
+    static const char *const names[] = {
+        [ROLE_SERVE] = "serve", [ROLE_WORKER] = "worker", [ROLE_DISPATCHER] = "dispatcher"};
+    return names[role];
+}
+
 struct settings *settings_load(const struct settings_source *source, struct error *err)
 {
     struct settings *settings = xcalloc(1, sizeof *settings);

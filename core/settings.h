@@ -30,6 +30,9 @@ struct settings {
     _Atomic unsigned refs;
 };
 
+/* "serve", "worker", "dispatcher" */
+const char *role_name(enum role role);
+
 /* Where settings come from, at the start and at each reload. Outlives them. */
 struct settings_source {
     const char *path;        /* of the file */

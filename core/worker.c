@@ -360,24 +360,23 @@ static void worker_await_redis(struct worker *worker)
 static void worker_start(struct worker *worker)
 {
     const struct config *conf = worker->settings->conf;
+    enum role role = worker->settings->source->role;
     worker->started_ms = clock_mono_ms();
     atomic_store(&worker->drain_ms, conf->drain_ms);
-    static const char *const names[] = {
-        [ROLE_SERVE] = "chatup", [ROLE_WORKER] = "worker", [ROLE_DISPATCHER] = "dispatcher"};
     if (brokers_on_redis(worker->brokers))
         log_info("serving with %zu loops, %zu plugins, on Redis", worker->count,
                  worker->set->count);
     else
         log_info("serving with %zu loops, %zu plugins, durability %s", worker->count,
                  worker->set->count, conf->durability == DURABILITY_COMMIT ? "commit" : "memory");
-    if (worker->settings->source->role == ROLE_WORKER)
+    if (role == ROLE_WORKER)
         log_info("clients are sent to %s", *conf->announce ? conf->announce : worker->host);
     brokers_start(worker->brokers);
     for (size_t i = 0; i < worker->count; i++)
         loop_start(worker->loops[i]);
     if (brokers_on_redis(worker->brokers))
         worker_await_redis(worker);
-    printf("%s: http%s://%s:%d/\n", names[worker->settings->source->role],
+    printf("%s: http%s://%s:%d/\n", role == ROLE_SERVE ? "chatup" : role_name(role),
            worker->settings->tls ? "s" : "", is_any(conf->address) ? "localhost" : conf->address,
            worker->port);
     fflush(stdout);

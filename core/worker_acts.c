@@ -326,7 +326,7 @@ static uint64_t heap_in_use(void)
 #endif
 }
 
-/* {"ok":true,"version":…,"pid":…,"uptime":seconds,"config":path,"port":…,"loops":…,"rooms":…,
+/* {"ok":true,"version":…,"role":…,"pid":…,"uptime":seconds,"config":path,"port":…,"loops":…,"rooms":…,
  *  "store":…,"plugins":[…],"reloads":…,"reloads_refused":…,"last_reload":…,"connections":…,
  *  "rooms_in_memory":…,"heap":bytes}; rooms: that have a reader, counted on each loop */
 static void status_done(struct round *round)
@@ -336,16 +336,16 @@ static void status_done(struct round *round)
     json_t *plugins = json_array();
     for (size_t i = 0; i < worker->set->count; i++)
         json_array_append_new(plugins, json_string(worker->set->plugins[i]->name));
-    json_t *status =
-        json_pack("{s:b,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:o,s:I,s:I,s:o,s:I,s:I,s:I}", "ok", 1,
-                  "version", CHATUP_VERSION, "pid", (int)getpid(), "uptime",
-                  (json_int_t)((clock_mono_ms() - worker->started_ms) / 1000), "config", conf->path,
-                  "port", worker->port, "loops", (int)worker->count, "rooms",
-                  (json_int_t)round->rooms, "store", health_of_store(&round->health), "plugins",
-                  plugins, "reloads", (json_int_t)worker->reload.done, "reloads_refused",
-                  (json_int_t)worker->reload.refused, "last_reload", last_reload(worker),
-                  "connections", (json_int_t)counters[COUNT_connections_now], "rooms_in_memory",
-                  (json_int_t)counters[COUNT_rooms_now], "heap", (json_int_t)heap_in_use());
+    json_t *status = json_pack(
+        "{s:b,s:s,s:s,s:i,s:I,s:s,s:i,s:i,s:I,s:o,s:o,s:I,s:I,s:o,s:I,s:I,s:I}", "ok", 1, "version",
+        CHATUP_VERSION, "role", role_name(worker->settings->source->role), "pid", (int)getpid(),
+        "uptime", (json_int_t)((clock_mono_ms() - worker->started_ms) / 1000), "config", conf->path,
+        "port", worker->port, "loops", (int)worker->count, "rooms", (json_int_t)round->rooms,
+        "store", health_of_store(&round->health), "plugins", plugins, "reloads",
+        (json_int_t)worker->reload.done, "reloads_refused", (json_int_t)worker->reload.refused,
+        "last_reload", last_reload(worker), "connections",
+        (json_int_t)counters[COUNT_connections_now], "rooms_in_memory",
+        (json_int_t)counters[COUNT_rooms_now], "heap", (json_int_t)heap_in_use());
     char *line = status ? json_dumps(status, JSON_COMPACT) : NULL;
     if (line)
         control_answer(round->call, line);

@@ -35,6 +35,11 @@
     X(store_refused, "messages refused: limits.store_bytes")                                       \
     X(plugin_store_refused, "batches of plugins refused: limits.plugin_bytes")                     \
     X(store_late, "questions to the store without an answer: limits.store_wait")                   \
+    X(redis_connects, "connections to Redis that became usable: two per loop and server")          \
+    X(redis_losses, "connections to Redis that broke, or did not answer")                          \
+    X(redis_refused, "commands that Redis was not given, or refused")                              \
+    X(redis_gaps, "rooms that were read again since something was missing")                        \
+    X(redis_resets, "rooms whose continuity was lost, told to their readers")                      \
     X(slow_readers, "readers closed: limits.queue_bytes or limits.stall")                          \
     X(timed_out_header, "connections closed: limits.header")                                       \
     X(timed_out_body, "connections closed: limits.body")                                           \

@@ -150,6 +150,7 @@ static void end_is_gone(struct link_end *end)
     end->next_ms = clock_mono_ms() + pause_ms / 2 + random % (pause_ms / 2 + 1);
     if (!was_ready || link->ending)
         return;
+    count_up(COUNT_redis_losses);
     if (end == &link->commands)
         link->up.lost(link->up.arg);
     else
@@ -176,6 +177,7 @@ static void end_give_up(struct link_end *end)
 static void end_is_ready(struct link_end *end)
 {
     struct redis_link *link = end->link;
+    count_up(COUNT_redis_connects);
     end->ready = true;
     end->failures = 0;
     end->heard_ms = clock_mono_ms();
@@ -500,6 +502,8 @@ static void call_failed(struct call *call, const char *error)
     struct redis_link *link = call->link;
     bool refused = error_is_refusal(error);
     log_warn("redis: %s", error);
+    if (refused)
+        count_up(COUNT_redis_refused);
     call_answer(call, refused ? REDIS_REFUSED : REDIS_UNKNOWN, NULL);
     if (!strncmp(error, "NOSCRIPT", 8) && link->commands.ready) {
         link->commands.ready = false; /* somebody flushed them */
@@ -529,6 +533,7 @@ static void on_reply(redisAsyncContext *context, void *got, void *arg)
 static void call_refused(struct letter *letter)
 {
     struct call *call = (struct call *)letter;
+    count_up(COUNT_redis_refused);
     call_answer(call, REDIS_REFUSED, NULL);
     call_free(call);
 }

@@ -156,6 +156,7 @@ static void room_begin_anew(struct redis *redis, struct redis_room *room, const 
     room->at = *at;
     room->known = true;
     if (was_known && room->listening && redis->broker.on_reset) {
+        count_up(COUNT_redis_resets);
         log_event(LOG_WARN, LOG_FIELDS({"room", name_text(room->name)}),
                   "redis: continuity is lost; its readers are told");
         const struct snapshot snapshot = {
@@ -291,8 +292,10 @@ void redis_room_heard(struct redis *redis, struct text name, struct text payload
     if (!room)
         return;
     if (room->state == ROOM_LIVE) {
-        if (!room_offer(redis, room, payload))
+        if (!room_offer(redis, room, payload)) {
+            count_up(COUNT_redis_gaps);
             room_read(redis, room); /* what is missing, and this one with it */
+        }
     } else if (room->state == ROOM_READING) {
         if (room->early.length + payload.length > EARLY_MAX_BYTES || room->early.failed) {
             room->early_lost = true;

@@ -309,6 +309,37 @@ START_TEST(a_ban_holds_on_every_worker_and_after_their_restart)
 }
 END_TEST
 
+static char *blacklist_of(const char *verb, const char *word)
+{
+    return token_for("{\"%s\":[\"%s\"]}", verb, word);
+}
+
+START_TEST(a_word_that_is_forbidden_is_so_on_every_worker)
+{
+    struct redis_process *redis = redis_start(NULL);
+    char *with_plugin = textf("%splugins:\n  - name: blacklist\n", yaml);
+    struct server *dispatcher =
+        server_start(.role = "dispatcher", .redis = redis, .yaml = with_plugin);
+    struct publisher *ann[2];
+    for (size_t i = 0; i < 2; i++)
+        ann[i] = publisher_enter(
+            server_start(.role = "worker", .redis = redis, .threads = 2, .yaml = with_plugin),
+            "Ann", "lobby");
+    ck_assert_int_eq(
+        http_post(dispatcher, "/plugin/blacklist", blacklist_of("blacklistAdd", "apple"))->status,
+        200);
+    for (size_t i = 0; i < 2; i++) {
+        int64_t deadline = deadline_in(10);
+        for (json_t *reply = NULL; !reply || json_object_get(reply, "offset");) {
+            reply = publisher_say(ann[i], "an apple", NULL);
+            ck_assert_int_lt(now_ms(), deadline);
+        }
+        assert_error(publisher_say(ann[i], "an apple", NULL), "blacklistedWord");
+        publisher_say_ok(ann[i], "a pear");
+    }
+}
+END_TEST
+
 /* ---- draining ---- */
 
 START_TEST(a_drained_worker_sends_its_clients_away_and_answers_what_they_said)
@@ -379,5 +410,6 @@ FLOW_MAIN("cluster", clients_are_spread_over_the_workers_that_live, each_role_ha
           who_was_on_a_killed_worker_leaves, a_user_in_two_places_counts_once,
           a_killed_dispatcher_costs_nothing_that_is_posted_again_elsewhere,
           a_ban_holds_on_every_worker_and_after_their_restart,
+          a_word_that_is_forbidden_is_so_on_every_worker,
           a_drained_worker_sends_its_clients_away_and_answers_what_they_said,
           a_rolling_restart_under_load_loses_and_repeats_nothing)
