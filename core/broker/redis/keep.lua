@@ -21,11 +21,24 @@ local function op_of(i)
     value = ARGV[at + 3], number = ARGV[at + 4], ttl = ARGV[at + 5], period = tonumber(ARGV[at + 6])}
 end
 
-local given = {} -- key to the ms that this batch gave it: Redis' own clock goes on meanwhile
+local left = {} -- key to the ms that it lives on: Redis' own clock may go on during a batch
+
+-- Its type in Redis, or none; what ttl_left is asked behind. In its last millisecond a key is gone:
+-- with no ms left it would be taken for one that lives for ever.
+local function kind_of(key)
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'none' or left[key] then return kind end
+  local ms = redis.call('PTTL', key)
+  if ms == 0 then
+    redis.call('DEL', key)
+    return 'none'
+  end
+  if ms > 0 then left[key] = ms end
+  return kind
+end
 
 local function ttl_left(key)
-  local left = redis.call('PTTL', key)
-  return left < 0 and 0 or given[key] or left
+  return redis.call('PTTL', key) < 0 and 0 or left[key]
 end
 
 local function live_for(key, ttl) -- "0" is for ever, and so is what no clock will see
@@ -33,19 +46,8 @@ local function live_for(key, ttl) -- "0" is for ever, and so is what no clock wi
     redis.call('PERSIST', key)
   else
     redis.call('PEXPIRE', key, ttl)
-    given[key] = tonumber(ttl)
+    left[key] = tonumber(ttl)
   end
-end
-
--- Its type in Redis, or none. In its last millisecond a key is gone: with no ms left it would be
--- taken for one that lives for ever.
-local function kind_of(key)
-  local kind = redis.call('TYPE', key).ok
-  if kind ~= 'none' and not given[key] and redis.call('PTTL', key) == 0 then
-    redis.call('DEL', key)
-    return 'none'
-  end
-  return kind
 end
 
 -- Whether number can be added; nothing is changed. Where it is close, only Redis counts exactly.

@@ -351,6 +351,27 @@ START_TEST(keys_expire_and_windows_slide_by_the_clock_of_redis)
 }
 END_TEST
 
+/* What is there, or stands in the way, has some time left until it is not. */
+START_TEST(the_last_millisecond_is_over_at_its_beginning)
+{
+    enum { ROUNDS = 20 };
+    const struct chatup_op get = GET("a");
+    const struct chatup_op window = WINDOW("w", 1, 20);
+    if (!home)
+        return;
+    BATCH("1 n1 t60000", WINDOW("w", 1, 60000)); /* the key lives on */
+    for (int i = 0; i < ROUNDS; i++) {
+        const char *line;
+        BATCH("1", {.kind = CHATUP_OP_SET, .key = text("a"), .value = text("x"), .ttl_ms = 20});
+        while (*(line = batch("g", &get, 1)) == '1')
+            ck_assert_msg(!strncmp(line, "1 t", 3), "%s", line);
+        while (*(line = batch("g", &window, 1)) == '0')
+            ck_assert_msg(!strncmp(line, "0 n1 t", 6), "%s", line);
+        ck_assert_msg(!strncmp(line, "1 n1 t", 6), "%s", line);
+    }
+}
+END_TEST
+
 /* ---- both at once ---- */
 
 static uint32_t dice_state;
@@ -459,4 +480,5 @@ UNIT_MAIN_IN("keyed", begin, end, texts_numbers_and_sets_are_what_was_done_to_th
              what_is_taken_back_never_was, beyond_the_limit_nothing_is_added_and_deleting_goes_on,
              what_is_written_makes_the_same_keys,
              keys_expire_and_windows_slide_by_the_clock_of_redis,
+             the_last_millisecond_is_over_at_its_beginning,
              any_batch_has_the_same_results_as_in_memory)
