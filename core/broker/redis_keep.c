@@ -11,7 +11,7 @@
 
 /* ---- names ---- */
 
-/* kept:<space>:<length of group>:<group>, which nothing else is called. */
+/* kept:<space>:<length of group>:<group>, which nothing else is called: a space has no colon. */
 static void group_write(struct buffer *out, const struct keep *what)
 {
     buffer_text(out, what->is_volatile ? "volatile:" : "kept:");
@@ -147,6 +147,16 @@ static struct text channel_of(const struct broker_watch *watch)
     return (struct text){watch->channel.at, watch->channel.length};
 }
 
+/* The first that is on that channel: it asked to subscribe, for all of them. */
+static struct broker_watch *watch_on(const struct redis *redis, struct text channel)
+{
+    struct broker_watch *watch;
+    list_for_each (watch, &redis->watches, watches)
+        if (!watch->ended && text_equal(channel_of(watch), channel))
+            return watch;
+    return NULL;
+}
+
 static void watch_free(struct broker_watch *watch)
 {
     list_remove(&watch->watches);
@@ -220,20 +230,20 @@ struct broker_watch *redis_do_watch(struct broker *broker, const struct keep *wh
     watch->key_length = key.length;
     watch->changed = changed;
     watch->arg = arg;
+    struct broker_watch *other = watch_on(redis, channel_of(watch));
     list_append(&redis->watches, &watch->watches);
-    redis_subscribe(watch->link, channel_of(watch)); /* also if it is: then it is confirmed anew */
+    watch->subscribed = other && other->subscribed;
+    if (watch->subscribed)
+        watch_read(watch);
+    else if (!other)
+        redis_subscribe(watch->link, channel_of(watch));
     return watch;
 }
 
 void redis_do_unwatch(struct broker *broker, struct broker_watch *watch)
 {
-    struct redis *redis = watch->redis;
-    struct broker_watch *other;
-    bool shared = false;
     watch->ended = true;
-    list_for_each (other, &redis->watches, watches)
-        shared |= !other->ended && text_equal(channel_of(other), channel_of(watch));
-    if (!shared)
+    if (!watch_on(watch->redis, channel_of(watch)))
         redis_unsubscribe(watch->link, channel_of(watch));
     if (!watch->reading)
         watch_free(watch);
@@ -253,16 +263,17 @@ void redis_kept_hearing(struct redis *redis, const struct redis_link *link)
         if (watch->link != link)
             continue;
         watch->subscribed = false;
-        if (!watch->ended)
+        if (watch_on(redis, channel_of(watch)) == watch)
             redis_subscribe(watch->link, channel_of(watch));
     }
 }
 
+/* Also where it was before: it may have been ended meanwhile, and something missed. */
 void redis_kept_subscribed(struct redis *redis, struct text channel)
 {
     struct broker_watch *watch;
     list_for_each (watch, &redis->watches, watches) {
-        if (watch->ended || watch->subscribed || !text_equal(channel_of(watch), channel))
+        if (watch->ended || !text_equal(channel_of(watch), channel))
             continue;
         watch->subscribed = true;
         watch_read(watch);

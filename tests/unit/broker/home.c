@@ -55,7 +55,7 @@ static void home_make(struct home *home)
         ck_assert_msg(home->embedded != NULL, "%s", err.text);
         return;
     }
-    if (!home->server.pid) {
+    if (!home->conf.redis.socket) { /* a test may have named another home's */
         redis_process_create(&home->server, false);
         redis_process_start(&home->server, NULL);
         home->conf.redis.socket = home->server.socket;
