@@ -104,6 +104,9 @@ START_TEST(a_plugin_sees_who_opens_what_before_any_token_is_looked_at)
     ck_assert_int_eq(http_get(server, "/messages/lobby")->status, 200); /* opens nothing */
     ck_assert_ptr_null(strstr(file_read(server->log), "opens 0"));
     assert_contains(http_get(server, "/metrics")->body, "hook=\"connect\"");
+    struct run list = chatup("plugin", "list", "-c", server->config);
+    ck_assert_int_eq(list.code, 0);
+    assert_contains(list.out, "connect ");
 }
 END_TEST
 
