@@ -391,6 +391,7 @@ static bool has_hook(const struct chatup_plugin *api, enum hook hook)
     const bool has[HOOK_COUNT] = {
         [HOOK_message_in] = api->message_in != NULL,
         [HOOK_message_out] = api->message_out != NULL,
+        [HOOK_connect] = api->connect != NULL,
         [HOOK_auth] = api->auth != NULL,
         [HOOK_join] = api->join != NULL,
         [HOOK_leave] = api->leave != NULL,

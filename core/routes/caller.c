@@ -77,6 +77,12 @@ static void caller_free(struct caller *caller)
     free(caller);
 }
 
+/* A plugin may take longer than the token lasts. */
+static bool has_expired(const struct user *user)
+{
+    return user->expires_ms && clock_wall_ms() >= user->expires_ms;
+}
+
 static void on_judged(struct visit *visit, enum chain_verdict verdict)
 {
     struct caller *caller = (struct caller *)visit;
@@ -86,7 +92,9 @@ static void on_judged(struct visit *visit, enum chain_verdict verdict)
         accepted = false;
     if (accepted && visit->tags != caller->user->tags)
         user_set_tags(caller->user, visit->tags);
-    if (accepted)
+    if (accepted && has_expired(caller->user))
+        caller->done(caller->arg, TOKEN_WRONG, NULL, (struct text){0});
+    else if (accepted)
         caller->done(caller->arg, TOKEN_OK, user_ref(caller->user), (struct text){0});
     else if (visit->reply)
         caller->done(caller->arg, visit->failed ? TOKEN_UNSURE : TOKEN_REFUSED, NULL, refusal);

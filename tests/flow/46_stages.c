@@ -104,6 +104,9 @@ START_TEST(a_plugin_sees_who_opens_what_before_any_token_is_looked_at)
     ck_assert_int_eq(http_get(server, "/messages/lobby")->status, 200); /* opens nothing */
     ck_assert_ptr_null(strstr(file_read(server->log), "opens 0"));
     assert_contains(http_get(server, "/metrics")->body, "hook=\"connect\"");
+    struct run list = chatup("plugin", "list", "-c", server->config);
+    ck_assert_int_eq(list.code, 0);
+    assert_contains(list.out, "connect ");
 }
 END_TEST
 
@@ -323,6 +326,31 @@ START_TEST(a_handshake_with_a_token_waits_and_goes_on_with_what_came_meanwhile)
     while (!strstr(stream_at(stream), "\"reply\":\"ok\""))
         ck_assert_int_eq(stream_receive(stream, deadline_in(20)), STREAM_MORE);
     assert_contains(stream_at(stream), "HTTP/1.1 101 ");
+}
+END_TEST
+
+START_TEST(a_token_that_expires_while_a_plugin_thinks_is_no_good)
+{
+    struct server *server =
+        server_start(.keys = "  leeway: 0s\n",
+                     .yaml = textf(
+                         "plugins:\n  - {name: probe, file: '%s/../test-plugins/probe.so', config: "
+                         "{mode: later}}\n",
+                         getenv("CHATUP_PLUGINS")));
+    static const char claims[] = "{\"sub\":\"u-1\",\"_public\":{\"name\":\"%s\"},\"exp\":%lld}";
+    long long exp = (long long)time(NULL) + (flow_slow() > 1 ? 6 : 2);
+    const char *target = textf("/messages/lobby?token=%s", token_for(claims, "later", exp));
+    const char *other = textf("/messages/lobby?token=%s", token_for(claims, "Ann", exp));
+    const char *request = http_text(server, "GET", target, NULL, NULL);
+    struct stream *stream = stream_open(server->port, 0);
+    stream_send(stream, request, strlen(request));
+    wait_log(server, "asked", 1);
+    for (int64_t deadline = deadline_in(20); http_get(server, other)->status != 401;) {
+        ck_assert(now_ms() < deadline);
+        pause_ms(20);
+    }
+    go(server);
+    ck_assert_int_eq(http_receive(stream, false, deadline_in(20))->status, 401);
 }
 END_TEST
 
@@ -614,6 +642,7 @@ FLOW_MAIN("stages", a_plugin_sees_who_opens_what_before_any_token_is_looked_at,
           without_an_answer_in_time_on_error_decides_about_who_comes,
           every_way_in_with_a_token_waits_for_a_plugin,
           a_handshake_with_a_token_waits_and_goes_on_with_what_came_meanwhile,
+          a_token_that_expires_while_a_plugin_thinks_is_no_good,
           who_leaves_before_the_answer_is_told_of_and_never_came,
           a_plugin_is_told_that_a_sender_has_left_and_the_message_goes_on,
           only_so_many_wait_behind_an_auth, the_end_of_the_server_waits_for_no_plugin,

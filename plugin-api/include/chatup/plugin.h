@@ -91,12 +91,13 @@ struct chatup_batch {
 
 /* ---- connect, auth, join, leave: who comes and goes ---- */
 
-enum chatup_way {                     /* what is opened: where its path begins */
-                  CHATUP_WAY_PUB = 1, /* /pub: a websocket that speaks */
-                  CHATUP_WAY_WS = 2,  /* /ws: one that reads */
-                  CHATUP_WAY_EV = 3,  /* /ev: server-sent events */
-                  CHATUP_WAY_SUB = 4, /* /sub: lines of JSON */
-                  CHATUP_WAY_LP = 5   /* /lp: a long poll; each of them */
+/* What is opened: where its path begins. */
+enum chatup_way {
+    CHATUP_WAY_PUB = 1, /* /pub: a websocket that speaks */
+    CHATUP_WAY_WS = 2,  /* /ws: one that reads */
+    CHATUP_WAY_EV = 3,  /* /ev: server-sent events */
+    CHATUP_WAY_SUB = 4, /* /sub: lines of JSON */
+    CHATUP_WAY_LP = 5   /* /lp: a long poll; each of them */
 };
 
 struct chatup_visit {
@@ -213,8 +214,7 @@ struct chatup_host {
      * no tag, or one too many. */
     int32_t (*tag)(struct chatup_event *event, const char *tag, size_t length);
     /* [in message_in] 1: a plugin before gave it that tag, or connect or auth to its sender. Else
-     * 0.
-     */
+     * 0. */
     int32_t (*has_tag)(const struct chatup_event *event, const char *tag, size_t length);
     /* [in connect, auth] Mark whoever comes: what they say has these tags. One of connect stays
      * with the connection, one of auth until its next token. As above. */
