@@ -156,9 +156,9 @@ struct config {
     struct {
         char *host;
         int port;
-        char *servers;              /* several of them, instead of host, port and socket */
+        char *servers;             /* several of them, instead of host, port and socket */
         char *sentinels, *masters; /* or who knows where they are, and their names */
-        char *socket; /* of a server on this machine, instead of both; "": none */
+        char *socket;              /* of a server on this machine, instead of both; "": none */
         char *user, *password;
         int db;
         char *prefix; /* of all keys and channels */

@@ -217,7 +217,10 @@ static const char *const texts[] = {"listen.address",
                                     "redis.user",
                                     "redis.password",
                                     "redis.prefix",
-                                    "redis.tls", "redis.servers", "redis.sentinels", "redis.masters",
+                                    "redis.tls",
+                                    "redis.servers",
+                                    "redis.sentinels",
+                                    "redis.masters",
                                     "plugins_dir",
                                     "listen.proxy_protocol",
                                     "trusted_proxies",
@@ -357,7 +360,8 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         "  stall: 13s\n  pending_says: 14\n  header: 15s\n  idle: 16s\n  dedupe: 17s\n"
         "  dedupe_entries: 18\n  replays: 20\n  store_wait: 22s\n  store_bytes: 23MiB\n  "
         "plugin_bytes: 24MiB\nredis: "
-        "{host: r, port: 19, socket: /s, servers: a, sentinels: b, masters: c, user: u, password: p, db: 3, prefix: x, tls: yes, expire: "
+        "{host: r, port: 19, socket: /s, servers: a, sentinels: b, masters: c, user: u, password: "
+        "p, db: 3, prefix: x, tls: yes, expire: "
         "25s}\n"
         "jwt: {jwks: /j.json, audience: a, issuer: i, leeway: 21s}\n"
         "admin: {audience: b}\nlegacy_tokens: no\n");
