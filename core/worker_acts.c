@@ -407,9 +407,13 @@ static json_t *plugin_to_json(const struct plugin *plugin)
         if (has_hook(&plugin->api, (enum hook)i))
             json_object_set_new(hooks, hook_name((enum hook)i),
                                 hook_to_json(plugin->stats, (enum hook)i));
-    return json_pack("{s:s,s:s?,s:s,s:I,s:s,s:I,s:I,s:I,s:o}", "name", plugin->name, "version",
-                     plugin->api.version, "hash", plugin->hash, "generation",
-                     (json_int_t)plugin->generation, "on_error",
+    char path[1200];
+    int64_t off_ms = atomic_load(&plugin->stats->off_until_ms) - clock_mono_ms();
+    return json_pack("{s:s,s:s,s:s,s:I,s:s?,s:s,s:I,s:s,s:I,s:I,s:I,s:o}", "name", plugin->name,
+                     "file", plugin_file(plugin->conf, plugin->index, path, sizeof path), "state",
+                     off_ms > 0 ? "left out" : "on", "left_out_ms",
+                     (json_int_t)(off_ms > 0 ? off_ms : 0), "version", plugin->api.version, "hash",
+                     plugin->hash, "generation", (json_int_t)plugin->generation, "on_error",
                      plugin->on_error == ON_ERROR_OPEN ? "open" : "closed", "faults",
                      (json_int_t)atomic_load(&plugin->stats->faults), "slow",
                      (json_int_t)atomic_load(&plugin->stats->slow), "off",

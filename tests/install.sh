@@ -67,13 +67,44 @@ sed 's/return CHATUP_REJECT;/return CHATUP_ACCEPT;/' mine_c/mine_c.c >changed.c 
 step "a changed plugin builds" cmake --build mine_c/build
 step "and its test fails" says "FAILED  one without it is rejected" ctest --test-dir mine_c/build -R test -V
 
+# In other languages: the headers are all that there is to it.
+if command -v rustc >/dev/null; then
+    step "a plugin in Rust compiles" rustc -O --crate-type cdylib --edition 2018 -C panic=abort -o calm.so \
+        "$prefix/share/chatup/example/rust/calm.rs"
+    step "it is fine" chatup plugin check calm.so
+    step "it exports one function" \
+        test "$(nm -D --defined-only calm.so | awk '{print $3}')" = chatup_plugin_v1
+    cat >calm.c <<'TEXT'
+#include <chatup/test.h>
+#include <stdio.h>
+#include <string.h>
+int main(void)
+{
+    char why[200];
+    struct chatup_test *test = chatup_test_open("./calm.so", "{letters: 5}", 1, why, sizeof why);
+    if (!test)
+        return puts(why);
+    const struct chatup_test_said *said = chatup_test_say(test, 0, "lobby", "u1", "Ann", "ÜBER ALLES!");
+    chatup_test_run(test);
+    int good = said->msg && !strcmp(said->msg, "über alles!");
+    said = chatup_test_say(test, 0, "lobby", "u1", "Ann", "OK");
+    chatup_test_run(test);
+    good = good && said->msg && !strcmp(said->msg, "OK");
+    chatup_test_close(test);
+    return !good;
+}
+TEXT
+    step "and calms who shouts" sh -c 'cc -o calm calm.c $(pkg-config --cflags --libs --static chatup-plugin-test) && ./calm'
+else
+    echo "rustc is not there: the plugin in Rust is not tried"
+fi
+
 # A server with two of them says so.
 mkdir served
 cat >served/chatup.yaml <<TEXT
 listen: { address: 127.0.0.1, port: 0 }
 data_dir: $root/served
 durability: memory
-plugins_dir: $(dirname "$(find "$prefix" -name demo.so)")
 plugins:
   - { name: mine_cpp, file: $root/mine_cpp/build/mine_cpp.so, config: { word: thanks }, on_error: open }
   - { name: hello, file: $root/examples/hello.so, public_routes: true }
@@ -84,7 +115,8 @@ while read -r line <&"${server[0]}" && [[ $line != "chatup: "* ]]; do
     echo "$line"
 done >served/log
 step "list tells the plugins in their order" sh -c 'chatup plugin list -c served/chatup.yaml | tr -s " " >list &&
-    grep -q "^ 1 mine_cpp 0.1 open " list && grep -q "^ 2 hello 1.0 closed " list && grep -q "^ 2 hello message_out 0 " list'
+    grep -q "^ 1 mine_cpp 0.1 on open .*/mine_cpp.so$" list && grep -q "^ 2 hello 1.0 on closed " list &&
+    grep -q "^ 3 demo .*usr/lib.*/chatup/plugins/demo.so$" list && grep -q "^ 2 hello message_out 0 " list'
 kill "$server_pid" || cat served/log
 wait "$server_pid"
 step "list without a server fails" says "chatup plugin list: no server is running" chatup plugin list -c served/chatup.yaml

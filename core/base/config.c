@@ -7,6 +7,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -165,12 +166,32 @@ static void networks_compile(const char *list, struct config_networks *out)
     out->networks = xmemdup(networks, out->count * sizeof *networks);
 }
 
+/* An installation may have been moved, or made below another root: what is not where it was to be
+ * is looked for from where the program is. */
+static void find_beside_program(char **dir, const char *built_in, const char *from_program)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (access(built_in, F_OK) == 0 || length <= 0)
+        return;
+    path[length] = 0;
+    char *end = strrchr(path, '/') + 1;
+    if (snprintf(end, sizeof path - (size_t)(end - path), "%s", from_program) >=
+            (int)(sizeof path - (size_t)(end - path)) ||
+        access(path, F_OK) != 0)
+        return;
+    free(*dir);
+    *dir = xstrdup(path);
+}
+
 struct config *config_load(const char *path, const char *const *sets, size_t set_count,
                            struct error *err)
 {
     struct config *conf = xcalloc(1, sizeof *conf);
     conf->path = xstrdup(path);
     config_schema_defaults(conf);
+    find_beside_program(&conf->client_dir, CHATUP_CLIENT_DIR, CHATUP_BIN_TO_CLIENT);
+    find_beside_program(&conf->plugins_dir, CHATUP_PLUGINS_DIR, CHATUP_BIN_TO_PLUGINS);
     bool ok = read_file(conf, err) && config_env_apply(conf, err);
     for (size_t i = 0; ok && i < set_count; i++)
         ok = apply_set(conf, sets[i], err);

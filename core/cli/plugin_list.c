@@ -20,14 +20,14 @@ static void print_plugins(const json_t *plugins)
 {
     size_t i;
     const json_t *plugin;
-    printf("  # %-20s %-10s %-8s %-12s %10s %10s %10s\n", "plugin", "version", "on_error", "file",
-           "faults", "slow", "left out");
+    printf("  # %-20s %-10s %-9s %-8s %10s %10s %10s  %-12s file\n", "plugin", "version", "state",
+           "on_error", "faults", "slow", "left out", "sha256");
     json_array_foreach(plugins, i, plugin)
     {
-        printf("%3zu %-20s %-10s %-8s %-12.12s %10lld %10lld %10lld\n", i + 1,
-               text_at(plugin, "name"), text_at(plugin, "version"), text_at(plugin, "on_error"),
-               text_at(plugin, "hash"), number_at(plugin, "faults"), number_at(plugin, "slow"),
-               number_at(plugin, "off"));
+        printf("%3zu %-20s %-10s %-9s %-8s %10lld %10lld %10lld  %-12.12s %s\n", i + 1,
+               text_at(plugin, "name"), text_at(plugin, "version"), text_at(plugin, "state"),
+               text_at(plugin, "on_error"), number_at(plugin, "faults"), number_at(plugin, "slow"),
+               number_at(plugin, "off"), text_at(plugin, "hash"), text_at(plugin, "file"));
     }
 }
 

@@ -51,7 +51,7 @@ __attribute__((format(printf, 3, 4))) static bool refuse(const struct plugin *pl
 
 /* ---- its file ---- */
 
-static const char *file_of(const struct config *conf, size_t index, char *out, size_t size)
+const char *plugin_file(const struct config *conf, size_t index, char *out, size_t size)
 {
     const struct config_plugin *entry = &conf->plugins[index];
     if (entry->file)
@@ -84,7 +84,7 @@ static bool hash_file(int fd, char out[65])
 void plugin_hash(const struct config *conf, size_t index, char out[65])
 {
     char path[4096];
-    int fd = open(file_of(conf, index, path, sizeof path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(plugin_file(conf, index, path, sizeof path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     out[0] = 0;
     if (fd < 0)
         return;
@@ -192,7 +192,7 @@ static bool open_file(struct plugin *plugin, struct error *err)
 {
     typedef const struct chatup_plugin *entry(void);
     char path[4096];
-    const char *file = file_of(plugin->conf, plugin->index, path, sizeof path);
+    const char *file = plugin_file(plugin->conf, plugin->index, path, sizeof path);
     if (!copy_file(plugin, file, err))
         return false;
     running_set(plugin->name, "loading");
@@ -706,6 +706,7 @@ void plugin_fault(struct plugin *plugin, const char *where, int32_t verdict)
 void plugin_switched_off(struct plugin *plugin, enum hook hook, int64_t ms)
 {
     atomic_fetch_add(&plugin->stats->off, 1);
+    atomic_store(&plugin->stats->off_until_ms, clock_mono_ms() + ms);
     log_event(LOG_ERROR, LOG_FIELDS({"plugin", text_of(plugin->name)}),
               "%s fails again and again: it is left out on %s for %" PRId64
               " s, and messages are %s",

@@ -28,9 +28,10 @@ struct hook_stats { /* of one hook on one loop, which alone writes it. Any threa
 /* What is counted of a plugin. The generations of a plugin share it: a reload resets no counter. */
 struct plugin_stats {
     _Atomic unsigned refs;
-    _Atomic uint64_t faults; /* of all its hooks and routes, on all loops */
-    _Atomic uint64_t slow;   /* calls over the budget */
-    _Atomic uint64_t off;    /* times that it was left out, on a loop */
+    _Atomic uint64_t faults;      /* of all its hooks and routes, on all loops */
+    _Atomic uint64_t slow;        /* calls over the budget */
+    _Atomic uint64_t off;         /* times that it was left out, on a loop */
+    _Atomic int64_t off_until_ms; /* the last of them; monotonic */
     _Atomic uint64_t *counters;
     uint32_t counter_count;
     size_t loops;
@@ -71,6 +72,8 @@ struct plugin *plugin_load(const struct config *conf, size_t index, const struct
 /* The same up to its table: nothing of it is called but chatup_plugin_v1. */
 struct plugin *plugin_peek(const struct config *conf, size_t index, struct error *err);
 void plugin_unload(struct plugin *plugin);
+/* Where the file of plugin index of conf is; out is used only if the configuration does not say. */
+const char *plugin_file(const struct config *conf, size_t index, char *out, size_t size);
 /* The SHA-256 of the file that plugin index of conf would be loaded from; "" if it cannot be read.
  */
 void plugin_hash(const struct config *conf, size_t index, char out[65]);

@@ -467,7 +467,7 @@ static json_t *failure(const char *err)
 struct call { /* a request that waits for the store */
     uint64_t id;
     json_t *ops; /* of a change: those left, [kind, key, word] */
-    size_t done;
+    size_t done, under_way;
 };
 
 static void call_end(const struct shard *shard, struct call *call, int32_t status, json_t *json)
@@ -580,16 +580,43 @@ static int read_change(const struct blacklist *blacklist, const json_t *object, 
     return 1;
 }
 
-static void on_changed(void *arg, void *data, const struct chatup_answer *answer);
+/* ---- changing ---- */
+
+/* So that max_words holds whoever changes at the same time, each batch is for one revision of the
+ * lists: it makes that revision's key, which must be new, and says that there is another one. Who
+ * comes second looks again. */
+
+enum { REVISION_MS = 600000, OWN_OPS = 2 };
+
+static void sizes_ask(struct shard *shard, struct call *call);
+
+static void on_changed(void *arg, void *data, const struct chatup_answer *answer)
+{
+    struct shard *shard = arg;
+    struct call *call = data;
+    if (answer->status != CHATUP_DONE) {
+        call_end(shard, call, 503,
+                 failure(answer->status == CHATUP_TIMEOUT ? "unknown" : "unavailable"));
+        return;
+    }
+    if (answer->happened)
+        call->done += call->under_way;
+    sizes_ask(shard, call);
+}
 
 /* The next ones, or the end. */
-static void change_next(struct shard *shard, struct call *call)
+static void change_next(struct shard *shard, struct call *call, int64_t revision)
 {
+    char key[40];
     struct chatup_op ops[BATCH];
-    uint32_t count = 0;
+    uint32_t count = OWN_OPS;
     size_t left = json_array_size(call->ops) - call->done;
-    for (; count < BATCH && count < left; count++) {
-        const json_t *op = json_array_get(call->ops, call->done + count);
+    snprintf(key, sizeof key, "revision-%lld", (long long)revision + 1);
+    ops[0] = (struct chatup_op){
+        .kind = CHATUP_OP_SET_NEW, .flags = CHATUP_MUST, .key = text(key), .ttl_ms = REVISION_MS};
+    ops[1] = (struct chatup_op){.kind = CHATUP_OP_ADD, .key = text("revision"), .number = 1};
+    for (; count < BATCH && count - OWN_OPS < left; count++) {
+        const json_t *op = json_array_get(call->ops, call->done + count - OWN_OPS);
         size_t which = (size_t)json_integer_value(json_array_get(op, 0));
         const json_t *word = json_array_get(op, 1);
         ops[count] = (struct chatup_op){
@@ -598,22 +625,13 @@ static void change_next(struct shard *shard, struct call *call)
             .value = {json_string_value(word), json_string_length(word)},
         };
     }
-    call->done += count;
-    if (!count)
+    call->under_way = count - OWN_OPS;
+    if (!left)
         call_end(shard, call, 200,
                  json_pack("{s:s,s:I}", "status", "ok", "changes", (json_int_t)call->done));
     else if (shard->blacklist->store->run(shard->loop, 0, text("words"), ops, count, on_changed,
                                           call) != 0)
         call_end(shard, call, 503, failure("unavailable"));
-}
-
-static void on_changed(void *arg, void *call, const struct chatup_answer *answer)
-{
-    if (answer->status == CHATUP_DONE)
-        change_next(arg, call);
-    else
-        call_end(arg, call, 503,
-                 failure(answer->status == CHATUP_TIMEOUT ? "unknown" : "unavailable"));
 }
 
 static void on_sizes(void *arg, void *data, const struct chatup_answer *answer)
@@ -625,26 +643,33 @@ static void on_sizes(void *arg, void *data, const struct chatup_answer *answer)
         return;
     }
     size_t adds[2] = {answer->results[0].count, answer->results[1].count};
-    for (size_t i = 0; i < json_array_size(call->ops); i++) {
+    for (size_t i = call->done; i < json_array_size(call->ops); i++) {
         json_int_t which = json_integer_value(json_array_get(json_array_get(call->ops, i), 0));
         if (changes[which].kind == CHATUP_OP_SET_ADD)
             adds[which / 2]++;
     }
     for (int i = 0; i < 2; i++)
-        if (adds[i] > shard->blacklist->max_words) {
+        if (adds[i] > shard->blacklist->max_words && call->done < json_array_size(call->ops)) {
             call_end(shard, call, 400, failure("tooManyWords"));
             return;
         }
-    change_next(shard, call);
+    change_next(shard, call, answer->results[2].number);
+}
+
+static void sizes_ask(struct shard *shard, struct call *call)
+{
+    const struct chatup_op ops[] = {
+        {.kind = CHATUP_OP_MEMBERS, .key = text("words")},
+        {.kind = CHATUP_OP_MEMBERS, .key = text("muted")},
+        {.kind = CHATUP_OP_ADD, .key = text("revision"), .number = 0},
+    };
+    if (shard->blacklist->store->run(shard->loop, 0, text("words"), ops, 3, on_sizes, call) != 0)
+        call_end(shard, call, 503, failure("unavailable"));
 }
 
 static int32_t on_post(void *arg, const struct chatup_request *request,
                        struct chatup_response *response)
 {
-    static const struct chatup_op sizes[] = {
-        {.kind = CHATUP_OP_MEMBERS, .key = {"words", 5}},
-        {.kind = CHATUP_OP_MEMBERS, .key = {"muted", 5}},
-    };
     struct shard *shard = arg;
     char why[200] = "Wrong JWT content";
     struct call *call;
@@ -672,8 +697,7 @@ static int32_t on_post(void *arg, const struct chatup_request *request,
         return verdict;
     }
     call->ops = ops;
-    if (shard->blacklist->store->run(shard->loop, 0, text("words"), sizes, 2, on_sizes, call) != 0)
-        call_end(shard, call, 503, failure("unavailable"));
+    sizes_ask(shard, call);
     return verdict;
 }
 

@@ -31,6 +31,7 @@ struct parked { /* a deferral that the message "go" resumes */
 struct probe { /* of all loops */
     const struct chatup_host *host;
     const struct chatup_loop_service *loop;
+    int does_nothing;
     const char *mode, *tag;
     int32_t verdict;
     int64_t wait_ms;
@@ -386,6 +387,8 @@ static int32_t use_tags(const struct probe *probe, struct chatup_event *event)
 
 static int32_t on_message_in(void *shard, struct chatup_event *event)
 {
+    if (((struct probe *)shard)->does_nothing) /* and costs nothing, to be measured */
+        return CHATUP_ACCEPT;
     struct probe *probe = shard;
     if (!strncmp(probe->mode, "defer", 5) && event->msg.length && event->msg.at[0] != '!')
         return is(probe, "defer_nothing") ? CHATUP_DEFER : defer(probe, event);
@@ -487,6 +490,7 @@ static void *create(const struct chatup_host *host)
                             .verdict = (int32_t)host->option(host->self, VERDICT).number,
                             .wait_ms = host->option(host->self, WAIT).number,
                             .loop = host->service(host->self, CHATUP_LOOP)};
+    probe->does_nothing = is(probe, "nothing");
     pthread_mutex_init(&probe->lock, NULL);
     if (is(probe, "crash_create"))
         crash();
