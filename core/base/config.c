@@ -177,11 +177,13 @@ static void find_beside_program(char **dir, const char *built_in, const char *fr
     path[length] = 0;
     char *end = strrchr(path, '/') + 1;
     if (snprintf(end, sizeof path - (size_t)(end - path), "%s", from_program) >=
-            (int)(sizeof path - (size_t)(end - path)) ||
-        access(path, F_OK) != 0)
+        (int)(sizeof path - (size_t)(end - path)))
+        return;
+    char *found = realpath(path, NULL);
+    if (!found)
         return;
     free(*dir);
-    *dir = xstrdup(path);
+    *dir = found;
 }
 
 struct config *config_load(const char *path, const char *const *sets, size_t set_count,
