@@ -405,7 +405,42 @@ START_TEST(a_rolling_restart_under_load_loses_and_repeats_nothing)
 }
 END_TEST
 
-FLOW_MAIN("cluster", clients_are_spread_over_the_workers_that_live, each_role_has_what_is_its_own,
+START_TEST(readers_that_flap_between_workers_miss_nothing)
+{
+    enum { READERS = 6, ROUNDS = 40 };
+    struct cluster cluster = cluster_start();
+    struct reader *readers[READERS];
+    struct flood *floods[2];
+    for (size_t i = 0; i < READERS; i++)
+        readers[i] = reader_open(cluster.workers[i % 3], "lobby");
+    for (size_t i = 0; i < 2; i++) {
+        floods[i] = flood_start(cluster.workers[i], "lobby", i ? "b" : "a", false);
+        floods[i]->slow = true;
+    }
+    for (size_t round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < READERS;
+             i++) { /* some after a message, some after many, some none */
+            for (size_t k = 0; k < (round + i) % 4; k++)
+                ck_assert_ptr_nonnull(reader_next(readers[i]));
+            readers[i]->server = cluster.workers[(round + i) % 3];
+            reader_resume(readers[i]);
+        }
+    for (size_t i = 0; i < 2; i++)
+        flood_stop(floods[i]);
+    int64_t last = floods[0]->sent + floods[1]->sent;
+    for (size_t i = 0; i < READERS; i++) {
+        const struct account *account = reader_account(readers[i], "lobby");
+        reader_wait_offset(readers[i], "lobby", last);
+        ck_assert_uint_eq(account->recovered, account->first_frames - 1);
+    }
+    accounts_agree(readers, READERS);
+    answered_are_there(floods[0], reader_account(readers[0], "lobby"));
+    answered_are_there(floods[1], reader_account(readers[READERS - 1], "lobby"));
+}
+END_TEST
+
+FLOW_MAIN("cluster", readers_that_flap_between_workers_miss_nothing,
+          clients_are_spread_over_the_workers_that_live, each_role_has_what_is_its_own,
           what_two_workers_take_three_deliver_in_one_order, a_killed_worker_costs_nobody_a_message,
           who_was_on_a_killed_worker_leaves, a_user_in_two_places_counts_once,
           a_killed_dispatcher_costs_nothing_that_is_posted_again_elsewhere,

@@ -155,7 +155,7 @@ END_TEST
 static void stand_still(struct redis_process *redis)
 {
     kill(redis->pid, SIGSTOP);
-    pause_ms(3500); /* the fault is that long */
+    pause_ms(10000); /* the fault is that long */
     kill(redis->pid, SIGCONT);
 }
 
