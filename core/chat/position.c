@@ -12,7 +12,7 @@ bool position_parse(struct text text, struct position *out)
 {
     struct position parsed = {.offset = 0};
     const char *colon = text.length ? memchr(text.at, ':', text.length) : NULL;
-    if (!text.length) {
+    if (!text.length || text_is(text, ":0")) {
         *out = parsed;
         return true;
     }

@@ -11,5 +11,6 @@ struct position {
     uint64_t offset;
 };
 
-/* returns false, out untouched, if it is not one. Empty text is "nowhere yet". */
+/* returns false, out untouched, if it is not one. Empty text is "nowhere yet", and
+ * so is ":0": of a room that never was, an epoch may not be known. */
 bool position_parse(struct text text, struct position *out);

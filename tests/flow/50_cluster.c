@@ -116,6 +116,30 @@ START_TEST(clients_are_spread_over_the_workers_that_live)
 }
 END_TEST
 
+START_TEST(what_join_says_is_where_a_worker_goes_on_also_in_a_new_room)
+{
+    struct cluster cluster = cluster_start();
+    static const char *const first[] = {"", "one"};
+    for (size_t i = 0; i < COUNT_OF(first); i++) {
+        char *room = textf("room-%zu", i), *since;
+        if (*first[i])
+            publisher_say_ok(publisher_enter(cluster.workers[0], "Ann", room), first[i]);
+        json_t *joined = http_post(cluster.dispatchers[0], textf("/join/%s", room), "")->json;
+        since = position_of(get_string(joined, "epoch"), get_int(joined, "offset"));
+        struct reader *reader = reader_open_query(
+            cluster.workers[1], json_pack("[{s:s,s:s}]", "channel", room, "since", since));
+        ck_assert_uint_eq(reader_account(reader, room)->recovered, 1);
+        ck_assert_str_eq(reader_account(reader, room)->epoch, get_string(joined, "epoch"));
+        publisher_say_ok(publisher_enter(cluster.workers[2], "Bob", room), "two");
+        reader_wait_message(reader, room, "two");
+    }
+    /* An epoch that nobody knows is the beginning. */
+    struct reader *reader = reader_open_query(
+        cluster.workers[1], json_pack("[{s:s,s:s}]", "channel", "room-1", "since", ":0"));
+    ck_assert_uint_eq(reader_account(reader, "room-1")->recovered, 0);
+}
+END_TEST
+
 START_TEST(each_role_has_what_is_its_own)
 {
     struct cluster cluster = cluster_start();
@@ -440,9 +464,11 @@ START_TEST(readers_that_flap_between_workers_miss_nothing)
 END_TEST
 
 FLOW_MAIN("cluster", readers_that_flap_between_workers_miss_nothing,
-          clients_are_spread_over_the_workers_that_live, each_role_has_what_is_its_own,
-          what_two_workers_take_three_deliver_in_one_order, a_killed_worker_costs_nobody_a_message,
-          who_was_on_a_killed_worker_leaves, a_user_in_two_places_counts_once,
+          clients_are_spread_over_the_workers_that_live,
+          what_join_says_is_where_a_worker_goes_on_also_in_a_new_room,
+          each_role_has_what_is_its_own, what_two_workers_take_three_deliver_in_one_order,
+          a_killed_worker_costs_nobody_a_message, who_was_on_a_killed_worker_leaves,
+          a_user_in_two_places_counts_once,
           a_killed_dispatcher_costs_nothing_that_is_posted_again_elsewhere,
           a_ban_holds_on_every_worker_and_after_their_restart,
           a_word_that_is_forbidden_is_so_on_every_worker,

@@ -1,8 +1,14 @@
--- What a room looks like: changes nothing but the epoch of one that may have lost something.
+-- What a room looks like. Who asks for the history is told a position to go on from, so a room that
+-- never was begins then, for a while.
 -- KEYS  meta, history, readers, order, members, users
 -- ARGV  1 run, 2 keeps, 3 fresh epoch, 4 whether the history is wanted, 5 skip, 6 limit of clients
--- returns  epoch ("" of a room that never was), offset, readers, publishers, users, clients, entries
+-- returns  epoch ("" of a room that is not there), offset, readers, publishers, users, clients, entries
 local epoch, offset = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+if not epoch and ARGV[4] == '1' then
+  epoch = ARGV[3]
+  redis.call('HSET', KEYS[1], 'e', epoch, 'o', 0, 'r', ARGV[1], 'b', 0)
+  redis.call('PEXPIRE', KEYS[1], 600000)
+end
 local readers, clients, entries = 0, {}, {}
 for _, count in ipairs(redis.call('HVALS', KEYS[3])) do readers = readers + count end
 local alone = redis.call('HGET', KEYS[6], '')
