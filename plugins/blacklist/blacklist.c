@@ -468,6 +468,7 @@ struct call { /* a request that waits for the store */
     uint64_t id;
     json_t *ops; /* of a change: those left, [kind, key, word] */
     size_t done, under_way;
+    int64_t revision; /* that the batch under way is for */
 };
 
 static void call_end(const struct shard *shard, struct call *call, int32_t status, json_t *json)
@@ -589,6 +590,7 @@ static int read_change(const struct blacklist *blacklist, const json_t *object, 
 enum { REVISION_MS = 600000, OWN_OPS = 2 };
 
 static void sizes_ask(struct shard *shard, struct call *call);
+static void change_next(struct shard *shard, struct call *call, int64_t revision);
 
 static void on_changed(void *arg, void *data, const struct chatup_answer *answer)
 {
@@ -599,9 +601,12 @@ static void on_changed(void *arg, void *data, const struct chatup_answer *answer
                  failure(answer->status == CHATUP_TIMEOUT ? "unknown" : "unavailable"));
         return;
     }
-    if (answer->happened)
-        call->done += call->under_way;
-    sizes_ask(shard, call);
+    if (!answer->happened) {
+        sizes_ask(shard, call);
+        return;
+    }
+    call->done += call->under_way;
+    change_next(shard, call, call->revision + 1); /* what was counted still holds */
 }
 
 /* The next ones, or the end. */
@@ -626,6 +631,7 @@ static void change_next(struct shard *shard, struct call *call, int64_t revision
         };
     }
     call->under_way = count - OWN_OPS;
+    call->revision = revision;
     if (!left)
         call_end(shard, call, 200,
                  json_pack("{s:s,s:I}", "status", "ok", "changes", (json_int_t)call->done));
@@ -649,7 +655,7 @@ static void on_sizes(void *arg, void *data, const struct chatup_answer *answer)
             adds[which / 2]++;
     }
     for (int i = 0; i < 2; i++)
-        if (adds[i] > shard->blacklist->max_words && call->done < json_array_size(call->ops)) {
+        if (adds[i] > shard->blacklist->max_words) {
             call_end(shard, call, 400, failure("tooManyWords"));
             return;
         }

@@ -374,6 +374,33 @@ START_TEST(a_request_that_is_wrong_changes_nothing_and_hears_what_is)
 }
 END_TEST
 
+START_TEST(many_who_add_at_once_never_exceed_the_limit)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        const struct chatup_test_answer *answers[8];
+        char bodies[8][64];
+        size_t taken = 0, listed = 0;
+        open_with("{max_words: 5}");
+        wait_ready();
+        chatup_test_shuffle(test, seed);
+        for (uint32_t i = 0; i < 8; i++) {
+            snprintf(bodies[i], sizeof bodies[i], "{\"blacklistAdd\":[\"a%u\",\"b%u\"]}", i, i);
+            answers[i] = chatup_test_route(test, i % LOOPS, CHATUP_POST, "", bodies[i]);
+        }
+        chatup_test_run(test);
+        for (uint32_t i = 0; i < 8; i++) {
+            ck_assert(answers[i]->status == 200 || answers[i]->status == 400);
+            taken += answers[i]->status == 200;
+        }
+        for (const char *at = call(CHATUP_GET, NULL)->body; (at = strpbrk(at, "ab")); at++)
+            listed += at[-1] == '"';
+        ck_assert_uint_eq(taken, 2); /* of two words each */
+        ck_assert_uint_eq(listed, 4);
+        done();
+    }
+}
+END_TEST
+
 START_TEST(every_loop_ends_with_what_the_store_has_in_whatever_order_changes_come)
 {
     static const char *const bodies[] = {"{\"blacklistAdd\":[\"one\"]}", "{\"muteAdd\":[\"one\"]}",
@@ -458,5 +485,6 @@ UNIT_MAIN("blacklist", whoever_has_an_exempt_tag_may_say_what_they_like,
           events_and_what_servers_say_are_not_looked_at, a_change_is_answered_after_its_last_batch,
           without_a_store_a_request_is_told_so,
           a_request_that_is_wrong_changes_nothing_and_hears_what_is,
+          many_who_add_at_once_never_exceed_the_limit,
           every_loop_ends_with_what_the_store_has_in_whatever_order_changes_come,
           a_reload_keeps_the_words_and_takes_the_options, it_may_end_while_words_are_built)
