@@ -4,6 +4,7 @@
 #include "config.h"
 #include "keyring.h"
 #include "log.h"
+#include "redis_servers.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -49,6 +50,17 @@ const char *role_name(enum role role)
     return names[role];
 }
 
+/* Whether it can be understood where Redis is, also if nothing is on it yet. */
+static bool redis_is_right(const struct config *conf, struct error *err)
+{
+    struct error why;
+    struct redis_servers *servers = redis_servers_create(conf, &why);
+    if (!servers)
+        error_set(err, "%.100s: %.400s", conf->path, why.text);
+    redis_servers_destroy(servers);
+    return servers;
+}
+
 struct settings *settings_load(const struct settings_source *source, struct error *err)
 {
     struct settings *settings = xcalloc(1, sizeof *settings);
@@ -57,8 +69,9 @@ struct settings *settings_load(const struct settings_source *source, struct erro
     settings->conf = config_load(source->path, source->sets, source->set_count, err);
     if (settings->conf) /* also for what is warned of from here on */
         log_set(settings->conf->log_level, settings->conf->log_format);
-    bool ok = settings->conf && (!source->amend || source->amend(settings->conf, err)) &&
-              keys_load(settings, err) && (settings->access = access_load(settings->conf, err));
+    bool ok = settings->conf && redis_is_right(settings->conf, err) &&
+              (!source->amend || source->amend(settings->conf, err)) && keys_load(settings, err) &&
+              (settings->access = access_load(settings->conf, err));
     if (ok && source->tls_make) /* NULL without a word in err: it is not configured */
         ok = (err->text[0] = 0, settings->tls = source->tls_make(settings->conf, err)) ||
              !err->text[0];

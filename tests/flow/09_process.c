@@ -57,6 +57,10 @@ START_TEST(check_says_whether_a_configuration_is_right)
         {"listen:\n  port: 80000\n", ":2:3: listen.port: must be 0 to 65535"},
         {"\nlimits:\n  idle: 5\n", ":3:3: limits.idle: must be a duration"},
         {"durability: maybe\n", ":1:1: durability: must be commit or memory"},
+        {"log_level: error\nredis:\n  servers: \"10.0.0.1\"\n",
+         ": redis.servers: \"10.0.0.1\" is no address with a port"},
+        {"log_level: error\nredis:\n  sentinels: \"10.0.0.1:26379\"\n",
+         ": redis.masters: redis.sentinels are there"},
         {"listen: [\n", "bad.yaml"},
         {"jwt:\n  keys:\n    - algorithm: RS256\n      file: ./none.pub\n", "none.pub"},
     };
