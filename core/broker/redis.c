@@ -89,10 +89,10 @@ static void on_heard(void *arg, struct text channel, struct text payload)
         redis_kept_heard(redis, channel, payload);
 }
 
-static void on_pulse(void *arg)
+static void on_pulse(void *arg, uint64_t number)
 {
     struct redis_ear *ear = arg;
-    redis_probes_heard(ear->redis, ear->server);
+    redis_probes_heard(ear->redis, ear->server, number);
 }
 
 /* ---- a loop's handle ---- */

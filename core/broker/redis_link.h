@@ -38,7 +38,7 @@ struct redis_up {               /* whom the link tells; arg of all of them */
     void (*deaf)(void *arg);    /* nothing is heard until then */
     void (*subscribed)(void *arg, struct text channel);
     void (*heard)(void *arg, struct text channel, struct text payload);
-    void (*pulse)(void *arg); /* something was published here and came back */
+    void (*pulse)(void *arg, uint64_t number); /* redis_link_pulse: this one came back */
     void *arg;
 };
 
@@ -83,8 +83,9 @@ void redis_arg_run(struct redis_link *link);
 /* done is called once, later, never from within. NULL: nobody wants to know. */
 void redis_send(struct redis_link *link, redis_answered *done, void *arg);
 
-/* Publish something that up->pulse tells of when it is back. */
-void redis_link_pulse(struct redis_link *link);
+/* Publish something that up->pulse tells of when it is back.
+ *   returns  its number: they grow */
+uint64_t redis_link_pulse(struct redis_link *link);
 bool redis_link_ready(const struct redis_link *link);
 bool redis_link_hears(const struct redis_link *link);
 /* Bytes of commands without an answer. */

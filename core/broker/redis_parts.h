@@ -225,7 +225,7 @@ void redis_workers_unref(struct workers *workers);
 
 /* ---- health: redis_probe.c ---- */
 
-void redis_probes_heard(struct redis *redis, size_t server);
+void redis_probes_heard(struct redis *redis, size_t server, uint64_t pulse);
 /* Those that began before then. */
 void redis_probes_fail(struct redis *redis, int64_t older_ms);
 void redis_probes_sweep(struct redis *redis, int64_t now_ms);

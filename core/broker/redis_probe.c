@@ -12,6 +12,7 @@ struct redis_probe {
     struct redis *from;
     size_t at;          /* which loop it is at */
     uint32_t waits_for; /* servers, as bits, by way of which something is still to come back */
+    uint64_t pulses[REDIS_SERVERS_MAX]; /* which, of each */
     broker_probed *done;
     void *arg;
     int64_t since_ms;
@@ -66,17 +67,18 @@ static void probe_visits(struct letter *letter)
     list_append(&here->probes, &probe->probes);
     for (size_t i = 0; i < servers; i++) {
         probe->waits_for |= (uint32_t)1 << i;
-        redis_link_pulse(redis_link_at(here, i));
+        probe->pulses[i] = redis_link_pulse(redis_link_at(here, i));
     }
 }
 
 /* Something that was published has come back. */
-void redis_probes_heard(struct redis *redis, size_t server)
+void redis_probes_heard(struct redis *redis, size_t server, uint64_t pulse)
 {
     struct redis_probe *probe, *after;
     struct redis_home *home = redis->home;
     list_for_each_safe (probe, after, &redis->probes, probes) {
-        probe->waits_for &= ~((uint32_t)1 << server);
+        if (pulse >= probe->pulses[server]) /* not one that was under way before */
+            probe->waits_for &= ~((uint32_t)1 << server);
         if (probe->waits_for)
             continue;
         list_remove(&probe->probes);

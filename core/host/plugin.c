@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "desk.h"
 #include "log.h"
+#include "plugin_options.h"
 #include "running.h"
 
 #include <chatup/routes.h>
@@ -415,68 +416,15 @@ static bool check_table(struct plugin *plugin, struct error *err)
 
 /* ---- its options ---- */
 
-/* The table as the configuration's reader knows it; freed by options_free. */
-static struct config_option *options_convert(const struct chatup_option *from, size_t count)
-{
-    static const enum config_type types[] = {
-        [CHATUP_BOOL] = CONFIG_BOOL,         [CHATUP_INT] = CONFIG_INT,
-        [CHATUP_DURATION] = CONFIG_DURATION, [CHATUP_SIZE] = CONFIG_SIZE,
-        [CHATUP_STRING] = CONFIG_STRING,     [CHATUP_ENUM] = CONFIG_ENUM,
-        [CHATUP_LIST] = CONFIG_SEQUENCE,     [CHATUP_MAP] = CONFIG_MAPPING,
-    };
-    struct config_option *options = xcalloc(count, sizeof *options);
-    for (size_t i = 0; i < count; i++)
-        options[i] = (struct config_option){
-            .name = from[i].name,
-            .type = types[from[i].type],
-            .preset = from[i].preset,
-            .min = from[i].min,
-            .max = from[i].max,
-            .choices = from[i].choices,
-            .child_count = from[i].child_count,
-            .children =
-                from[i].child_count ? options_convert(from[i].children, from[i].child_count) : NULL,
-        };
-    return options;
-}
-
-static void options_free(struct config_option *options, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        options_free((struct config_option *)options[i].children, options[i].child_count);
-    free(options);
-}
-
-/* The values as the plugin sees them, which point into ours; freed by values_free. */
-static struct chatup_value *values_convert(const struct config_value *from, size_t count)
-{
-    struct chatup_value *values = xcalloc(count, sizeof *values);
-    for (size_t i = 0; i < count; i++)
-        values[i] = (struct chatup_value){
-            .number = from[i].number,
-            .text = {from[i].text, from[i].text ? strlen(from[i].text) : 0},
-            .items = from[i].count ? values_convert(from[i].items, from[i].count) : NULL,
-            .count = (uint32_t)from[i].count,
-        };
-    return values;
-}
-
-static void values_free(struct chatup_value *values, size_t count)
-{
-    for (size_t i = 0; values && i < count; i++)
-        values_free((struct chatup_value *)values[i].items, values[i].count);
-    free(values);
-}
-
 static bool read_options(struct plugin *plugin, struct error *err)
 {
     size_t count = plugin->api.option_count;
-    struct config_option *options = options_convert(plugin->api.options, count);
+    struct config_option *options = plugin_options_convert(plugin->api.options, count);
     plugin->values = xcalloc(count, sizeof *plugin->values);
     bool ok = config_options(plugin->conf, plugin->index, options, count, plugin->values, err);
     if (ok)
-        plugin->option_values = values_convert(plugin->values, count);
-    options_free(options, count);
+        plugin->option_values = plugin_values_convert(plugin->values, count);
+    plugin_options_free(options, count);
     return ok;
 }
 
@@ -664,7 +612,7 @@ void plugin_unload(struct plugin *plugin)
         plugin->api.destroy(plugin->self);
         running_set(NULL, NULL);
     }
-    values_free(plugin->option_values, plugin->api.option_count);
+    plugin_values_free(plugin->option_values, plugin->api.option_count);
     if (plugin->values)
         config_values_finish(plugin->values, plugin->api.option_count);
     free(plugin->values);

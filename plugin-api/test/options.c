@@ -5,6 +5,7 @@
 #include "config.h"
 #include "config_parts.h"
 #include "loop.h"
+#include "plugin_options.h"
 
 /* In the place of core/base/loop.c, which is left out with its libev: the core's log asks. */
 const char *loop_name_here(void)
@@ -18,57 +19,6 @@ struct options {
     struct config_value *read;
     struct chatup_value *values; /* the same, as the plugin sees them */
 };
-
-static void table_free(struct config_option *options, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        table_free((struct config_option *)options[i].children, options[i].child_count);
-    free(options);
-}
-
-static struct config_option *table_convert(const struct chatup_option *from, size_t count)
-{
-    static const enum config_type types[] = {
-        [CHATUP_BOOL] = CONFIG_BOOL,         [CHATUP_INT] = CONFIG_INT,
-        [CHATUP_DURATION] = CONFIG_DURATION, [CHATUP_SIZE] = CONFIG_SIZE,
-        [CHATUP_STRING] = CONFIG_STRING,     [CHATUP_ENUM] = CONFIG_ENUM,
-        [CHATUP_LIST] = CONFIG_SEQUENCE,     [CHATUP_MAP] = CONFIG_MAPPING,
-    };
-    struct config_option *options = xcalloc(count, sizeof *options);
-    for (size_t i = 0; i < count; i++)
-        options[i] = (struct config_option){
-            .name = from[i].name,
-            .type = types[from[i].type],
-            .preset = from[i].preset,
-            .min = from[i].min,
-            .max = from[i].max,
-            .choices = from[i].choices,
-            .child_count = from[i].child_count,
-            .children =
-                from[i].child_count ? table_convert(from[i].children, from[i].child_count) : NULL,
-        };
-    return options;
-}
-
-static void values_free(struct chatup_value *values, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        values_free((struct chatup_value *)values[i].items, values[i].count);
-    free(values);
-}
-
-static struct chatup_value *values_convert(const struct config_value *from, size_t count)
-{
-    struct chatup_value *values = xcalloc(count, sizeof *values);
-    for (size_t i = 0; i < count; i++)
-        values[i] = (struct chatup_value){
-            .number = from[i].number,
-            .text = {from[i].text, from[i].text ? strlen(from[i].text) : 0},
-            .items = from[i].count ? values_convert(from[i].items, from[i].count) : NULL,
-            .count = (uint32_t)from[i].count,
-        };
-    return values;
-}
 
 static bool is_table(const struct chatup_option *from, uint32_t count, int depth, struct error *err)
 {
@@ -94,12 +44,12 @@ struct options *options_read(const struct chatup_plugin *api, const char *yaml, 
     options->conf = xcalloc(1, sizeof *options->conf);
     options->conf->root = config_node_create(CONFIG_MAP, "test");
     options->read = xcalloc(api->option_count, sizeof *options->read);
-    struct config_option *table = table_convert(api->options, api->option_count);
+    struct config_option *table = plugin_options_convert(api->options, api->option_count);
     bool ok = config_add_plugin(options->conf, api->name, true, yaml, err) &&
               config_options(options->conf, 0, table, api->option_count, options->read, err);
-    table_free(table, api->option_count);
+    plugin_options_free(table, api->option_count);
     if (ok) {
-        options->values = values_convert(options->read, api->option_count);
+        options->values = plugin_values_convert(options->read, api->option_count);
         return options;
     }
     options_destroy(options);
@@ -121,7 +71,7 @@ void options_destroy(struct options *options)
     if (!options)
         return;
     uint32_t count = options->api->option_count;
-    values_free(options->values, options->values ? count : 0);
+    plugin_values_free(options->values, count);
     config_values_finish(options->read, count);
     free(options->read);
     config_destroy(options->conf);

@@ -88,8 +88,8 @@ static void leave_many(struct home *home, const char *room, int first, int last)
 static void heard_is(struct home *home, size_t from, const char *expected)
 {
     char is[512] = "";
-    struct call *call = look(home, 0, "room", 0, 0); /* it is behind all that was announced */
-    call_free(call);
+    call_free(look(home, 0, "room", 0, 0)); /* it is behind all that was announced */
+    settle(home);
     struct ear *ear = &home->ears[0];
     pthread_mutex_lock(&home->lock);
     for (size_t i = from; i < ear->count; i++) {
