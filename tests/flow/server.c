@@ -130,7 +130,8 @@ static void server_live(struct server *server)
     size_t count = 6;
     if (!server->supervised)
         argv[count++] = "--no-supervisor";
-    if (flow_slow() > 1 && !server->disk) { /* where all is slow, a slow disk has not stopped */
+    if (flow_slow() > 1 && !server->disk &&
+        !server->own_wait) { /* where all is slow, a slow disk has not stopped */
         argv[count++] = "--set";
         argv[count++] = "limits.store_wait=60s";
     }
@@ -186,6 +187,7 @@ struct server *server_start_with(const struct server_options *options)
     server->files = options->files;
     server->role = options->role ? options->role : "serve";
     server->redis = options->redis;
+    server->own_wait = options->yaml && strstr(options->yaml, "store_wait:");
     if (!server->redis && on_redis())
         server->redis = redis_start(NULL);
     config_write(server->dir, options, server->redis, server->config);

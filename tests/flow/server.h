@@ -34,7 +34,8 @@ struct server {
     int threads;
     int files;
     bool rates;
-    int port; /* the same in all its lives */
+    bool own_wait; /* its yaml says limits.store_wait */
+    int port;      /* the same in all its lives */
     int out;
     bool supervised;
     pid_t pid; /* 0 while it does not run */
