@@ -186,6 +186,16 @@ struct ban *bans_find(const struct bans *bans, const struct name *room,
     return found;
 }
 
+int64_t bans_ttl(const struct bans *bans, const struct name *room, const struct identity *identity,
+                 int64_t now_ms, struct text *reason_out)
+{
+    const struct ban *ban = bans_find(bans, room, identity, now_ms);
+    if (!ban)
+        return 0;
+    *reason_out = ban->reason;
+    return ban_ttl(ban, now_ms);
+}
+
 void bans_expire(struct bans *bans, int64_t now_ms)
 {
     struct entry *entry, *after;

@@ -66,6 +66,9 @@ bool bans_lift(struct bans *bans, const struct ban *ban);
 /* The ban that lasts longest of those that keep them from speaking there; NULL: none does. */
 struct ban *bans_find(const struct bans *bans, const struct name *room,
                       const struct identity *identity, int64_t now_ms);
+/* The same as ban_ttl has it, and why, which is lent; 0: none does. */
+int64_t bans_ttl(const struct bans *bans, const struct name *room, const struct identity *identity,
+                 int64_t now_ms, struct text *reason_out);
 void bans_expire(struct bans *bans, int64_t now_ms);
 
 /* Those that a list shows. */

@@ -230,12 +230,7 @@ void embedded_kick(struct broker *broker, const struct kick *kick, broker_modera
 int64_t embedded_ban_ttl(struct broker *broker, const struct name *room, const struct identity *who,
                          struct text *reason_out)
 {
-    int64_t now_ms = clock_wall_ms();
-    const struct ban *ban = bans_find(&embedded_of(broker)->bans, room, who, now_ms);
-    if (!ban)
-        return 0;
-    *reason_out = ban->reason;
-    return ban_ttl(ban, now_ms);
+    return bans_ttl(&embedded_of(broker)->bans, room, who, clock_wall_ms(), reason_out);
 }
 
 struct listing {

@@ -552,12 +552,7 @@ void redis_do_kick(struct broker *broker, const struct kick *kick, broker_modera
 int64_t redis_do_ban_ttl(struct broker *broker, const struct name *room, const struct identity *who,
                          struct text *reason_out)
 {
-    int64_t now_ms = clock_wall_ms();
-    const struct ban *ban = bans_find(&redis_of(broker)->bans, room, who, now_ms);
-    if (!ban)
-        return 0;
-    *reason_out = ban->reason;
-    return ban_ttl(ban, now_ms);
+    return bans_ttl(&redis_of(broker)->bans, room, who, clock_wall_ms(), reason_out);
 }
 
 struct listing {

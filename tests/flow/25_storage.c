@@ -16,18 +16,6 @@ static const char *text_of_say(int number)
     return textf("say %d", number);
 }
 
-static struct http_answer *wait_ready(struct server *server, int status)
-{
-    int64_t deadline = deadline_in(20);
-    for (;;) {
-        struct http_answer *answer = http_get(server, "/health/ready");
-        if (answer->status == status)
-            return answer;
-        ck_assert_msg(now_ms() < deadline, "/health/ready never says %d", status);
-        pause_ms(20);
-    }
-}
-
 static int count_in_log(struct server *server, const char *what)
 {
     char *log = file_read(server->log);

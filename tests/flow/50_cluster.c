@@ -172,20 +172,6 @@ static void accounts_agree(struct reader *const *readers, size_t count)
     }
 }
 
-/* What was answered ok is there, under its offset. */
-static void answered_are_there(const struct flood *flood, const struct account *account)
-{
-    for (int i = 0; i < flood->answered; i++) {
-        int64_t offset = flood->answers[i].offset;
-        if (!offset)
-            continue;
-        json_t *message = json_array_get(account->messages, (size_t)(offset - 1));
-        ck_assert_msg(message && !strcmp(get_string(message, "i"), flood->answers[i].id),
-                      "answered ok with offset %" PRId64 ", which is %s", offset,
-                      json_text(message));
-    }
-}
-
 static int64_t last_offset(struct server *dispatcher)
 {
     return get_int(http_post(dispatcher, "/join/lobby", "")->json, "offset");
@@ -224,8 +210,8 @@ START_TEST(what_two_workers_take_three_deliver_in_one_order)
     for (size_t i = 0; i < 3; i++)
         reader_wait_offset(readers[i], "lobby", last);
     accounts_agree(readers, 3);
-    answered_are_there(floods[0], reader_account(readers[2], "lobby"));
-    answered_are_there(floods[1], reader_account(readers[2], "lobby"));
+    flood_expect_there(floods[0], reader_account(readers[2], "lobby"));
+    flood_expect_there(floods[1], reader_account(readers[2], "lobby"));
     ck_assert_int_eq(last_offset(cluster.dispatchers[0]), last);
 }
 END_TEST
@@ -251,7 +237,7 @@ START_TEST(a_killed_worker_costs_nobody_a_message)
     for (size_t i = 0; i < 2; i++)
         reader_wait_offset(readers[i], "lobby", flood->sent);
     accounts_agree(readers, 2);
-    answered_are_there(flood, reader_account(stays, "lobby"));
+    flood_expect_there(flood, reader_account(stays, "lobby"));
     texts_are_unique(reader_account(stays, "lobby"), flood->sent);
 }
 END_TEST
@@ -425,7 +411,7 @@ START_TEST(a_rolling_restart_under_load_loses_and_repeats_nothing)
     for (size_t k = 0; k < 4; k++)
         ck_assert_uint_eq(reader_account(readers[k], "lobby")->recovered,
                           reader_account(readers[k], "lobby")->first_frames - 1);
-    answered_are_there(flood, reader_account(readers[0], "lobby"));
+    flood_expect_there(flood, reader_account(readers[0], "lobby"));
 }
 END_TEST
 
@@ -458,8 +444,8 @@ START_TEST(readers_that_flap_between_workers_miss_nothing)
         ck_assert_uint_eq(account->recovered, account->first_frames - 1);
     }
     accounts_agree(readers, READERS);
-    answered_are_there(floods[0], reader_account(readers[0], "lobby"));
-    answered_are_there(floods[1], reader_account(readers[READERS - 1], "lobby"));
+    flood_expect_there(floods[0], reader_account(readers[0], "lobby"));
+    flood_expect_there(floods[1], reader_account(readers[READERS - 1], "lobby"));
 }
 END_TEST
 

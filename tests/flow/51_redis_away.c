@@ -23,42 +23,8 @@ static struct server *worker_start(struct redis_process *redis)
     return server_start(.role = "worker", .redis = redis, .threads = 2, .yaml = yaml);
 }
 
-static void wait_ready(struct server *server, int status)
-{
-    int64_t deadline = deadline_in(30);
-    while (http_get(server, "/health/ready")->status != status) {
-        ck_assert_msg(now_ms() < deadline, "/health/ready is never %d", status);
-        pause_ms(20);
-    }
-}
-
-/* Say it until it is ok, as clients do. */
-static int64_t say_until_ok(struct publisher *publisher, const char *text)
-{
-    int64_t deadline = deadline_in(30);
-    for (;;) {
-        json_t *reply = publisher_say(publisher, text, text);
-        if (json_object_get(reply, "offset"))
-            return get_int(reply, "offset");
-        ck_assert_msg(now_ms() < deadline, "%s is never taken: %s", text, json_text(reply));
-        pause_ms(10);
-    }
-}
-
 static const char *const keeps_all[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
 static const char *const keeps_nothing[] = {"--appendonly", "no", NULL};
-
-/* What was answered ok is there, under its offset. */
-static void answered_are_there(const struct flood *flood, const struct account *account)
-{
-    for (int i = 0; i < flood->answered; i++) {
-        int64_t offset = flood->answers[i].offset;
-        json_t *message = offset ? json_array_get(account->messages, (size_t)(offset - 1)) : NULL;
-        ck_assert_msg(
-            !offset || (message && !strcmp(get_string(message, "i"), flood->answers[i].id)),
-            "answered ok with offset %" PRId64 ", which is %s", offset, json_text(message));
-    }
-}
 
 START_TEST(while_redis_is_away_publishers_are_told_and_readers_stay)
 {
@@ -76,7 +42,7 @@ START_TEST(while_redis_is_away_publishers_are_told_and_readers_stay)
     assert_contains(get_string(store, "err"), "redis");
     redis_process_start(redis, keeps_all);
     wait_ready(worker, 200);
-    ck_assert_int_eq(say_until_ok(ann, "after"), 2);
+    ck_assert_int_eq(publisher_say_until_ok(ann, "after"), 2);
     reader_wait_message(reader, "lobby", "after");
     struct account *account = reader_account(reader, "lobby");
     account_expect_clean(account);
@@ -101,14 +67,14 @@ static void through_a_fault(void (*fault)(struct redis_process *redis))
     flood_wait(flood, flood->answered + 200);
     flood_stop(flood);
     flood_repeat(flood, workers[1]);
-    int64_t last = say_until_ok(publisher_enter(workers[0], "Ann", "lobby"), "last");
+    int64_t last = publisher_say_until_ok(publisher_enter(workers[0], "Ann", "lobby"), "last");
     ck_assert_int_eq(last, flood->sent + 1); /* each once */
     for (size_t i = 0; i < 2; i++) {
         struct account *account = reader_account(readers[i], "lobby");
         reader_wait_offset(readers[i], "lobby", last);
         account_expect_clean(account);
         ck_assert_uint_eq(account->first_frames, 1);
-        answered_are_there(flood, account);
+        flood_expect_there(flood, account);
     }
 }
 
@@ -217,7 +183,7 @@ START_TEST(one_that_comes_back_empty_begins_a_new_epoch_and_readers_are_told)
         ck_assert_ptr_nonnull(reader_next(reader));
     ck_assert_str_ne(account->epoch, epoch);
     ck_assert_uint_eq(account->recovered, 0);
-    ck_assert_int_eq(say_until_ok(ann, "after"), 1);
+    ck_assert_int_eq(publisher_say_until_ok(ann, "after"), 1);
     reader_wait_message(reader, "lobby", "after");
     struct account *elsewhere = reader_account(far, "lobby");
     while (elsewhere->first_frames < 2 || elsewhere->offset < 1)
@@ -248,7 +214,7 @@ START_TEST(one_that_lost_its_tail_begins_a_new_epoch_too)
         ck_assert_ptr_nonnull(reader_next(reader));
     ck_assert_str_ne(account->epoch, epoch); /* offset 6 was told once, and will be again */
     ck_assert_int_eq(account->offset, 5);
-    ck_assert_int_eq(say_until_ok(ann, "six"), 6);
+    ck_assert_int_eq(publisher_say_until_ok(ann, "six"), 6);
     reader_wait_message(reader, "lobby", "six");
 }
 END_TEST

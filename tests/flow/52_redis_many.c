@@ -17,18 +17,6 @@ static struct server *server_on(const char *role, const char *redis)
                                       redis));
 }
 
-static int64_t say_until_ok(struct publisher *publisher, const char *text)
-{
-    int64_t deadline = deadline_in(60);
-    for (;;) {
-        json_t *reply = publisher_say(publisher, text, text);
-        if (json_object_get(reply, "offset"))
-            return get_int(reply, "offset");
-        ck_assert_msg(now_ms() < deadline, "%s is never taken: %s", text, json_text(reply));
-        pause_ms(10);
-    }
-}
-
 static int keys_in(struct redis_process *redis, const char *name)
 {
     char reply[64];
@@ -144,7 +132,7 @@ START_TEST(a_failover_is_followed_and_readers_are_told_if_something_may_be_lost)
     struct publisher *ann = publisher_open(worker, token_user("Ann", NULL));
     publisher_join(ann, "lobby");
     for (int i = 0; i < 20; i++)
-        say_until_ok(ann, textf("%d", i));
+        publisher_say_until_ok(ann, textf("%d", i));
     reader_wait_offset(reader, "lobby", 20);
     struct account *account = reader_account(reader, "lobby");
     char *epoch = strdup(account->epoch);
@@ -155,7 +143,7 @@ START_TEST(a_failover_is_followed_and_readers_are_told_if_something_may_be_lost)
         ck_assert_ptr_nonnull(reader_next(reader));
     ck_assert_str_ne(account->epoch, epoch);
     ck_assert_uint_eq(json_array_size(account->messages), (size_t)account->offset);
-    int64_t last = say_until_ok(ann, "after");
+    int64_t last = publisher_say_until_ok(ann, "after");
     reader_wait_offset(reader, "lobby", last);
     account_expect_clean(account);
     for (size_t i = 0; i < 3; i++)

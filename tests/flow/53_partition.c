@@ -118,15 +118,6 @@ static const char yaml[] = "history:\n"
                            "  queue_bytes: 256MiB\n"
                            "  store_wait: 1s\n";
 
-static void wait_ready(struct server *server, int status)
-{
-    int64_t deadline = deadline_in(30);
-    while (http_get(server, "/health/ready")->status != status) {
-        ck_assert_msg(now_ms() < deadline, "/health/ready is never %d", status);
-        pause_ms(20);
-    }
-}
-
 static const char *placed(struct server *dispatcher)
 {
     struct http_answer *answer = http_post(dispatcher, "/join/lobby", "");

@@ -91,6 +91,18 @@ int64_t publisher_say_ok(struct publisher *publisher, const char *text)
     return get_int(reply, "offset");
 }
 
+int64_t publisher_say_until_ok(struct publisher *publisher, const char *text)
+{
+    int64_t deadline = deadline_in(60);
+    for (;;) {
+        json_t *reply = publisher_say(publisher, text, text);
+        if (json_object_get(reply, "offset"))
+            return get_int(reply, "offset");
+        ck_assert_msg(now_ms() < deadline, "%s is never taken: %s", text, json_text(reply));
+        pause_ms(10);
+    }
+}
+
 static void publisher_free(struct publisher *publisher)
 {
     json_decref(publisher->frame);
@@ -424,5 +436,18 @@ void wait_stats(struct server *server, const char *channel, int subs, int pubs, 
             return;
         ck_assert_msg(now_ms() < deadline, "not %d, %d, %d: %s", subs, pubs, users, stats->body);
         pause_ms(10);
+    }
+}
+
+struct http_answer *wait_ready(struct server *server, int status)
+{
+    int64_t deadline = deadline_in(30);
+    for (;;) {
+        struct http_answer *ready = http_get(server, "/health/ready");
+        if (ready->status == status)
+            return ready;
+        ck_assert_msg(now_ms() < deadline, "/health/ready is never %d, but %d: %s", status,
+                      ready->status, ready->body);
+        pause_ms(20);
     }
 }

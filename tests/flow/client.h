@@ -25,6 +25,8 @@ json_t *publisher_ask(struct publisher *publisher, const char *verb, json_t *val
 /*   cid  or NULL */
 json_t *publisher_say(struct publisher *publisher, const char *text, const char *cid);
 int64_t publisher_say_ok(struct publisher *publisher, const char *text); /* its offset */
+/* The same, again and again until it is, with the text as client id. */
+int64_t publisher_say_until_ok(struct publisher *publisher, const char *text);
 /* The two halves, to send several requests at once.
  *   returns  send: the id, 0 if the connection is gone; receive: the frame, as above */
 int64_t publisher_send(struct publisher *publisher, const char *verb, json_t *value);
@@ -95,3 +97,5 @@ json_t *texts_of(const json_t *messages);
 
 /* Ask /stats until it says so. */
 void wait_stats(struct server *server, const char *channel, int subs, int pubs, int users);
+/* Ask /health/ready until it answers that; what it says then. */
+struct http_answer *wait_ready(struct server *server, int status);

@@ -105,3 +105,16 @@ void flood_repeat(struct flood *flood, struct server *server)
     }
     publisher_close(ann);
 }
+
+void flood_expect_there(const struct flood *flood, const struct account *account)
+{
+    for (int i = 0; i < flood->answered; i++) {
+        int64_t offset = flood->answers[i].offset;
+        if (!offset)
+            continue;
+        json_t *message = json_array_get(account->messages, (size_t)(offset - 1));
+        ck_assert_msg(message && !strcmp(get_string(message, "i"), flood->answers[i].id),
+                      "answered ok with offset %" PRId64 ", which is %s", offset,
+                      json_text(message));
+    }
+}

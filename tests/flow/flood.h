@@ -32,3 +32,5 @@ void flood_wait(const struct flood *flood, int answered);
 /* Say all again that had no ok, and the last hundred that had, to that server, as a client does
  * that lost its connection: an ok is answered as it was. */
 void flood_repeat(struct flood *flood, struct server *server);
+/* What was answered ok is there, under its offset. */
+void flood_expect_there(const struct flood *flood, const struct account *account);
