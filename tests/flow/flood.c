@@ -49,7 +49,7 @@ static void *flood_run(void *arg)
         if (open)
             open = flood_receive(flood, ann);
         if (flood->slow || (flood->errors_allowed && !flood->answers[flood->answered - 1].offset))
-            pause_ms(1); /* not a million errors, either */
+            pause_ms((int)flow_slow()); /* not a million errors, either */
     }
     while (flood->answered < flood->sent && flood_receive(flood, ann))
         ; /* answers that were on their way */

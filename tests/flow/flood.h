@@ -13,7 +13,8 @@ struct flood {
     const char *room, *name;
     bool errors_allowed; /* unavailable, unknown: their offset is 0 */
     atomic_bool stop;
-    atomic_bool slow; /* a message a millisecond, at most: for tests that take a while */
+    atomic_bool
+        slow; /* a message a millisecond, at most, times FLOW_SLOW: for tests that take a while */
     atomic_int sent, answered;
     struct {
         char id[37];
