@@ -1,7 +1,8 @@
 /* What a reader says on its websocket: at first, unless its URL did, which channels it wants,
  *   {"channels": ["lobby", {"channel": "a/b", "since": "epoch:12"}], "token": token}
- * and later a fresh token, {"token": token}. Anything else is ignored. What comes while a plugin is
- * asked about a token waits. */
+ * and later a fresh token, {"token": token}. {"ping": 7} is answered {"pong": 7}: scripts of browsers
+ * are not shown the pings of RFC 6455. Anything else is ignored. What comes while a plugin is asked
+ * about a token waits. */
 #include "alloc.h"
 #include "caller.h"
 #include "config.h"
@@ -13,6 +14,7 @@
 #include "user.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 struct reader_wait {
     struct connection *conn;
@@ -124,6 +126,14 @@ static void authenticate(struct connection *conn, json_t *request)
     conn->wait = wait;
 }
 
+static void answer_ping(struct connection *conn, const json_t *ping)
+{
+    char pong[sizeof "{\"pong\":}" + 20];
+    int length = snprintf(pong, sizeof pong, "{\"pong\":%" JSON_INTEGER_FORMAT "}",
+                          json_integer_value(ping));
+    websocket_send(conn, (struct text){pong, (size_t)length});
+}
+
 void subscriber_socket_on_message(struct connection *conn, struct text message)
 {
     const struct pipeline *pipeline = server_pipeline(conn->server);
@@ -136,7 +146,11 @@ void subscriber_socket_on_message(struct connection *conn, struct text message)
         authenticate(conn, request);
         return;
     }
-    read_channels(conn, request);
+    const json_t *ping = json_object_get(request, "ping");
+    if (json_is_integer(ping))
+        answer_ping(conn, ping);
+    else
+        read_channels(conn, request);
     json_decref(request);
 }
 

@@ -405,6 +405,20 @@ START_TEST(who_does_not_say_anything_is_not_waited_for)
 }
 END_TEST
 
+START_TEST(a_reader_may_ask_whether_the_server_is_still_there)
+{
+    struct server *server = server_start(.threads = 1);
+    struct websocket *ws = open_with(server, "/ws/lobby", "");
+    ck_assert_int_eq(websocket_receive(ws, deadline_in(20)), WS_GOT_TEXT);
+    assert_contains(ws->message, "\"recovered\"");
+    websocket_send(ws, "{\"ping\":\"no integer\"}"); /* ignored */
+    websocket_send(ws, "{\"ping\":-9223372036854775808}");
+    ck_assert_int_eq(websocket_receive(ws, deadline_in(20)), WS_GOT_TEXT);
+    ck_assert_str_eq(ws->message, "{\"pong\":-9223372036854775808}");
+    websocket_close(ws);
+}
+END_TEST
+
 FLOW_MAIN("handshake", a_handshake_is_right_or_told_what_is_wrong,
           pages_elsewhere_may_not_open_one_unless_origins_says_so,
           frames_may_follow_the_handshake_at_once,
@@ -412,4 +426,5 @@ FLOW_MAIN("handshake", a_handshake_is_right_or_told_what_is_wrong,
           when_the_token_ends_the_connection_does_after_a_word,
           a_fresh_token_of_the_same_person_keeps_it_open, a_reader_may_not_become_somebody_else,
           channels_on_their_way_are_looked_at_with_a_fresh_token,
-          who_does_not_say_anything_is_not_waited_for)
+          who_does_not_say_anything_is_not_waited_for,
+          a_reader_may_ask_whether_the_server_is_still_there)
