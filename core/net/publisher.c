@@ -269,8 +269,9 @@ static void not_joined(struct publisher *publisher)
     publisher->room = NULL;
 }
 
-/* A plugin lets them in, and does not want the room to be told. */
-static void join_silently(struct publisher *publisher, struct reply *reply)
+/* "ok", or that they are banned: of who is in the room already, or whom a plugin lets in without the
+ * room being told. */
+static void tell_joined(struct publisher *publisher, struct reply *reply)
 {
     const struct user *user = publisher->conn->user;
     const struct identity who = {text_of(user->sub), text_of(user->name), publisher->conn->client};
@@ -331,7 +332,7 @@ static void entry_judged(struct entry *entry, enum chain_verdict verdict)
             not_joined(publisher);
             reply_error(entry->reply, "forbidden");
         } else if (verdict == CHAIN_CONSUME) {
-            join_silently(publisher, entry->reply);
+            tell_joined(publisher, entry->reply);
         } else {
             join_aloud(publisher, entry->reply);
         }
@@ -384,7 +385,7 @@ static void on_join(struct publisher *publisher, const json_t *asked, struct rep
     else if (publisher->room && publisher->joining)
         list_append(&publisher->joins, &reply->waiting);
     else if (publisher->room)
-        reply_with(reply, text_of("\"ok\""));
+        tell_joined(publisher, reply);
     else if (!may_join(publisher, name))
         reply_error(reply, "forbidden");
     else if ((wait_ms = limiter_take(pipeline->limiter, pipeline->conf, LIMITED_JOIN,

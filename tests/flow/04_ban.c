@@ -48,6 +48,7 @@ START_TEST(a_ban_by_name_silences_and_removes)
     assert_json(json_object_get(reader_wait_event(reader, "lobby", "rmUserMsg"), "data"),
                 "\"mallory\"");
     expect_banned(publisher_say(mallory, "m3", NULL), 3000);
+    expect_join_banned(mallory, "lobby", 3000); /* who is in the room asks so */
     publisher_say_ok(ann, "a3");
     publisher_say_ok(elsewhere, "still in other");
     reader_wait_message(reader, "lobby", "a3");
