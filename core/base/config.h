@@ -190,6 +190,7 @@ bool config_is_loopback(const struct config *conf);
 void config_add_key(struct config *conf, const char *algorithm, const char *file);
 bool config_add_plugin(struct config *conf, const char *name, bool public_routes,
                        const char *config_yaml, struct error *err);
+bool config_has_plugin(const struct config *conf, const char *name);
 
 /* ---- typed options of a plugin ---- */
 enum config_type {

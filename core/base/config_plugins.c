@@ -99,6 +99,14 @@ bool config_plugins_read(struct config *conf, const struct config_node *list, st
     return true;
 }
 
+bool config_has_plugin(const struct config *conf, const char *name)
+{
+    for (size_t i = 0; i < conf->plugin_count; i++)
+        if (!strcmp(conf->plugins[i].name, name))
+            return true;
+    return false;
+}
+
 bool config_add_plugin(struct config *conf, const char *name, bool public_routes,
                        const char *config_yaml, struct error *err)
 {

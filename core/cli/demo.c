@@ -64,7 +64,11 @@ bool demo_prepare(struct config *conf, struct error *err)
     snprintf(options, sizeof options, "{key_file: \"%s\"}", path);
     if (!key_make(path, err) || !config_add_plugin(conf, "demo", true, options, err))
         return false;
+    /* Its page shows what moderators do; a configuration that has its own keeps it. */
+    if (!config_has_plugin(conf, "blacklist") &&
+        !config_add_plugin(conf, "blacklist", false, "", err))
+        return false;
     config_add_key(conf, "HS256", path);
-    log_warn("demo: anybody who opens the page gets a token");
+    log_warn("demo: anybody who opens the page gets a token, and may moderate");
     return true;
 }

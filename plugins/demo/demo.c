@@ -1,7 +1,9 @@
-/* demo.c: signed tokens for anybody who gives a name, so that the demo page needs no login.
- *   POST /plugin/demo/token  {"name": string} -> {"token": string}, else {"status", "err"} with 400
- * Who a token is about follows from the name alone: two tabs with two names are two people, and a
- * ban of a name outlives its token. */
+/* demo.c: signed tokens for anybody who gives a name, so that the demo page needs no login, and
+ * what servers sign, for anybody too, so that it can show what moderators do. POST
+ * /plugin/demo/token  {"name": string} -> {"token": string}, else {"status", "err"} with 400 POST
+ * /plugin/demo/admin  {"items": list or object} -> {"token": string}, likewise Who a token is about
+ * follows from the name alone: two tabs with two names are two people, and a ban of a name outlives
+ * its token. */
 #include <chatup/plugin.h>
 #include <chatup/routes.h>
 
@@ -12,9 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
-enum { NAME_CHARACTERS = 40, BODY_BYTES = 1024, KEY_BYTES = 64 * 1024 };
+enum {
+    NAME_CHARACTERS = 40,
+    BODY_BYTES = 1024,
+    ITEMS_BYTES = 16 * 1024,
+    KEY_BYTES = 64 * 1024,
+    SERVER_SECONDS = 60,
+};
 
 enum { KEY_FILE, TTL }; /* positions in: */
 static const struct chatup_option options[] = {
@@ -93,16 +102,11 @@ static const char *check_name(const json_t *json, struct chatup_text *name_out)
 
 /* ---- tokens ---- */
 
-/* {"sub": "demo:" + name, "name", "_public": {"name"}, "iat", "exp"}, signed; NULL out of memory */
-static char *sign(const struct demo *demo, struct chatup_text name, time_t now)
+/* returns  the token, freed by the caller; NULL out of memory. claims is taken. */
+static char *sign(const struct demo *demo, json_t *claims)
 {
-    char *token = NULL, sub[sizeof "demo:" + 4 * NAME_CHARACTERS];
+    char *token = NULL, *text = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     jwt_t *jwt = NULL;
-    snprintf(sub, sizeof sub, "demo:%.*s", (int)name.length, name.at);
-    json_t *claims = json_pack("{s:s, s:s%, s:{s:s%}, s:I, s:I}", "sub", sub, "name", name.at,
-                               name.length, "_public", "name", name.at, name.length, "iat",
-                               (json_int_t)now, "exp", (json_int_t)(now + demo->ttl_seconds));
-    char *text = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     if (text && jwt_new(&jwt) == 0 && jwt_add_grants_json(jwt, text) == 0 &&
         jwt_set_alg(jwt, JWT_ALG_HS256, demo->key, demo->key_length) == 0)
         token = jwt_encode_str(jwt);
@@ -112,37 +116,91 @@ static char *sign(const struct demo *demo, struct chatup_text name, time_t now)
     return token;
 }
 
-static int32_t on_token(void *arg, const struct chatup_request *request,
-                        struct chatup_response *response)
+/* {"sub": "demo:" + name, "name", "_public": {"name"}, "channels": [one's own], "iat", "exp"} */
+static json_t *claims_of_user(struct chatup_text name, time_t now, int64_t ttl_seconds)
 {
-    struct shard *shard = arg;
-    struct chatup_text name;
-    json_error_t why;
-    json_t *body = json_loadb(request->body.at ? request->body.at : "", request->body.length,
-                              JSON_ALLOW_NUL, &why),
-           *answer = NULL;
-    const char *wrong =
-        json_is_object(body) ? check_name(json_object_get(body, "name"), &name) : "notAnObject";
+    char sub[sizeof "demo:" + 4 * NAME_CHARACTERS];
+    snprintf(sub, sizeof sub, "demo:%.*s", (int)name.length, name.at);
+    return json_pack("{s:s, s:s%, s:{s:s%}, s:[s], s:I, s:I}", "sub", sub, "name", name.at,
+                     name.length, "_public", "name", name.at, name.length, "channels", "user:{sub}",
+                     "iat", (json_int_t)now, "exp", (json_int_t)(now + ttl_seconds));
+}
+
+/* {"aud": "chatup-admin", "exp", "jti", "items"}: good for one call, for a minute. items is lent.
+ *   returns  NULL: out of memory, or of random bytes */
+static json_t *claims_of_server(json_t *items, time_t now)
+{
+    unsigned char random[16];
+    char jti[2 * sizeof random + 1];
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        return NULL;
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(jti + 2 * i, 3, "%02x", random[i]);
+    return json_pack("{s:s, s:I, s:s, s:O}", "aud", "chatup-admin", "exp",
+                     (json_int_t)(now + SERVER_SECONDS), "jti", jti, "items", items);
+}
+
+/* ---- routes ---- */
+
+/* claims is taken; without any: 400, as wrong says why. */
+static int32_t answer_with(struct shard *shard, struct chatup_response *response, const char *wrong,
+                           json_t *claims)
+{
+    json_t *answer;
     if (wrong) {
         response->status = 400;
         answer = json_pack("{s:s, s:s}", "status", "error", "err", wrong);
     } else {
-        char *token = sign(shard->demo, name, time(NULL));
+        char *token = sign(shard->demo, claims);
         answer = token ? json_pack("{s:s}", "token", token) : NULL;
         free(token);
     }
     free(shard->answer);
     shard->answer = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
     json_decref(answer);
-    json_decref(body);
     if (!shard->answer)
         return CHATUP_FAULT;
     response->body = (struct chatup_text){shard->answer, strlen(shard->answer)};
     return CHATUP_ACCEPT;
 }
 
+static json_t *read_body(const struct chatup_request *request)
+{
+    json_error_t why;
+    return json_loadb(request->body.at ? request->body.at : "", request->body.length,
+                      JSON_ALLOW_NUL, &why);
+}
+
+static int32_t on_token(void *arg, const struct chatup_request *request,
+                        struct chatup_response *response)
+{
+    struct shard *shard = arg;
+    struct chatup_text name;
+    json_t *body = read_body(request);
+    const char *wrong =
+        json_is_object(body) ? check_name(json_object_get(body, "name"), &name) : "notAnObject";
+    int32_t verdict =
+        answer_with(shard, response, wrong,
+                    wrong ? NULL : claims_of_user(name, time(NULL), shard->demo->ttl_seconds));
+    json_decref(body);
+    return verdict;
+}
+
+static int32_t on_admin(void *arg, const struct chatup_request *request,
+                        struct chatup_response *response)
+{
+    json_t *body = read_body(request), *items = json_object_get(body, "items");
+    bool well = json_is_array(items) || json_is_object(items);
+    const char *wrong = !json_is_object(body) ? "notAnObject" : well ? NULL : "itemsMissing";
+    int32_t verdict =
+        answer_with(arg, response, wrong, wrong ? NULL : claims_of_server(items, time(NULL)));
+    json_decref(body);
+    return verdict;
+}
+
 static const struct chatup_route routes[] = {
     {CHATUP_POST, CHATUP_PUBLIC, "/token", BODY_BYTES, on_token},
+    {CHATUP_POST, CHATUP_PUBLIC, "/admin", ITEMS_BYTES, on_admin},
 };
 
 /* ---- start and end ---- */
@@ -211,7 +269,7 @@ static const struct chatup_plugin demo_plugin = {
     .size = sizeof demo_plugin,
     .name = "demo",
     .version = "1.0",
-    .summary = "signed tokens for anybody who gives a name",
+    .summary = "signed tokens for anybody",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .routes = routes,

@@ -160,11 +160,11 @@ static void open_demo(const char *ttl)
     open_plugin(yaml);
 }
 
-/* The claims of the token that a name gets, freed by the caller. */
-static jwt_t *token_of(const char *body)
+/* The claims of the token that the route answers with, freed by the caller. */
+static jwt_t *token_from(const char *path, const char *body)
 {
     jwt_t *jwt = NULL;
-    char *answer = call("/plugin/demo/token", CHATUP_POST, body, 0);
+    char *answer = call(path, CHATUP_POST, body, 0);
     json_t *json = json_loads(answer, 0, NULL);
     const char *token = json_string_value(json_object_get(json, "token"));
     ck_assert_msg(token != NULL, "%s", answer);
@@ -174,6 +174,33 @@ static jwt_t *token_of(const char *body)
     free(answer);
     return jwt;
 }
+
+static jwt_t *token_of(const char *body)
+{
+    return token_from("/plugin/demo/token", body);
+}
+
+START_TEST(demo_signs_what_servers_sign)
+{
+    open_demo("");
+    jwt_t *jwt = token_from("/plugin/demo/admin", "{\"items\":[{\"channel\":\"a\"}]}");
+    jwt_t *other = token_from("/plugin/demo/admin", "{\"items\":{}}");
+    char *items = jwt_get_grants_json(jwt, "items");
+    long lives = jwt_get_grant_int(jwt, "exp") - time(NULL);
+    ck_assert_str_eq(items, "[{\"channel\":\"a\"}]");
+    ck_assert_str_eq(jwt_get_grant(jwt, "aud"), "chatup-admin");
+    ck_assert_int_gt(lives, 0);
+    ck_assert_int_le(lives, 60);
+    ck_assert_uint_eq(strlen(jwt_get_grant(jwt, "jti")), 32);
+    ck_assert_str_ne(jwt_get_grant(jwt, "jti"), jwt_get_grant(other, "jti"));
+    free(items);
+    jwt_free(jwt);
+    jwt_free(other);
+    free(call("/plugin/demo/admin", CHATUP_POST, "[]", 400));
+    free(call("/plugin/demo/admin", CHATUP_POST, "{\"items\":7}", 400));
+    close_plugin();
+}
+END_TEST
 
 START_TEST(demo_signs_who_somebody_says_to_be)
 {
@@ -279,5 +306,5 @@ END_TEST
 
 HOST_MAIN("bundled", hello_greets_corrects_and_rejects, a_long_name_is_greeted,
           hello_without_options_rejects_and_hides_nothing, hello_hides_a_word_from_readers,
-          demo_signs_who_somebody_says_to_be, the_ttl_of_demo_is_an_option,
-          names_have_1_to_40_visible_characters, demo_needs_a_key)
+          demo_signs_what_servers_sign, demo_signs_who_somebody_says_to_be,
+          the_ttl_of_demo_is_an_option, names_have_1_to_40_visible_characters, demo_needs_a_key)
