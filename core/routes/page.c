@@ -1,5 +1,5 @@
-/* page.c: the page at /: three small files of client_dir. They are read at each request: an edit
- * shows at the next reload, and there is nothing to keep. */
+/* page.c: the page at /, and the client library for other pages: small files of client_dir. They
+ * are read at each request: an edit shows at the next reload, and there is nothing to keep. */
 #include "alloc.h"
 #include "config.h"
 #include "pipeline.h"
@@ -17,17 +17,29 @@ enum { FILE_BYTES_MAX = 1024 * 1024 };
 /* The page shows what strangers wrote: should a text ever become HTML, it can run nothing. */
 #define POLICY                                                                                     \
     "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; "           \
-    "connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'self'; "     \
+    "connect-src 'self' ws: wss: http: https:; img-src 'self' data:; base-uri 'none'; "            \
+    "form-action 'self'; "                                                                         \
     "frame-ancestors 'self'\r\n"
 
 struct page {
     const char *path, *file, *content_type, *headers;
 };
 
+#define HTML   "text/html; charset=utf-8"
+#define CSS    "text/css; charset=utf-8"
+#define SCRIPT "text/javascript; charset=utf-8"
+
 static const struct page pages[] = {
-    {"/", "index.html", "text/html; charset=utf-8", HEADERS POLICY},
-    {"/style.css", "style.css", "text/css; charset=utf-8", HEADERS},
-    {"/app.js", "app.js", "text/javascript; charset=utf-8", HEADERS},
+    {"/", "demo/index.html", HTML, HEADERS POLICY},
+    {"/demo.css", "demo/demo.css", CSS, HEADERS},
+    {"/demo.js", "demo/demo.js", SCRIPT, HEADERS},
+    {"/chatup.js", "dist/chatup.js", SCRIPT, HEADERS},
+    {"/chatup.mjs", "dist/chatup.mjs", SCRIPT, HEADERS},
+    {"/protocol.mjs", "dist/protocol.mjs", SCRIPT, HEADERS},
+    {"/chatup.css", "dist/chatup.css", CSS, HEADERS},
+    {"/examples/original.html", "examples/original.html", HTML, HEADERS POLICY},
+    {"/examples/original.css", "examples/original.css", CSS, HEADERS},
+    {"/examples/original.js", "examples/original.js", SCRIPT, HEADERS},
 };
 
 static const struct page *page_find(struct text path)

@@ -28,8 +28,15 @@ const struct route routes[] = {
     {"/health/ready", METHOD_GET, true, route_ready, 0},
     {"/metrics", METHOD_GET, true, route_metrics, 0},
     {"/", METHOD_GET, true, route_page, NOT_ON_WORKERS},
-    {"/style.css", METHOD_GET, true, route_page, NOT_ON_WORKERS},
-    {"/app.js", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/demo.css", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/demo.js", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/chatup.js", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/chatup.mjs", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/protocol.mjs", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/chatup.css", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/examples/original.html", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/examples/original.css", METHOD_GET, true, route_page, NOT_ON_WORKERS},
+    {"/examples/original.js", METHOD_GET, true, route_page, NOT_ON_WORKERS},
     {NULL, 0, false, NULL, 0},
 };
 /* clang-format on */

@@ -84,6 +84,6 @@ void route_live(struct request *request);     /* health.c */
 void route_ready(struct request *request);    /* health.c */
 void route_say(struct request *request);      /* say.c: POST /pub */
 void route_metrics(struct request *request);  /* metrics.c */
-void route_page(struct request *request);     /* page.c: /, /style.css, /app.js of client_dir */
+void route_page(struct request *request);     /* page.c: files of client_dir */
 
 extern const struct route routes[]; /* route.c; ends with a path of NULL. The only list of them */

@@ -256,9 +256,9 @@ START_TEST(the_page_is_served_with_a_policy)
     assert_contains(http_header(page, "Content-Type"), "text/html");
     assert_contains(http_header(page, "Content-Security-Policy"), "-src");
     assert_contains(page->body, "<html");
-    ck_assert_int_eq(http_get(server, "/app.js")->status, 200);
-    assert_contains(http_header(http_get(server, "/app.js"), "Content-Type"), "javascript");
-    assert_contains(http_header(http_get(server, "/style.css"), "Content-Type"), "text/css");
+    ck_assert_int_eq(http_get(server, "/chatup.js")->status, 200);
+    assert_contains(http_header(http_get(server, "/chatup.js"), "Content-Type"), "javascript");
+    assert_contains(http_header(http_get(server, "/chatup.css"), "Content-Type"), "text/css");
     static const char *const heads[] = {"/", "/stats/lobby", "/messages/lobby"};
     for (size_t i = 0; i < COUNT_OF(heads); i++) {
         struct stream *stream = stream_open(server->port, 0);

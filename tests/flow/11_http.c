@@ -46,8 +46,8 @@ static const struct {
     {S("GET /./stats/a" H11 END), 404, USABLE},
     {S("GET /x/../stats/a" H11 END), 404, USABLE},
     {S("GET /..%2f..%2fetc/passwd" H11 END), 404, USABLE},
-    {S("GET /app.js/" H11 END), 404, USABLE},
-    {S("GET /app.js%20" H11 END), 404, USABLE},
+    {S("GET /chatup.js/" H11 END), 404, USABLE},
+    {S("GET /chatup.js%20" H11 END), 404, USABLE},
     {S("POST /nothing" H11 "Content-Length: 5\r\n" END "hello"), 404, USABLE},
     {S("BREW /nothing" H11 END), 404, USABLE},
     {S("BREW /stats/a" H11 END), 405, USABLE},
@@ -279,7 +279,7 @@ END_TEST
 START_TEST(head_is_get_without_a_body)
 {
     struct server *server = server_start();
-    static const char *const targets[] = {"/",        "/app.js",          "/stats/a", "/messages/a",
+    static const char *const targets[] = {"/",        "/chatup.js",       "/stats/a", "/messages/a",
                                           "/nothing", "/stats/a?limit=x", "/health",  "/join/a",
                                           "/post",    "/stats/user:1"};
     struct stream *stream = stream_open(server->port, 0); /* all on one */

@@ -20,6 +20,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- the pipeline below: it keeps what it is asked, and answers when told ---- */
@@ -1223,7 +1224,9 @@ START_TEST(the_page_is_what_client_dir_holds)
     route_page(request_to("/", ""));
     ANSWERED(404, "{\"status\":\"error\",\"err\":\"Not found\"}");
     conf.client_dir = mkdtemp(dir);
-    snprintf(file, sizeof file, "%s/index.html", dir);
+    snprintf(file, sizeof file, "%s/demo", dir);
+    ck_assert_int_eq(mkdir(file, 0700), 0);
+    snprintf(file, sizeof file, "%s/demo/index.html", dir);
     FILE *out = fopen(file, "w");
     fputs("<p>", out);
     fclose(out);
@@ -1231,9 +1234,11 @@ START_TEST(the_page_is_what_client_dir_holds)
     ANSWERED(200, "<p>");
     ck_assert_str_eq(answer.type, "text/html; charset=utf-8");
     ck_assert_ptr_nonnull(strstr(answer.headers, "content-security-policy: default-src 'none'"));
-    route_page(request_to("/app.js", ""));
+    route_page(request_to("/chatup.js", ""));
     ck_assert_int_eq(answer.status, 404);
     unlink(file);
+    *strrchr(file, '/') = 0;
+    rmdir(file);
     rmdir(dir);
     conf.client_dir = no_dir;
     finish();

@@ -1,0 +1,2 @@
+import type { ClientPlugin } from './types.js';
+export declare function emoji(more?: Record<string, string>): ClientPlugin;

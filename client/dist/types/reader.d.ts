@@ -1,0 +1,69 @@
+import type { Joined } from './dispatcher.js';
+import type { Env } from './env.js';
+import { ChatUpError } from './error.js';
+import type { Transport } from './types.js';
+import type { FailedAs } from './workers.js';
+import type { Frame } from './transports/transport.js';
+export type ReaderState = 'connecting' | 'open' | 'lost' | 'stopped';
+/** What a reader needs of the protocol. */
+export interface ReaderHost {
+    findWorker(): Promise<Joined>;
+    leaveWorker(worker: Joined, as: FailedAs): void;
+    token(): string | undefined;
+    /** The server takes the token no more: get a fresh one, or none. */
+    replaceToken(): Promise<void>;
+    onFrame(frame: Frame, isFirst: boolean): void;
+    onState(state: ReaderState): void;
+    onTransport(transport: Transport): void;
+    onExpires(): void;
+    onKicked(): void;
+    /** It failed, and will go on: told, so that somebody can read it. */
+    onError(error: ChatUpError): void;
+    /** It failed for good. */
+    onRefused(error: ChatUpError): void;
+}
+export declare class Reader {
+    private readonly env;
+    private readonly room;
+    private readonly additional;
+    private readonly transports;
+    private readonly timeout;
+    private readonly host;
+    state: ReaderState;
+    private readonly positions;
+    private readonly retry;
+    private line;
+    private dialled;
+    private way;
+    private lesserSince;
+    private readonly worked;
+    private failures;
+    private shortLives;
+    private onlyRoom;
+    constructor(env: Env, room: string, additional: string[], transports: Transport[], timeout: number, host: ReaderHost);
+    get transport(): Transport;
+    /** Where the room's history, as /join told it, ends. */
+    begin(epoch: string, offset: number): void;
+    start(): void;
+    /** Anew, such as with another token; from where it is. */
+    restart(): void;
+    stop(): void;
+    wake(networkChanged: boolean): void;
+    refresh(token: string): void;
+    private hangUp;
+    private become;
+    private dial;
+    /** Where a channel stands. */
+    position(channel: string): {
+        epoch: string;
+        offset: number;
+    } | undefined;
+    private advance;
+    private onNoWorker;
+    private refuse;
+    private onDown;
+    private lost;
+    private onPolicy;
+    private chooseNext;
+    private tryFrom;
+}

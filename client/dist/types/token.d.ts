@@ -1,0 +1,3 @@
+import type { Me } from './types.js';
+/** undefined: it is no token, or of nobody. */
+export declare function readToken(token: string): Me | undefined;

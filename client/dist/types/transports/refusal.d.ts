@@ -1,0 +1,2 @@
+import type { Down } from './transport.js';
+export declare function refusal(answer: Response): Promise<Down>;

@@ -1,0 +1,2 @@
+import type { OpenTransport } from './transport.js';
+export declare const openWebSocket: OpenTransport;

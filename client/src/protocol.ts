@@ -1,0 +1,392 @@
+/* ChatUpProtocol: a room, without any page around it. It finds a worker, reads, speaks once there is a token, and comes
+ * back by itself from whatever happens in between. */
+import { Dispatcher, isObject, type Joined, type WireMessage } from './dispatcher.js';
+import { Emitter } from './emitter.js';
+import { defaultEnv, type Env, type Timer } from './env.js';
+import { ChatUpError } from './error.js';
+import { Plugins } from './plugins.js';
+import { Publisher } from './publisher.js';
+import { Reader, type ReaderState } from './reader.js';
+import { readToken } from './token.js';
+import type { Frame } from './transports/transport.js';
+import type {
+  AuthReply, Ban, ChatEvent, ClientPlugin, Conf, Events, Me, Message, PublicUser, SayReply, Stats, Status, Transport, Users,
+} from './types.js';
+import { Workers } from './workers.js';
+
+const SEEN = 2000; /* ids remembered per channel, for when its numbering began anew */
+const SAY_MOST_MS = 280000; /* the server knows a client id for five minutes */
+
+export class ChatUpProtocol {
+  /** Read by the pages of the original: which worker, and whether speaking is possible. */
+  get _worker(): Joined | undefined { return this.workers.current; }
+  get _pubConnected(): boolean { return this.publisher.joined; }
+
+  readonly stats: Stats = { msgSent: 0, msgReceived: 0, latency: 0, pubCount: 0, subCount: 0 };
+
+  private readonly env: Env;
+  private readonly emitter = new Emitter<Events>();
+  private readonly plugins: Plugins;
+  private readonly dispatcher: Dispatcher;
+  private readonly workers: Workers;
+  private readonly reader: Reader;
+  private readonly publisher: Publisher;
+  private readonly seen = new Map<string, Set<string>>();
+  private _status: Status = 'disconnected';
+  private started: { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } | undefined;
+  private isReady = false; /* it has read for the first time */
+  private tokenRefused = false;
+  private refreshing: Promise<string | undefined> | undefined;
+  private countTimer: Timer;
+  private endWake: () => void = () => {};
+
+  /**
+   * @param conf  kept, not copied: `jwt` may be set later
+   * @param env   for tests: clock, network
+   */
+  constructor(private readonly conf: Conf = {}, env?: Partial<Env>) {
+    this.env = { ...defaultEnv(conf.WebSocket), ...env };
+    const timeout = conf.socketIO?.timeout ?? 5000;
+    const sayTimeout = Math.min(conf.sayTimeout ?? 120000, SAY_MOST_MS);
+    const transports = (conf.transports ?? ['websocket', 'eventsource', 'longpolling'])
+      .filter((transport) => transport !== 'websocket' || this.env.WebSocket);
+    if (!transports.length)
+      throw new ChatUpError('noTransport');
+    this.plugins = new Plugins(() => ({ room: this.room, me: this.me }), (error) => this.emitter.emit('error', error));
+    this.dispatcher = new Dispatcher(this.env, conf.dispatcherURL ?? '/dispatcher');
+    this.workers = new Workers((failed) => this.askWorker(failed));
+    const findWorker = () => this.workers.find();
+    const leaveWorker = this.workers.leave.bind(this.workers);
+    this.reader = new Reader(this.env, this.room, conf.additionalChannels ?? [], transports, timeout, {
+      findWorker, leaveWorker,
+      token: () => this.tokenRefused ? undefined : this.conf.jwt,
+      replaceToken: () => this.replaceToken(),
+      onFrame: (frame, isFirst) => this.onFrame(frame, isFirst),
+      onState: (state) => this.onReader(state),
+      onTransport: (transport) => this.emitter.emit('transport', transport),
+      onExpires: () => { this.freshToken().then((token) => token && this.reader.refresh(token)); },
+      onKicked: () => this.emitter.emit('kicked', undefined),
+      onError: (error) => this.emitter.emit('error', error),
+      onRefused: (error) => this.onReadRefused(error),
+    });
+    this.publisher = new Publisher(this.env, this.room, timeout, conf.socketIO?.reconnectionAttempts ?? 3, sayTimeout, {
+      findWorker, leaveWorker,
+      getToken: () => this.getToken(),
+      freshToken: () => this.freshToken(),
+      checkToken: async (token) => { await this.dispatcher.join(this.room, token); },
+      websocketsFail: () => this.reader.state === 'open' && this.reader.transport !== 'websocket',
+      onJoined: () => this.tell(),
+      onLost: () => this.reader.state === 'open' && this.setStatus('pubConnectError'),
+      onRefused: (error) => this.onSpeakRefused(error),
+      onBanned: (ban: Ban) => this.emitter.emit('banned', ban),
+      onUnbanned: () => this.emitter.emit('unbanned', undefined),
+      onKicked: () => {},
+      onSaid: (latency) => {
+        this.stats.msgSent++;
+        this.stats.latency = latency;
+      },
+    });
+  }
+
+  get room(): string {
+    return this.conf.room ?? 'roomDefault';
+  }
+
+  /** Who speaks here, as the token says; undefined for guests. */
+  get me(): Me | undefined {
+    return this.publisher.isWanted && this.conf.jwt ? readToken(this.conf.jwt) : undefined;
+  }
+
+  get ban(): Ban | undefined {
+    return this.publisher.ban;
+  }
+
+  get transport(): Transport {
+    return this.reader.transport;
+  }
+
+  get status(): Status {
+    return this._status;
+  }
+
+  set status(status: Status) {
+    this.setStatus(status);
+  }
+
+  /** Begin to read, and with a token to speak. Resolves when it reads; rejects if that cannot be. */
+  init(): Promise<void> {
+    if (!this.started) {
+      let resolve = () => {};
+      let reject: (error: Error) => void = () => {};
+      const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no; });
+      promise.catch(() => {}); /* nobody has to look: the status tells */
+      this.started = { promise, resolve, reject };
+      this.endWake = this.env.onWake((networkChanged) => {
+        this.reader.wake(networkChanged);
+        this.publisher.wake();
+      });
+      this.reader.start();
+      if (this.conf.jwt || this.conf.getToken)
+        this.publisher.start().catch(() => {});
+      this.planCount();
+    }
+    return this.started.promise;
+  }
+
+  /** Enter the room as whoever `conf.jwt`, or `conf.getToken`, is about. Rejects if the server does not take it. */
+  authenticate(): Promise<AuthReply> {
+    if (!this.conf.jwt && !this.conf.getToken)
+      return Promise.reject(new ChatUpError('notAuthenticated'));
+    this.tokenRefused = false;
+    const entered = this.publisher.start();
+    if (this.started && this.reader.state === 'stopped')
+      this.reader.restart(); /* it was refused before */
+    return entered.then((reply) => {
+      if ((this.conf.additionalChannels ?? []).some((channel) => !this.reader.position(channel)))
+        this.reader.restart(); /* which it may read now, perhaps */
+      return reply;
+    });
+  }
+
+  /** Leave as a speaker, and read on as a guest. */
+  unauthenticate(): void {
+    const hadToken = this.conf.jwt !== undefined;
+    this.conf.jwt = undefined;
+    this.tokenRefused = false;
+    this.publisher.stop(new ChatUpError('notAuthenticated'));
+    if (hadToken && this.reader.state !== 'stopped')
+      this.reader.restart();
+    this.tell();
+  }
+
+  /** Resolves once the message has its place in the room. Waits for a connection; rejects with a ChatUpError. */
+  async say(text: string): Promise<SayReply> {
+    const sent = await this.plugins.beforeSay(String(text));
+    if (sent === false)
+      throw new ChatUpError('rejected', { by: 'client' });
+    if (this.tokenRefused)
+      throw new ChatUpError('authError');
+    if (!this.conf.jwt && !this.conf.getToken)
+      throw new ChatUpError('notAuthenticated');
+    const { ban } = this.publisher;
+    if (ban)
+      throw new ChatUpError('banned', { ...ban });
+    if (this.started && !this.publisher.isWanted) /* before init() it waits */
+      throw new ChatUpError('notAuthenticated');
+    return this.publisher.say(sent);
+  }
+
+  /** Who is there: `limit` (50, at most 1000) of them, after `skip`. */
+  async getUsers({ limit = 50, skip = 0 } = {}): Promise<Users> {
+    const { clients, pubCount, subCount, users } = await this.dispatcher.stats(this.room, this.readToken(), limit, skip);
+    this.count(pubCount, subCount);
+    return { clients, pubCount, subCount, users };
+  }
+
+  onMsg(handler: (message: Message) => void): () => void { return this.on('message', handler); }
+  onEv(handler: (event: ChatEvent) => void): () => void { return this.on('event', handler); }
+  onStatusChange(handler: (status: Status) => void): () => void { return this.on('status', handler); }
+  onUserCountUpdate(handler: (stats: Stats) => void): () => void { return this.on('userCount', handler); }
+
+  /** Call handler at each such event. Returns what ends that. */
+  on<Name extends keyof Events>(name: Name, handler: (value: Events[Name]) => void): () => void {
+    return this.emitter.on(name, handler);
+  }
+
+  off<Name extends keyof Events>(name: Name, handler: (value: Events[Name]) => void): void {
+    this.emitter.off(name, handler);
+  }
+
+  use(plugin: ClientPlugin): this {
+    this.plugins.use(plugin);
+    return this;
+  }
+
+  /** For who draws messages: let plugins at what was drawn. */
+  rendered(text: HTMLElement, message: Message): void {
+    this.plugins.onRender(text, message);
+  }
+
+  /** End it for good: says without an answer are rejected. */
+  close(): void {
+    this.endWake();
+    this.env.clearTimeout(this.countTimer);
+    this.publisher.stop(new ChatUpError('closed'));
+    this.reader.stop();
+    this.started?.reject(new ChatUpError('closed'));
+    this.started = undefined;
+    this.setStatus('disconnected');
+  }
+
+  /* ---- tokens ---- */
+
+  private readToken(): string | undefined {
+    return this.tokenRefused ? undefined : this.conf.jwt;
+  }
+
+  private async getToken(): Promise<string> {
+    const token = this.conf.jwt ?? await this.freshToken();
+    if (!token)
+      throw new ChatUpError('notAuthenticated');
+    return token;
+  }
+
+  /* Reader and publisher may want one at the same moment: one question. */
+  private freshToken(): Promise<string | undefined> {
+    const { getToken } = this.conf;
+    if (!getToken)
+      return Promise.resolve(undefined);
+    this.refreshing ??= (async () => {
+      try {
+        this.conf.jwt = await getToken();
+        return this.conf.jwt;
+      } catch (error) {
+        this.emitter.emit('error', error instanceof Error ? error : new Error(String(error)));
+        return undefined;
+      } finally {
+        this.refreshing = undefined;
+      }
+    })();
+    return this.refreshing;
+  }
+
+  private async replaceToken(): Promise<void> {
+    if (!await this.freshToken())
+      this.tokenRefused = true;
+  }
+
+  /* ---- the worker ---- */
+
+  private async askWorker(failed: { type: string; id: string } | undefined): Promise<Joined> {
+    this.setStatus(failed ? 'workerSwitch' : 'gettingWorker');
+    try {
+      const joined = await this.dispatcher.join(this.room, this.readToken(), failed);
+      if (!this.reader.position(this.room)) {
+        this.reader.begin(joined.epoch, joined.offset);
+        joined.messages.reverse().forEach((message) => this.receive(this.room, message, true));
+        this.count(joined.channel.pubCount, joined.channel.subCount + 1);
+      }
+      joined.messages = [];
+      return joined;
+    } catch (error) {
+      const { httpStatus } = error as ChatUpError;
+      if (httpStatus === 401 && this.readToken())
+        await this.replaceToken(); /* a bad token is no reason to read nothing */
+      this.setStatus(httpStatus === 418 ? 'noWorker' : httpStatus === 401 || httpStatus === 403 ? 'authError' : 'dispatcherError');
+      throw error;
+    }
+  }
+
+  /* ---- what comes ---- */
+
+  private onFrame(frame: Frame, isFirst: boolean): void {
+    const position = this.reader.position(frame.channel);
+    const unproven = frame.recovered === false && !isFirst;
+    let { messages } = frame;
+    if (unproven) {
+      const all = messages.map((message) => this.entry(frame.channel, message));
+      messages = messages.filter(({ o, i }) => frame.epoch === position?.epoch
+        ? o === undefined || o > position!.offset : !this.seen.get(frame.channel)?.has(i));
+      this.emitter.emit('gap', { channel: frame.channel, messages: all });
+    }
+    for (const message of messages)
+      this.receive(frame.channel, message, frame.recovered !== undefined);
+  }
+
+  private entry(channel: string, { user, ...more }: WireMessage): Message | ChatEvent {
+    const known: PublicUser = isObject(user) ? user : user === undefined || user === null ? {} : { name: String(user) };
+    return { ...more, user: known, channel, date: new Date(more.d * 1000) } as Message | ChatEvent;
+  }
+
+  private receive(channel: string, wire: WireMessage, isHistory: boolean): void {
+    const seen = this.seen.get(channel) ?? new Set();
+    this.seen.set(channel, seen);
+    seen.add(wire.i);
+    if (seen.size > SEEN)
+      seen.delete(seen.values().next().value!);
+    const entry = this.entry(channel, wire);
+    if (!('ev' in entry)) {
+      this.stats.msgReceived++;
+      const message = this.plugins.onMessage(entry);
+      if (message)
+        this.emitter.emit('message', message);
+      return;
+    }
+    if (channel === this.room && !isHistory) {
+      this.countEvent(wire);
+      const { me } = this;
+      if (entry.ev === 'rmUserMsg' && me && (entry.data === me.sub || entry.data === me.user.name))
+        this.publisher.checkBan();
+    }
+    const event = this.plugins.onEvent(entry);
+    if (event)
+      this.emitter.emit('event', event);
+  }
+
+  /* Who joins reads as well, and is counted there already. */
+  private countEvent({ ev, data }: WireMessage): void {
+    const told = ev === 'presence' && isObject(data) ? data.pubCount : undefined;
+    const change = ev === 'join' ? 1 : ev === 'leave' ? -1 : 0;
+    this.count(typeof told === 'number' ? told : Math.max(0, this.stats.pubCount + change), this.stats.subCount);
+  }
+
+  private count(pubCount: number, subCount: number): void {
+    const changed = this.stats.subCount !== subCount || this.stats.pubCount !== pubCount;
+    this.stats.pubCount = pubCount;
+    this.stats.subCount = subCount;
+    if (changed)
+      this.emitter.emit('userCount', this.stats);
+  }
+
+  /* A little chance in it: not all pages of a big room at the same moment. Nobody looks: nobody asks. */
+  private planCount(): void {
+    const every = this.conf.userCountRefreshTimeout ?? 20000;
+    if (!every)
+      return;
+    this.countTimer = this.env.setTimeout(() => {
+      const wanted = this.emitter.has('userCount') && !this.env.isHidden() && this.reader.state === 'open';
+      Promise.resolve(wanted && this.getUsers({ limit: 1 })).catch(() => {}).then(() => this.started && this.planCount());
+    }, every * (0.8 + 0.4 * this.env.random()));
+  }
+
+  /* ---- status ---- */
+
+  private onReader(state: ReaderState): void {
+    if (state === 'open') {
+      this.isReady = true;
+      this.started?.resolve();
+      this.tell();
+    } else if (state === 'lost') {
+      this.setStatus('subConnectError');
+    } else if (state === 'connecting') {
+      this.setStatus('connecting');
+    }
+  }
+
+  private onReadRefused(error: ChatUpError): void {
+    this.setStatus(error.err === 'unauthorized' || error.err === 'forbidden' || error.err === 'banned'
+      ? 'authError' : 'dispatcherError');
+    this.emitter.emit('error', error);
+    if (!this.isReady)
+      this.started?.reject(error);
+  }
+
+  private onSpeakRefused(error: ChatUpError): void {
+    this.tokenRefused = !['kicked', 'banned', 'forbidden', 'notAuthenticated'].includes(error.err);
+    this.tell();
+    if (this.tokenRefused)
+      this.setStatus('authError');
+  }
+
+  private tell(): void {
+    if (this.reader.state === 'open')
+      this.setStatus(this.publisher.joined ? 'authenticated' : this.tokenRefused ? 'authError' : 'connected');
+  }
+
+  private setStatus(status: Status): void {
+    if (this._status === status)
+      return;
+    this._status = status;
+    this.emitter.emit('status', status);
+  }
+}

@@ -1,0 +1,269 @@
+/* Reading: keeps one transport open, and the position in each channel. What failed decides what is tried next:
+ *   never worked here: the next transport, at once; after the last one another worker, and the first again
+ *   has worked:        the same again after a pause, after two failures on another worker, after four the next transport
+ *   works, but not for long, three times in a row: the next transport (something on the way cuts it)
+ * A lesser transport makes way for a better one after five minutes, or when the network has changed. */
+import type { Joined } from './dispatcher.js';
+import type { Env } from './env.js';
+import { ChatUpError } from './error.js';
+import { Retry } from './retry.js';
+import type { Transport } from './types.js';
+import type { FailedAs } from './workers.js';
+import { openEvents } from './transports/events.js';
+import { openPolling } from './transports/polling.js';
+import { openWebSocket } from './transports/websocket.js';
+import type { Down, Frame, OpenTransport, ReadTransport } from './transports/transport.js';
+
+const STEADY_MS = 10000;
+const SHORT_LIVES = 3;
+const TRY_BETTER_MS = 5 * 60 * 1000;
+const KICKED_MS = 5000;
+
+const OPEN: Record<Transport, OpenTransport> =
+  { websocket: openWebSocket, eventsource: openEvents, longpolling: openPolling };
+
+export type ReaderState = 'connecting' | 'open' | 'lost' | 'stopped';
+
+/** What a reader needs of the protocol. */
+export interface ReaderHost {
+  findWorker(): Promise<Joined>;
+  leaveWorker(worker: Joined, as: FailedAs): void;
+  token(): string | undefined;
+  /** The server takes the token no more: get a fresh one, or none. */
+  replaceToken(): Promise<void>;
+  onFrame(frame: Frame, isFirst: boolean): void;
+  onState(state: ReaderState): void;
+  onTransport(transport: Transport): void;
+  onExpires(): void;
+  onKicked(): void;
+  /** It failed, and will go on: told, so that somebody can read it. */
+  onError(error: ChatUpError): void;
+  /** It failed for good. */
+  onRefused(error: ChatUpError): void;
+}
+
+export class Reader {
+  state: ReaderState = 'stopped';
+  private readonly positions = new Map<string, { epoch: string; offset: number }>();
+  private readonly retry: Retry;
+  private line: ReadTransport | undefined;
+  private dialled = 0; /* counts attempts, so that an outdated one notices */
+  private way = 0; /* index of transports */
+  private lesserSince = 0;
+  private readonly worked = new Set<Transport>();
+  private failures = 0;
+  private shortLives = 0;
+  private onlyRoom = false; /* the additional channels were refused */
+
+  constructor(private readonly env: Env, private readonly room: string, private readonly additional: string[],
+              private readonly transports: Transport[], private readonly timeout: number,
+              private readonly host: ReaderHost) {
+    this.retry = new Retry(env);
+  }
+
+  get transport(): Transport {
+    return this.transports[this.way]!;
+  }
+
+  /** Where the room's history, as /join told it, ends. */
+  begin(epoch: string, offset: number): void {
+    if (!this.positions.has(this.room) && epoch)
+      this.positions.set(this.room, { epoch, offset });
+  }
+
+  start(): void {
+    if (this.state === 'stopped')
+      this.restart();
+  }
+
+  /** Anew, such as with another token; from where it is. */
+  restart(): void {
+    this.hangUp();
+    this.onlyRoom = false;
+    this.retry.reset();
+    this.dial();
+  }
+
+  stop(): void {
+    this.hangUp();
+    this.become('stopped');
+  }
+
+  wake(networkChanged: boolean): void {
+    if (networkChanged) {
+      this.worked.clear();
+      if (this.way > 0 && this.state !== 'stopped') {
+        this.way = 0;
+        this.restart();
+      }
+    }
+    this.retry.now();
+    this.line?.check();
+  }
+
+  refresh(token: string): void {
+    if (this.line && !this.line.refresh(token))
+      this.restart();
+  }
+
+  private hangUp(): void {
+    this.dialled++;
+    this.retry.cancel();
+    this.line?.close();
+    this.line = undefined;
+  }
+
+  private become(state: ReaderState): void {
+    this.state = state;
+    this.host.onState(state);
+  }
+
+  private async dial(): Promise<void> {
+    const mine = ++this.dialled;
+    let worker: Joined;
+    this.state = 'connecting';
+    try {
+      worker = await this.host.findWorker();
+    } catch (error) {
+      if (mine === this.dialled)
+        this.onNoWorker(error as ChatUpError);
+      return;
+    }
+    if (mine !== this.dialled)
+      return;
+    this.become('connecting');
+    let openedAt = 0;
+    const opened = () => {
+      if (openedAt)
+        return;
+      openedAt = this.env.now();
+      this.failures = 0;
+      this.worked.add(this.transport);
+      this.become('open');
+      this.host.onTransport(this.transport);
+    };
+    const names = this.onlyRoom ? [this.room] : [this.room, ...this.additional];
+    const channels = names.map((channel) => {
+      const position = this.positions.get(channel);
+      return position ? { channel, since: `${position.epoch}:${position.offset}` } : { channel };
+    });
+    const request = { host: worker.host, channels, token: this.host.token(), timeout: this.timeout };
+    this.line = OPEN[this.transport](this.env, request, {
+      open: opened,
+      frame: (frame) => {
+        const isFirst = !this.positions.has(frame.channel);
+        opened();
+        this.host.onFrame(frame, isFirst);
+        this.advance(frame);
+      },
+      expires: () => this.host.onExpires(),
+      down: (how) => {
+        this.line = undefined;
+        this.onDown(how, worker, openedAt ? this.env.now() - openedAt : -1);
+      },
+    });
+  }
+
+  /** Where a channel stands. */
+  position(channel: string): { epoch: string; offset: number } | undefined {
+    return this.positions.get(channel);
+  }
+
+  private advance({ channel, epoch, offset }: Frame): void {
+    const known = this.positions.get(channel);
+    if (epoch ?? known)
+      this.positions.set(channel, { epoch: epoch ?? known!.epoch, offset });
+  }
+
+  private onNoWorker(error: ChatUpError): void {
+    if (error.err === 'unauthorized' || error.httpStatus === 400 || error.httpStatus === 403) {
+      this.refuse(error);
+      return;
+    }
+    this.retry.plan(() => this.dial(), (error.ttw ?? 0) * 1000 || undefined);
+  }
+
+  private refuse(error: ChatUpError): void {
+    this.hangUp();
+    this.become('stopped');
+    this.host.onRefused(error);
+  }
+
+  /*   lived  milliseconds; -1: it never opened */
+  private onDown({ code, reason }: Down, worker: Joined, lived: number): void {
+    this.dialled++;
+    const pause = /reconnect in (\d+) ms/.exec(reason)?.[1];
+    if (code === 1001 || code === 1012) {
+      this.host.leaveWorker(worker, 'workerSubConnect');
+      this.lost(Number(pause ?? 0));
+    } else if (code === 1008) {
+      this.onPolicy(reason);
+    } else if (code === 1002 || code === 1007 || code === 1009) {
+      this.refuse(new ChatUpError(reason || `closed: ${code}`));
+    } else {
+      this.chooseNext(worker, lived);
+    }
+  }
+
+  private lost(least?: number): void {
+    this.become('lost');
+    this.retry.plan(() => this.dial(), least || undefined);
+  }
+
+  private onPolicy(reason: string): void {
+    const refused = reason === 'unauthorized' || reason === 'forbidden' || reason === 'banned';
+    if (refused && this.additional.length && !this.onlyRoom) {
+      this.onlyRoom = true; /* the room at least; all of it again with the next token */
+      this.host.onError(new ChatUpError(reason, { channels: this.additional }));
+      this.dial();
+    } else if (refused || reason.startsWith('channels:')) {
+      this.refuse(new ChatUpError(reason));
+    } else if (reason === 'token expired' || reason === 'Wrong JWT') {
+      this.become('connecting');
+      const mine = ++this.dialled;
+      this.host.replaceToken().then(() => mine === this.dialled && this.lost());
+    } else if (reason === 'kicked') {
+      this.host.onKicked();
+      this.lost(KICKED_MS);
+    } else {
+      if (reason.startsWith('since:'))
+        this.positions.clear();
+      this.lost();
+    }
+  }
+
+  private chooseNext(worker: Joined, lived: number): void {
+    const { transport } = this;
+    if (lived >= STEADY_MS) {
+      this.shortLives = 0;
+      this.retry.reset();
+      if (this.way > 0 && this.env.now() - this.lesserSince > TRY_BETTER_MS)
+        this.tryFrom(0);
+    } else if (lived >= 0) {
+      if (++this.shortLives >= SHORT_LIVES)
+        this.tryFrom(this.way + 1);
+    } else if (!this.worked.has(transport)) {
+      if (this.way + 1 < this.transports.length) {
+        this.tryFrom(this.way + 1);
+        this.dial(); /* at once: the worker may be well */
+        return;
+      }
+      this.tryFrom(0);
+      this.host.leaveWorker(worker, 'workerSubConnect');
+    } else {
+      this.failures++;
+      if (this.failures % 2 === 0)
+        this.host.leaveWorker(worker, 'workerSubConnect');
+      if (this.failures >= 4)
+        this.worked.delete(transport);
+    }
+    this.lost();
+  }
+
+  private tryFrom(way: number): void {
+    this.way = way % this.transports.length;
+    this.lesserSince = this.env.now();
+    this.shortLives = 0;
+    this.failures = 0;
+  }
+}

@@ -1,0 +1,47 @@
+/* One connection that reads, whatever it is made of: until it is down, once, and never comes back. */
+import type { WireMessage } from '../dispatcher.js';
+import type { Env } from '../env.js';
+
+/** As the server sends it; `epoch` and `recovered` are those of a first frame. */
+export interface Frame {
+  channel: string;
+  offset: number;
+  epoch?: string;
+  recovered?: boolean;
+  messages: WireMessage[];
+}
+
+export interface ReadRequest {
+  host: string;
+  channels: { channel: string; since?: string }[];
+  token: string | undefined;
+  /** Milliseconds until it has to have opened. */
+  timeout: number;
+}
+
+export interface Down {
+  /** Of docs/protocol.md, "Close codes"; 1006: lost, or never opened. An HTTP status, where that was the answer. */
+  code: number;
+  reason: string;
+}
+
+export interface ReadOn {
+  frame(frame: Frame): void;
+  /** It works, although there is nothing to read. */
+  open(): void;
+  expires(seconds: number): void;
+  down(how: Down): void;
+}
+
+export interface ReadTransport {
+  close(): void;
+  /** Whether it lives: ask, and be down soon if not. */
+  check(): void;
+  /** Go on with a fresh token of the same person; false: it cannot be told, open another one. */
+  refresh(token: string): boolean;
+}
+
+export type OpenTransport = (env: Env, request: ReadRequest, on: ReadOn) => ReadTransport;
+
+export const channelsQuery = (request: ReadRequest): string =>
+  `channels=${encodeURIComponent(JSON.stringify(request.channels))}`;
