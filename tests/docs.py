@@ -18,7 +18,7 @@ def anchors(document):
     return {anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.M)}
 
 
-documents = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+documents = [root / "README.md", root / "client/README.md", *sorted((root / "docs").glob("*.md"))]
 links = tests = 0
 for document in documents:
     for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):

@@ -27,7 +27,7 @@ export interface WireMessage {
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** One question. Rejects with a ChatUpError: `httpStatus` is that of the answer; without one there was none. */
+/** One question. Rejects with a ChatUpError: `httpStatus` is that of ChatUp's answer; without one there was none. */
 export async function ask(env: Env, url: string, token: string | undefined, init: RequestInit = {}): Promise<any> {
   const gaveUp = new AbortController();
   const timer = env.setTimeout(() => gaveUp.abort(), ANSWER_MS);
@@ -41,8 +41,9 @@ export async function ask(env: Env, url: string, token: string | undefined, init
     const body: unknown = await answer.json().catch(() => null);
     if (answer.ok && body !== null)
       return body;
-    const reply = isObject(body) ? body : { err: `HTTP ${answer.status}` };
-    throw errorOf({ ...reply, httpStatus: answer.status });
+    if (!isObject(body)) /* something on the way, or no ChatUp at all */
+      throw new ChatUpError('unreachable', { reason: `HTTP ${answer.status}` });
+    throw errorOf({ ...body, httpStatus: answer.status });
   } catch (error) {
     throw error instanceof ChatUpError ? error : new ChatUpError('unreachable', { reason: String(error) });
   } finally {

@@ -5,7 +5,7 @@ export class ChatUpError extends Error {
   override name = 'ChatUpError';
   readonly status = 'error';
   readonly err: string;
-  /** HTTP status, where HTTP was spoken and the server reached. */
+  /** HTTP status, where ChatUp answered by HTTP. */
   readonly httpStatus?: number;
   /** Seconds that a ban lasts: -1 for ever. */
   readonly ttl?: number;

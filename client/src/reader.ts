@@ -1,10 +1,10 @@
 /* Reading: keeps one transport open, and the position in each channel. What failed decides what is tried next:
  *   never worked here: the next transport, at once; after the last one another worker, and the first again
- *   has worked:        the same again after a pause, after two failures on another worker, after four the next transport
+ *   has worked:        the same again after a pause, after two failures on another worker, after three the next transport
  *   works, but not for long, three times in a row: the next transport (something on the way cuts it)
- * A lesser transport makes way for a better one after five minutes, or when the network has changed. */
+ * With a lesser transport, the best is tried again after five minutes, and when the network has changed. */
 import type { Joined } from './dispatcher.js';
-import type { Env } from './env.js';
+import type { Env, Timer } from './env.js';
 import { ChatUpError } from './error.js';
 import { Retry } from './retry.js';
 import type { Transport } from './types.js';
@@ -16,6 +16,7 @@ import type { Down, Frame, OpenTransport, ReadTransport } from './transports/tra
 
 const STEADY_MS = 10000;
 const SHORT_LIVES = 3;
+const FAILURES = 3;
 const TRY_BETTER_MS = 5 * 60 * 1000;
 const KICKED_MS = 5000;
 
@@ -49,7 +50,7 @@ export class Reader {
   private line: ReadTransport | undefined;
   private dialled = 0; /* counts attempts, so that an outdated one notices */
   private way = 0; /* index of transports */
-  private lesserSince = 0;
+  private betterTimer: Timer;
   private readonly worked = new Set<Transport>();
   private failures = 0;
   private shortLives = 0;
@@ -90,13 +91,8 @@ export class Reader {
   }
 
   wake(networkChanged: boolean): void {
-    if (networkChanged) {
-      this.worked.clear();
-      if (this.way > 0 && this.state !== 'stopped') {
-        this.way = 0;
-        this.restart();
-      }
-    }
+    if (networkChanged)
+      this.tryBest();
     this.retry.now();
     this.line?.check();
   }
@@ -106,9 +102,18 @@ export class Reader {
       this.restart();
   }
 
+  private tryBest(): void {
+    this.worked.clear();
+    if (this.way > 0 && this.state !== 'stopped') {
+      this.way = 0;
+      this.restart();
+    }
+  }
+
   private hangUp(): void {
     this.dialled++;
     this.retry.cancel();
+    this.env.clearTimeout(this.betterTimer);
     this.line?.close();
     this.line = undefined;
   }
@@ -139,6 +144,8 @@ export class Reader {
       openedAt = this.env.now();
       this.failures = 0;
       this.worked.add(this.transport);
+      if (this.way > 0)
+        this.betterTimer = this.env.setTimeout(() => this.tryBest(), TRY_BETTER_MS);
       this.become('open');
       this.host.onTransport(this.transport);
     };
@@ -192,6 +199,7 @@ export class Reader {
   /*   lived  milliseconds; -1: it never opened */
   private onDown({ code, reason }: Down, worker: Joined, lived: number): void {
     this.dialled++;
+    this.env.clearTimeout(this.betterTimer);
     const pause = /reconnect in (\d+) ms/.exec(reason)?.[1];
     if (code === 1001 || code === 1012) {
       this.host.leaveWorker(worker, 'workerSubConnect');
@@ -233,36 +241,29 @@ export class Reader {
   }
 
   private chooseNext(worker: Joined, lived: number): void {
-    const { transport } = this;
     if (lived >= STEADY_MS) {
       this.shortLives = 0;
       this.retry.reset();
-      if (this.way > 0 && this.env.now() - this.lesserSince > TRY_BETTER_MS)
-        this.tryFrom(0);
     } else if (lived >= 0) {
       if (++this.shortLives >= SHORT_LIVES)
         this.tryFrom(this.way + 1);
-    } else if (!this.worked.has(transport)) {
-      if (this.way + 1 < this.transports.length) {
-        this.tryFrom(this.way + 1);
-        this.dial(); /* at once: the worker may be well */
-        return;
-      }
+    } else if (this.worked.has(this.transport) && ++this.failures < FAILURES) {
+      if (this.failures === FAILURES - 1)
+        this.host.leaveWorker(worker, 'workerSubConnect');
+    } else if (this.way + 1 < this.transports.length) {
+      this.worked.delete(this.transport);
+      this.tryFrom(this.way + 1);
+      this.dial(); /* at once: the worker may be well */
+      return;
+    } else {
       this.tryFrom(0);
       this.host.leaveWorker(worker, 'workerSubConnect');
-    } else {
-      this.failures++;
-      if (this.failures % 2 === 0)
-        this.host.leaveWorker(worker, 'workerSubConnect');
-      if (this.failures >= 4)
-        this.worked.delete(transport);
     }
     this.lost();
   }
 
   private tryFrom(way: number): void {
     this.way = way % this.transports.length;
-    this.lesserSince = this.env.now();
     this.shortLives = 0;
     this.failures = 0;
   }

@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -84,8 +83,9 @@ export class Server {
       ...Object.entries(set).flatMap(([key, value]) => ['--set', `${key}=${value}`])], this.log);
     let said = '';
     this.child.stdout.on('data', (data) => { said += data; });
-    await wait(() => /^chatup: https?:\S+/m.test(said) || this.child.exitCode !== null);
-    const url = /^chatup: (https?:\S+)/m.exec(said)?.[1];
+    const line = new RegExp(`^(?:chatup|${this.role}): (https?:\\S+)`, 'm');
+    await wait(() => line.test(said) || this.child.exitCode !== null);
+    const url = line.exec(said)?.[1];
     if (!url)
       throw new Error(`${this.name} did not start:\n${said}${readFileSync(this.log, 'utf8').slice(-2000)}`);
     this.url = url.replace(/\/$/, '');
@@ -118,12 +118,10 @@ export class Server {
 /** Passes bytes on to a server, on a port of its own. `mode`:
  *  pass; websockets: those refused; streams: server-sent events too; stall: nothing more comes through; dead: refuses. */
 export class Proxy {
-  constructor(target) {
-    this.target = target;
-    this.mode = 'pass';
-    this.sockets = new Set();
-    this.paths = [];
-  }
+  target = null; /* a Server */
+  mode = 'pass';
+  sockets = new Set();
+  paths = []; /* that were asked for */
 
   async start() {
     this.listener = net.createServer((down) => this.onConnection(down));
@@ -300,5 +298,3 @@ export async function story(act) {
   console.log(`${passed} passed, ${failed} failed`);
   process.exit(failed ? 1 : 0);
 }
-
-export { http };

@@ -21,7 +21,7 @@ export interface WireMessage {
     d: number;
 }
 export declare const isObject: (value: unknown) => value is Record<string, unknown>;
-/** One question. Rejects with a ChatUpError: `httpStatus` is that of the answer; without one there was none. */
+/** One question. Rejects with a ChatUpError: `httpStatus` is that of ChatUp's answer; without one there was none. */
 export declare function ask(env: Env, url: string, token: string | undefined, init?: RequestInit): Promise<any>;
 export declare class Dispatcher {
     private readonly env;

@@ -2,7 +2,7 @@ export declare class ChatUpError extends Error {
     name: string;
     readonly status = "error";
     readonly err: string;
-    /** HTTP status, where HTTP was spoken and the server reached. */
+    /** HTTP status, where ChatUp answered by HTTP. */
     readonly httpStatus?: number;
     /** Seconds that a ban lasts: -1 for ever. */
     readonly ttl?: number;

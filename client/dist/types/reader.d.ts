@@ -35,7 +35,7 @@ export declare class Reader {
     private line;
     private dialled;
     private way;
-    private lesserSince;
+    private betterTimer;
     private readonly worked;
     private failures;
     private shortLives;
@@ -50,6 +50,7 @@ export declare class Reader {
     stop(): void;
     wake(networkChanged: boolean): void;
     refresh(token: string): void;
+    private tryBest;
     private hangUp;
     private become;
     private dial;
