@@ -330,7 +330,9 @@ export class ChatUpProtocol {
     this.count(typeof told === 'number' ? told : Math.max(0, this.stats.pubCount + change), this.stats.subCount);
   }
 
-  private count(pubCount: number, subCount: number): void {
+  /* Readers who have come meanwhile are not told of; but who speaks reads. */
+  private count(pubCount: number, readers: number): void {
+    const subCount = Math.max(readers, pubCount);
     const changed = this.stats.subCount !== subCount || this.stats.pubCount !== pubCount;
     this.stats.pubCount = pubCount;
     this.stats.subCount = subCount;

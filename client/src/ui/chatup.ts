@@ -285,12 +285,12 @@ export class ChatUp {
 
   private onBanned({ ttl, reason }: Ban): void {
     const { texts } = this;
-    const because = reason ? ` ${texts.reason(reason)}` : '';
+    const because = reason ? texts.reason(reason) : '';
     this.setMuted(true);
     if (ttl < 0)
-      this.notice.show(texts.banned + because, 'error');
+      this.notice.show(`${texts.banned} ${because}`.trim(), 'error');
     else
-      this.notice.countDown(ttl, (time) => texts.bannedFor(time) + because, () => {});
+      this.notice.countDown(ttl, texts.bannedFor, because, () => {});
   }
 
   private showError(error: unknown): void {
@@ -299,7 +299,7 @@ export class ChatUp {
       this.notice.show(error instanceof Error ? error.message : String(error), 'error');
     } else if (error.err === 'rateLimited' && error.ttw) {
       this.setMuted(true);
-      this.notice.countDown(Math.ceil(error.ttw), texts.tooFast, () => this.setMuted(this.protocol.ban !== undefined));
+      this.notice.countDown(Math.ceil(error.ttw), texts.tooFast, '', () => this.setMuted(this.protocol.ban !== undefined));
     } else if (error.err !== 'banned') { /* onBanned tells that, while it lasts */
       this.notice.show(texts.error(error), 'error');
     }

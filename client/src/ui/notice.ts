@@ -6,15 +6,16 @@ export class Notice {
   readonly node: HTMLElement;
   private readonly textNode = element('span', 'chatup-notice-text');
   private readonly timeNode = element('span', 'chatup-notice-time');
+  private readonly moreNode = element('span', 'chatup-notice-text');
   private text = '';
   private kind = 'info';
-  private countdown: { until: number; text: (time: string) => string; onEnd: () => void } | undefined;
+  private countdown: { until: number; text: string; more: string; onEnd: () => void } | undefined;
   private ticking: ReturnType<typeof setInterval> | undefined;
 
   constructor() {
-    this.textNode.dir = 'auto';
+    this.textNode.dir = this.moreNode.dir = 'auto';
     this.timeNode.setAttribute('aria-live', 'off'); /* not read out each second */
-    this.node = element('div', 'chatup-notice', '', this.textNode, this.timeNode);
+    this.node = element('div', 'chatup-notice', '', this.textNode, this.timeNode, this.moreNode);
     this.node.setAttribute('role', 'status');
     this.draw();
   }
@@ -25,10 +26,10 @@ export class Notice {
     this.draw();
   }
 
-  /** Until its end, instead of what show() shows. */
-  countDown(seconds: number, text: (time: string) => string, onEnd: () => void): void {
+  /** Until its end, instead of what show() shows: text, the time that is left, and more. */
+  countDown(seconds: number, text: string, more: string, onEnd: () => void): void {
     this.endCountdown();
-    this.countdown = { until: Date.now() + seconds * 1000, text, onEnd };
+    this.countdown = { until: Date.now() + seconds * 1000, text, more, onEnd };
     this.ticking = setInterval(() => this.draw(), 1000);
     this.draw();
   }
@@ -49,10 +50,12 @@ export class Notice {
       return;
     }
     /* The words stay the same, so that they are read out once; the time ticks beside them. */
-    const text = countdown ? countdown.text('') : this.text;
-    if (this.textNode.textContent !== text)
+    const { text, more } = countdown ?? { text: this.text, more: '' };
+    if (this.textNode.textContent !== text || this.moreNode.textContent !== more) {
       this.textNode.textContent = text;
-    this.timeNode.textContent = countdown ? duration(left) : '';
+      this.moreNode.textContent = more;
+    }
+    this.timeNode.textContent = countdown ? ` ${duration(left)} ` : '';
     this.node.dataset.kind = countdown ? 'error' : this.kind;
     this.node.hidden = !text;
   }

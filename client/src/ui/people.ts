@@ -12,6 +12,7 @@ export class People {
   constructor(private readonly texts: Texts, id: string) {
     const heading = element('h3', 'chatup-people-title', texts.people);
     heading.id = `${id}-people-title`;
+    this.counts.dir = 'auto';
     this.list.setAttribute('aria-labelledby', heading.id);
     this.node = element('aside', 'chatup-people', '', heading, this.list);
     this.node.id = `${id}-people`;

@@ -38,10 +38,10 @@ export const defaultTexts = {
   youAre: 'You are',
   leave: 'leave',
   banned: 'You are banned from this room.',
-  bannedFor: (time: string) => `You are banned from this room for another ${time}`,
+  bannedFor: 'You are banned from this room for another', /* and the time */
   reason: (reason: string) => `Reason: ${reason}`,
   kicked: 'A moderator has closed your connection.',
-  tooFast: (time: string) => `You are writing too fast. Wait ${time}`,
+  tooFast: 'You are writing too fast. Wait', /* and the time */
   error(error: ChatUpError): string {
     switch (error.err) {
     case 'messageTooLong': return `This message is too long${error.max ? `: ${error.max} bytes are allowed` : ''}.`;

@@ -28,10 +28,10 @@ export declare const defaultTexts: {
     youAre: string;
     leave: string;
     banned: string;
-    bannedFor: (time: string) => string;
+    bannedFor: string;
     reason: (reason: string) => string;
     kicked: string;
-    tooFast: (time: string) => string;
+    tooFast: string;
     error(error: ChatUpError): string;
 };
 export type Texts = typeof defaultTexts;
