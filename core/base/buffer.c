@@ -74,25 +74,10 @@ void buffer_number(struct buffer *buffer, int64_t number)
 
 /* 0: as it is; 'u': \u00XX; else the letter behind the backslash. '<' too: a frame pasted into a
  * page must not end its script. */
-static char escape_of(unsigned char c)
-{
-    switch (c) {
-    case '"':
-    case '\\':
-        return (char)c;
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
-    case '<':
-    case 0x7f:
-        return 'u';
-    default:
-        return c < 0x20 ? 'u' : 0;
-    }
-}
+static const char escapes[256] = {
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         't',           'n',         'u',
+    'u', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',           'u',         'u',
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\', ['<'] = 'u', [0x7f] = 'u'};
 
 void buffer_json_string(struct buffer *buffer, struct text text)
 {
@@ -102,16 +87,19 @@ void buffer_json_string(struct buffer *buffer, struct text text)
     if (!out)
         return;
     *p++ = '"';
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        char escape = escape_of(c);
-        if (!escape) {
-            *p++ = (char)c;
-            continue;
-        }
+    for (size_t i = 0; i < text.length;) {
+        size_t plain = i; /* most texts have nothing to escape: they are copied as a whole */
+        while (plain < text.length && !escapes[(unsigned char)text.at[plain]])
+            plain++;
+        memcpy(p, text.at + i, plain - i);
+        p += plain - i;
+        i = plain;
+        if (i == text.length)
+            break;
+        unsigned char c = (unsigned char)text.at[i++];
         *p++ = '\\';
-        *p++ = escape;
-        if (escape == 'u') {
+        *p++ = escapes[c];
+        if (escapes[c] == 'u') {
             *p++ = '0';
             *p++ = '0';
             *p++ = hex[c >> 4];

@@ -38,10 +38,12 @@ static void write_rest(const struct message_fields *fields, struct buffer *out)
     }
     buffer_text(out, ",\"i\":");
     buffer_json_string(out, fields->id);
-    char seconds[40];
-    snprintf(seconds, sizeof seconds, ",\"d\":%lld.%03d}", (long long)(fields->time_ms / 1000),
-             (int)(fields->time_ms % 1000));
-    buffer_text(out, seconds);
+    int thousandths = (int)(fields->time_ms % 1000);
+    char rest[] = {'.', (char)('0' + thousandths / 100), (char)('0' + thousandths / 10 % 10),
+                   (char)('0' + thousandths % 10), '}'};
+    buffer_text(out, ",\"d\":");
+    buffer_number(out, fields->time_ms / 1000);
+    buffer_bytes(out, rest, sizeof rest);
 }
 
 struct message *message_create(struct name *room, const struct message_fields *fields)
