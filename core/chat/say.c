@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 bool say_read(const json_t *json, struct say *out)
 {
@@ -15,6 +16,83 @@ bool say_read(const json_t *json, struct say *out)
     out->cid = (struct text){json_string_value(cid), cid_length};
     return true;
 }
+
+/* ---- the short way ---- */
+
+/* All that is left; what is not there leaves failed. */
+struct scan {
+    const char *p, *end;
+    bool failed;
+};
+
+static void scan_literal(struct scan *scan, const char *literal)
+{
+    size_t length = strlen(literal);
+    scan->failed |= (size_t)(scan->end - scan->p) < length || memcmp(scan->p, literal, length) != 0;
+    if (!scan->failed)
+        scan->p += length;
+}
+
+static bool scan_is_at(const struct scan *scan, char c)
+{
+    return !scan->failed && scan->p < scan->end && *scan->p == c;
+}
+
+/* What is between the quotes, if nothing in it is, or would have to be, escaped. */
+static struct text scan_string(struct scan *scan)
+{
+    scan_literal(scan, "\"");
+    const char *from = scan->p;
+    while (!scan->failed && scan->p < scan->end && *scan->p != '"') {
+        scan->failed = (unsigned char)*scan->p < 0x20 || *scan->p == '\\';
+        scan->p++;
+    }
+    struct text text = {from, (size_t)(scan->p - from)};
+    scan_literal(scan, "\"");
+    return text;
+}
+
+/* A whole number that fits, or a string of printable ASCII; written again it would look the same.
+ */
+static struct text scan_id(struct scan *scan)
+{
+    const char *from = scan->p;
+    if (scan_is_at(scan, '"')) {
+        struct text string = scan_string(scan);
+        scan->failed |= string.length > REQUEST_ID_BYTES_MAX;
+        for (size_t i = 0; i < string.length; i++)
+            scan->failed |= string.at[i] < 0x20 || string.at[i] > 0x7e;
+    } else {
+        while (scan->p < scan->end && *scan->p >= '0' && *scan->p <= '9')
+            scan->p++;
+        size_t digits = (size_t)(scan->p - from);
+        scan->failed |= !digits || digits > 18 || (*from == '0' && digits > 1);
+    }
+    return (struct text){from, (size_t)(scan->p - from)};
+}
+
+bool say_scan(struct text message, struct text *id_out, struct say *out)
+{
+    struct scan scan = {message.at, message.at + message.length, false};
+    struct say say = {0};
+    scan_literal(&scan, "{\"id\":");
+    struct text id = scan_id(&scan);
+    scan_literal(&scan, ",\"say\":{\"msg\":");
+    say.msg = scan_string(&scan);
+    if (scan_is_at(&scan, ',')) {
+        scan_literal(&scan, ",\"cid\":");
+        say.cid = scan_string(&scan);
+        scan.failed |= !say.cid.length || say.cid.length > CLIENT_ID_BYTES_MAX;
+    }
+    scan_literal(&scan, "}}");
+    if (scan.failed || scan.p != scan.end)
+        return false;
+    *id_out = id;
+    *out = say;
+    return true;
+}
+
+/* ---- answers ---- */
 
 static struct text written(const char *out, int length)
 {

@@ -9,11 +9,18 @@
 
 struct json_t;
 
-enum { CLIENT_ID_BYTES_MAX = 64, ANSWER_BYTES = 160 };
+enum { REQUEST_ID_BYTES_MAX = 64, CLIENT_ID_BYTES_MAX = 64, ANSWER_BYTES = 160 };
 
 struct say {
     struct text msg, cid; /* into the JSON; cid absent: none */
 };
+
+/* Without a parser: a request that does no more than to say,
+ *   {"id":1,"say":{"msg":"hello","cid":"c-1"}}
+ * in this order, without white space, and with nothing escaped, as clients write nearly all of
+ * them. message  UTF-8 id_out   as it stands there, a number or a string returns  false: it is
+ * something else, or wrong: json_read and say_read tell. Of what it takes they say the same. */
+bool say_scan(struct text message, struct text *id_out, struct say *out);
 
 /* {"msg": string, "cid": string of 1 to 64 bytes, or none}; other keys are not looked at. */
 bool say_read(const struct json_t *json, struct say *out);
