@@ -10,7 +10,6 @@ void room_init(struct room *room, struct name *name)
     *room = (struct room){.name = name_ref(name)};
     list_init(&room->members);
     list_init(&room->due);
-    list_init(&room->cooling);
     list_init(&room->changed);
 }
 
@@ -18,7 +17,6 @@ void room_finish(struct room *room)
 {
     room_batch_drop(room);
     list_remove(&room->due);
-    list_remove(&room->cooling);
     list_remove(&room->changed);
     name_unref(room->name);
 }

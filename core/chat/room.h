@@ -20,9 +20,8 @@ struct room {
     uint64_t offset;        /* members have been told everything up to here, once batch is sent */
     struct message **batch; /* what the room got since its last frame; holds references */
     uint32_t batch_count, batch_room;
-    struct list due;     /* rooms.h: to be flushed at the end of the turn, or */
-    struct list cooling; /* rooms.h: sent a frame less than a gap ago */
-    int64_t cool_at_ms;
+    struct list due;  /* rooms.h: to be flushed at the end of the turn, or when it is quiet */
+    int64_t quiet_ms; /* monotonic: a gap after its last frame */
     struct list changed;
 };
 

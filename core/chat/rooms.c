@@ -15,11 +15,11 @@ struct rooms {
     struct loop *loop;
     struct turn_end at_turn_end;
     int64_t gap_ms;
-    struct list due; /* flush at the end of this turn */
-    struct list
-        cooling; /* flushed less than a gap ago, oldest first: one gap for all, so one FIFO */
+    struct list due;     /* flush at the end of this turn */
+    struct list waiting; /* have something to send, but did so less than a gap ago */
     struct list changed; /* their member count is news */
-    ev_timer gap_over;   /* of the oldest in cooling */
+    ev_timer gap_over;   /* of the first of those that wait, */
+    int64_t gap_over_ms; /* then */
 };
 
 static bool room_is(const struct table_link *link, const void *name)
@@ -40,16 +40,14 @@ size_t rooms_count(const struct rooms *rooms)
 
 /* ---- when ---- */
 
-static void gap_timer_set(struct rooms *rooms, int64_t now_ms)
+static void gap_timer_start(struct rooms *rooms, int64_t over_ms, int64_t now_ms)
 {
-    if (list_empty(&rooms->cooling) || ev_is_active(&rooms->gap_over))
-        return;
-    struct room *first = list_entry(rooms->cooling.next, struct room, cooling);
-    int64_t wait_ms = first->cool_at_ms > now_ms ? first->cool_at_ms - now_ms : 0;
     struct ev_loop *ev = loop_ev(rooms->loop);
     ev_now_update(ev); /* the turn may have been long */
-    ev_timer_set(&rooms->gap_over, (double)wait_ms / 1000, 0);
+    ev_timer_stop(ev, &rooms->gap_over);
+    ev_timer_set(&rooms->gap_over, over_ms > now_ms ? (double)(over_ms - now_ms) / 1000 : 0, 0);
     ev_timer_start(ev, &rooms->gap_over);
+    rooms->gap_over_ms = over_ms;
 }
 
 static void room_flush(struct rooms *rooms, struct room *room, int64_t now_ms)
@@ -62,26 +60,27 @@ static void room_flush(struct rooms *rooms, struct room *room, int64_t now_ms)
     if (frame)
         room_fan_out(room, frame);
     frame_unref(frame);
-    list_remove(&room->cooling);
-    if (rooms->gap_ms) {
-        room->cool_at_ms = now_ms + rooms->gap_ms;
-        list_append(&rooms->cooling, &room->cooling);
-    }
+    room->quiet_ms = now_ms + rooms->gap_ms;
 }
 
+/* Rooms that flushed less than a gap ago wait only if they have something to send: a room that says
+ * something now and then costs no timer. All of those are looked at, each some times at most: the
+ * clock counts milliseconds, and a gap has few. */
 static void on_gap_over(struct ev_loop *ev, ev_timer *timer, int events)
 {
     struct rooms *rooms = timer->data;
-    int64_t now_ms = clock_mono_ms();
+    int64_t now_ms = clock_mono_ms(), next_ms = INT64_MAX;
     struct room *room, *after;
-    list_for_each_safe (room, after, &rooms->cooling, cooling) {
-        if (room->cool_at_ms > now_ms)
-            break;
-        list_remove(&room->cooling); /* quiet from now on, unless there is something to send */
-        if (room->batch_count)
+    list_for_each_safe (room, after, &rooms->waiting, due) {
+        if (room->quiet_ms <= now_ms) {
+            list_remove(&room->due);
             list_append(&rooms->due, &room->due);
+        } else if (room->quiet_ms < next_ms) {
+            next_ms = room->quiet_ms;
+        }
     }
-    gap_timer_set(rooms, now_ms);
+    if (!list_empty(&rooms->waiting))
+        gap_timer_start(rooms, next_ms, now_ms);
 }
 
 static void on_turn_end(void *arg)
@@ -91,7 +90,6 @@ static void on_turn_end(void *arg)
         int64_t now_ms = clock_mono_ms();
         while (!list_empty(&rooms->due))
             room_flush(rooms, list_entry(rooms->due.next, struct room, due), now_ms);
-        gap_timer_set(rooms, now_ms);
     }
     while (!list_empty(&rooms->changed)) {
         struct room *room = list_entry(rooms->changed.next, struct room, changed);
@@ -106,8 +104,18 @@ void rooms_add(struct rooms *rooms, struct message *message)
     struct room *room = rooms_find(rooms, message->room);
     if (!room || !room->member_count || !room_add(room, message))
         return;
-    if (list_empty(&room->cooling) && list_empty(&room->due))
+    if (!list_empty(&room->due))
+        return; /* or waiting */
+    int64_t now_ms = rooms->gap_ms ? clock_mono_ms() : 0;
+    if (!rooms->gap_ms || room->quiet_ms <= now_ms) {
         list_append(&rooms->due, &room->due);
+        return;
+    }
+    if (room->quiet_ms > now_ms + rooms->gap_ms) /* the gap was longer then */
+        room->quiet_ms = now_ms + rooms->gap_ms;
+    list_append(&rooms->waiting, &room->due);
+    if (!ev_is_active(&rooms->gap_over) || room->quiet_ms < rooms->gap_over_ms)
+        gap_timer_start(rooms, room->quiet_ms, now_ms);
 }
 
 /* ---- who ---- */
@@ -164,7 +172,6 @@ bool rooms_admit(struct rooms *rooms, struct membership *member, uint64_t offset
         subscriber_close(member->sub, CLOSE_UNAVAILABLE);
     else if (subscriber_send(member->sub, first) == QUEUE_FULL)
         subscriber_close(member->sub, CLOSE_TOO_SLOW);
-    gap_timer_set(rooms, clock_mono_ms());
     if (member->sub->state == SUBSCRIBER_OPEN)
         member->sub->socket->admitted(member->sub);
     return true;
@@ -205,7 +212,7 @@ struct rooms *rooms_create(struct loop *loop, const struct rooms_up *up, int64_t
     rooms->up = *up;
     rooms->gap_ms = flush_gap_ms;
     list_init(&rooms->due);
-    list_init(&rooms->cooling);
+    list_init(&rooms->waiting);
     list_init(&rooms->changed);
     ev_timer_init(&rooms->gap_over, on_gap_over, 0, 0);
     rooms->gap_over.data = rooms;
@@ -219,11 +226,11 @@ void rooms_set_flush_gap(struct rooms *rooms, int64_t flush_gap_ms)
     int64_t now_ms = clock_mono_ms();
     struct room *room;
     rooms->gap_ms = flush_gap_ms;
-    list_for_each (room, &rooms->cooling, cooling) /* nobody waits longer than who comes now */
-        if (room->cool_at_ms > now_ms + flush_gap_ms)
-            room->cool_at_ms = now_ms + flush_gap_ms;
-    ev_timer_stop(loop_ev(rooms->loop), &rooms->gap_over);
-    gap_timer_set(rooms, now_ms);
+    list_for_each (room, &rooms->waiting, due) /* nobody waits longer than who comes now */
+        if (room->quiet_ms > now_ms + flush_gap_ms)
+            room->quiet_ms = now_ms + flush_gap_ms;
+    if (!list_empty(&rooms->waiting))
+        gap_timer_start(rooms, now_ms, now_ms);
 }
 
 void rooms_destroy(struct rooms *rooms)
