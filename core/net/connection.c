@@ -394,6 +394,18 @@ void connection_write(struct connection *conn, const void *bytes, size_t length)
         connection_drop(conn);
 }
 
+void connection_cork(struct connection *conn)
+{
+    if (conn->phase != PHASE_DEAD)
+        wire_cork(&conn->wire);
+}
+
+void connection_uncork(struct connection *conn)
+{
+    if (conn->phase != PHASE_DEAD && !wire_uncork(&conn->wire))
+        connection_drop(conn);
+}
+
 void connection_write_buffer(struct connection *conn, struct buffer *bytes)
 {
     if (bytes->failed)

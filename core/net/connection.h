@@ -50,6 +50,7 @@ enum {
 
 struct connection {
     struct list in_server;
+    struct list due; /* at the end of the turn it is answered: server_answer_later */
     struct server *server;
     struct wire wire;
     struct subscriber out; /* what rooms have for it */
@@ -99,7 +100,10 @@ void connection_resume(struct connection *conn, enum connection_pause why);
 void connection_process(struct connection *conn);
 /* Write; a broken connection is dropped. */
 void connection_write(struct connection *conn, const void *bytes, size_t length);
-/* The same; and finish the buffer. Of one that has failed nothing can be said: it is dropped. */
+/* What is written between these leaves as one, as far as the kernel takes it. */
+void connection_cork(struct connection *conn);
+void connection_uncork(struct connection *conn);
+/* Write; and finish the buffer. Of one that has failed nothing can be said: it is dropped. */
 void connection_write_buffer(struct connection *conn, struct buffer *bytes);
 /* Once a second. */
 void connection_tick(struct connection *conn, int64_t now_ms);
@@ -154,6 +158,8 @@ void websocket_tick(struct connection *conn, int64_t now_ms);
 void publisher_on_open(struct connection *conn);
 void publisher_on_message(struct connection *conn, struct text message, bool binary);
 void publisher_on_closed(struct connection *conn);
+/* Send the replies that are ready. */
+void publisher_answer(struct connection *conn);
 /* Read nothing more; close with 1001 once all that was said is answered. */
 void publisher_leave(struct connection *conn, const char *reason);
 /* Whether a plugin is asked about its token, or its room. */

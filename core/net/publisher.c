@@ -45,9 +45,10 @@ struct publisher { /* outlives its connection while the broker is asked for it *
 struct reply {
     struct list in_order, waiting;
     struct publisher *publisher;
-    char *id;              /* JSON */
     struct buffer json;    /* empty until it is known */
     struct buffer request; /* of one that waits behind another */
+    size_t id_length;
+    char id[]; /* JSON */
 };
 
 static void publisher_unref(struct publisher *publisher)
@@ -61,13 +62,13 @@ static void publisher_unref(struct publisher *publisher)
 
 /* ---- replies ---- */
 
-static struct reply *reply_open(struct publisher *publisher, const json_t *id)
+/* id: JSON, at most some hundred bytes */
+static struct reply *reply_open(struct publisher *publisher, struct text id)
 {
-    struct reply *reply = xcalloc(1, sizeof *reply);
+    struct reply *reply = xcalloc(1, sizeof *reply + id.length);
     reply->publisher = publisher;
-    reply->id = json_is_string(id) || json_is_number(id)
-                    ? json_dumps(id, JSON_COMPACT | JSON_ENCODE_ANY)
-                    : xstrdup("null");
+    reply->id_length = id.length;
+    memcpy(reply->id, id.at, id.length);
     list_append(&publisher->replies, &reply->in_order);
     list_init(&reply->waiting);
     publisher->refs++;
@@ -83,11 +84,11 @@ static void reply_free(struct reply *reply)
     list_remove(&reply->in_order);
     buffer_finish(&reply->json);
     buffer_finish(&reply->request);
-    free(reply->id);
     free(reply);
 }
 
-static void replies_send(struct publisher *publisher)
+/* Those that are ready, up to the first that is not. */
+static void replies_write(struct publisher *publisher)
 {
     while (!list_empty(&publisher->replies)) {
         struct reply *reply = list_entry(publisher->replies.next, struct reply, in_order);
@@ -96,7 +97,7 @@ static void replies_send(struct publisher *publisher)
         if (publisher->conn && publisher->conn->out.state == SUBSCRIBER_OPEN) {
             struct buffer json = {0};
             buffer_text(&json, "{\"id\":");
-            buffer_text(&json, reply->id);
+            buffer_bytes(&json, reply->id, reply->id_length);
             buffer_text(&json, ",\"reply\":");
             buffer_bytes(&json, reply->json.at, reply->json.length);
             buffer_text(&json, "}");
@@ -108,11 +109,28 @@ static void replies_send(struct publisher *publisher)
         reply_free(reply);
         publisher->pending--;
     }
+}
+
+static void replies_send(struct publisher *publisher)
+{
+    if (publisher->conn)
+        connection_cork(publisher->conn);
+    replies_write(publisher);
+    if (publisher->conn)
+        connection_uncork(publisher->conn);
     if (publisher->conn &&
         publisher->pending < (unsigned)publisher->pipeline->conf->limits.pending_says)
         connection_resume(publisher->conn, PAUSE_SAYS);
     if (publisher->conn && publisher->leaving && !publisher->pending)
         websocket_close(publisher->conn, 1001, publisher->leaving);
+}
+
+void publisher_answer(struct connection *conn)
+{
+    struct publisher *publisher = conn->publisher;
+    publisher->refs++; /* the connection may turn out to be broken */
+    replies_send(publisher);
+    publisher_unref(publisher);
 }
 
 static void behind_forget(struct publisher *publisher);
@@ -135,7 +153,10 @@ static void reply_with(void *arg, struct text json)
     buffer_bytes(&reply->json, json.at, json.length);
     if (!json.length) /* of a buffer that has failed */
         buffer_fail(&reply->json);
-    replies_send(publisher);
+    if (publisher->conn) /* what is ready by the end of the turn leaves as one */
+        server_answer_later(publisher->conn->server, publisher->conn);
+    else
+        replies_write(publisher);
     publisher_unref(publisher);
 }
 
@@ -269,8 +290,8 @@ static void not_joined(struct publisher *publisher)
     publisher->room = NULL;
 }
 
-/* "ok", or that they are banned: of who is in the room already, or whom a plugin lets in without the
- * room being told. */
+/* "ok", or that they are banned: of who is in the room already, or whom a plugin lets in without
+ * the room being told. */
 static void tell_joined(struct publisher *publisher, struct reply *reply)
 {
     const struct user *user = publisher->conn->user;
@@ -412,20 +433,17 @@ static bool may_say(struct publisher *publisher)
     return publisher->may_say;
 }
 
-static void on_say(struct publisher *publisher, const json_t *say, struct reply *reply)
+static void say(struct publisher *publisher, const struct say *what, struct reply *reply)
 {
-    struct say what;
     struct connection *conn = publisher->conn;
     struct pipeline *pipeline = publisher->pipeline;
     size_t max = (size_t)pipeline->conf->limits.message_bytes;
     int64_t wait_ms;
-    if (!say_read(say, &what)) {
-        reply_error(reply, "Wrong format");
-    } else if (!publisher->room) {
+    if (!publisher->room) {
         reply_error(reply, "Never joined a room");
     } else if (!may_say(publisher)) {
         reply_error(reply, "forbidden");
-    } else if (what.msg.length > max) {
+    } else if (what->msg.length > max) {
         char json[ANSWER_BYTES];
         count_up(COUNT_too_long_messages);
         reply_with(reply, answer_too_long(json, max));
@@ -434,8 +452,17 @@ static void on_say(struct publisher *publisher, const json_t *say, struct reply 
         reply_limited(reply, wait_ms);
     } else {
         pipeline_say(pipeline, &publisher->speaker, conn->user, &conn->client, publisher->room,
-                     what.msg, what.cid, reply_with, reply);
+                     what->msg, what->cid, reply_with, reply);
     }
+}
+
+static void on_say(struct publisher *publisher, const json_t *json, struct reply *reply)
+{
+    struct say what;
+    if (say_read(json, &what))
+        say(publisher, &what, reply);
+    else
+        reply_error(reply, "Wrong format");
 }
 
 static const struct {
@@ -464,22 +491,35 @@ static json_t *request_read(const struct publisher *publisher, struct text messa
 
 static bool is_id(const json_t *id)
 {
-    return json_is_number(id) || (json_is_string(id) && json_string_length(id) <= 64);
+    return json_is_number(id) ||
+           (json_is_string(id) && json_string_length(id) <= REQUEST_ID_BYTES_MAX);
+}
+
+static void on_request(struct publisher *publisher, struct text message, bool binary)
+{
+    json_t *request = binary ? NULL : request_read(publisher, message);
+    const json_t *id = json_object_get(request, "id");
+    char *id_text = is_id(id) ? json_dumps(id, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    struct reply *reply = reply_open(publisher, text_of(id_text ? id_text : "null"));
+    free(id_text);
+    if (!is_id(id) || json_object_size(request) != 2 || !handle(publisher, request, NULL))
+        reply_error(reply, "Wrong format");
+    else if (publisher_waits(publisher->conn))
+        hold(publisher, reply, message);
+    else
+        handle(publisher, request, reply);
+    json_decref(request);
 }
 
 void publisher_on_message(struct connection *conn, struct text message, bool binary)
 {
     struct publisher *publisher = conn->publisher;
-    json_t *request = binary ? NULL : request_read(publisher, message);
-    const json_t *id = json_object_get(request, "id");
-    struct reply *reply = reply_open(publisher, is_id(id) ? id : NULL);
-    if (!is_id(id) || json_object_size(request) != 2 || !handle(publisher, request, NULL))
-        reply_error(reply, "Wrong format");
-    else if (publisher_waits(conn))
-        hold(publisher, reply, message);
+    struct text id;
+    struct say what;
+    if (!binary && !publisher_waits(conn) && say_scan(message, &id, &what))
+        say(publisher, &what, reply_open(publisher, id));
     else
-        handle(publisher, request, reply);
-    json_decref(request);
+        on_request(publisher, message, binary);
 }
 
 /* ---- behind an auth or a join that is deferred ---- */

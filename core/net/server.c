@@ -23,7 +23,7 @@ enum { ACCEPTS_PER_TURN = 64, SCRATCH_BYTES = 64 * 1024 };
 struct server {
     struct pipeline *pipeline;
     const struct route *routes;
-    struct list connections, dead, to_answer;
+    struct list connections, dead, due;
     size_t count;
     int listen_fd, descriptors_max;
     ev_io acceptable;
@@ -90,19 +90,21 @@ bool server_origin_allowed(const struct server *server, struct text origin, char
 void server_count(struct server *server, struct connection *conn)
 {
     list_append(&server->connections, &conn->in_server);
+    list_init(&conn->due);
     server->count++;
 }
 
 void server_bury(struct server *server, struct connection *conn)
 {
     list_remove(&conn->in_server);
+    list_remove(&conn->due);
     list_append(&server->dead, &conn->in_server);
 }
 
 void server_answer_later(struct server *server, struct connection *conn)
 {
-    list_remove(&conn->in_server);
-    list_append(&server->to_answer, &conn->in_server);
+    list_remove(&conn->due);
+    list_append(&server->due, &conn->due);
 }
 
 void server_uncount(struct server *server)
@@ -117,11 +119,13 @@ void server_uncount(struct server *server)
 static void on_turn_end(void *arg)
 {
     struct server *server = arg;
-    while (!list_empty(&server->to_answer)) {
-        struct connection *conn = list_entry(server->to_answer.next, struct connection, in_server);
-        list_remove(&conn->in_server);
-        list_append(&server->connections, &conn->in_server);
-        stream_answer(conn);
+    while (!list_empty(&server->due)) {
+        struct connection *conn = list_entry(server->due.next, struct connection, due);
+        list_remove(&conn->due);
+        if (conn->publisher)
+            publisher_answer(conn);
+        else
+            stream_answer(conn);
     }
     while (!list_empty(&server->dead))
         connection_free(list_entry(server->dead.next, struct connection, in_server));
@@ -280,7 +284,7 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
     server->descriptors_max = descriptors_max(pipeline->conf);
     list_init(&server->connections);
     list_init(&server->dead);
-    list_init(&server->to_answer);
+    list_init(&server->due);
     pipeline->on_kick = on_kick;
     pipeline->on_settings = on_settings;
     pipeline->net = server;

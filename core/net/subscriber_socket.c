@@ -1,8 +1,8 @@
 /* What a reader says on its websocket: at first, unless its URL did, which channels it wants,
  *   {"channels": ["lobby", {"channel": "a/b", "since": "epoch:12"}], "token": token}
- * and later a fresh token, {"token": token}. {"ping": 7} is answered {"pong": 7}: scripts of browsers
- * are not shown the pings of RFC 6455. Anything else is ignored. What comes while a plugin is asked
- * about a token waits. */
+ * and later a fresh token, {"token": token}. {"ping": 7} is answered {"pong": 7}: scripts of
+ * browsers are not shown the pings of RFC 6455. Anything else is ignored. What comes while a plugin
+ * is asked about a token waits. */
 #include "alloc.h"
 #include "caller.h"
 #include "config.h"

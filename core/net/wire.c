@@ -40,6 +40,7 @@ void wire_close(struct wire *wire)
     close(wire->io.fd);
     wire->io.fd = -1;
     buffer_finish(&wire->rest);
+    wire->corked = false;
 }
 
 void wire_shutdown(struct wire *wire)
@@ -152,20 +153,39 @@ bool wire_write(struct wire *wire, const void *bytes, size_t length)
     ssize_t sent = 0;
     if (wire->io.fd < 0)
         return false;
-    if (!wire->rest.length)
+    if (!wire->rest.length && !wire->corked)
         sent = send_all(wire, bytes, length);
     if (sent < 0)
         return false;
     if ((size_t)sent < length) {
-        if (!wire->rest.length)
+        if (!wire->rest.length && !wire->corked)
             wire->progress_ms = clock_mono_ms();
         buffer_bytes(&wire->rest, (const char *)bytes + sent, length - (size_t)sent);
         if (wire->rest.failed) {
             wire->rest_at = 0;
             return false;
         }
-        watch(wire);
+        if (!wire->corked)
+            watch(wire);
     }
+    return true;
+}
+
+void wire_cork(struct wire *wire)
+{
+    wire->corked = wire->io.fd >= 0 && !wire->rest.length;
+}
+
+bool wire_uncork(struct wire *wire)
+{
+    if (!wire->corked)
+        return true;
+    wire->corked = false;
+    wire->progress_ms = clock_mono_ms();
+    if (!wire_flush(wire))
+        return false;
+    if (wire->rest.length)
+        watch(wire);
     return true;
 }
 

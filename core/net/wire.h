@@ -17,7 +17,7 @@ struct wire {
     struct buffer rest;
     size_t rest_at;
     int64_t progress_ms; /* monotonic: since when the kernel takes nothing of the rest */
-    bool reading, read_wants_write, write_wants_read;
+    bool reading, read_wants_write, write_wants_read, corked;
 };
 
 enum wire_status { WIRE_AGAIN = -1, WIRE_BROKEN = -2 }; /* and 0: the peer has ended */
@@ -40,10 +40,14 @@ bool wire_has_unread(const struct wire *wire);
 bool wire_write(struct wire *wire, const void *bytes, size_t length);
 /* Send what was kept, after an event for writing. false: broken. */
 bool wire_flush(struct wire *wire);
+/* From here on what is written is kept, and sent by wire_uncork; not if it is not clear. Several
+ * small writes are one system call, or one record of TLS, so. */
+void wire_cork(struct wire *wire);
+bool wire_uncork(struct wire *wire); /* false: broken */
 
 static inline bool wire_is_clear(const struct wire *wire)
 {
-    return !wire->rest.length;
+    return !wire->rest.length || wire->corked;
 }
 
 /* Whether the peer's kernel has everything, and nothing of the peer waits to be read. */
