@@ -33,7 +33,7 @@ bool run_idle(const struct options *options, struct net *net)
             line_number("kb_per_reader", kb_each(before, between, options->readers));
         if (options->publishers)
             line_number("kb_per_publisher", kb_each(between, after, options->publishers));
-        good = line_end(options, net, 0);
+        good = line_end(net, 0);
     }
     free(rooms);
     return good;
@@ -67,7 +67,7 @@ bool run_connect(const struct options *options, struct net *net)
     line_number("first_third", n / 3 / (cpu[1] - cpu[0]));
     line_number("last_third", n / 3 / (cpu[3] - cpu[2]));
     uint64_t expected = role == READER ? (uint64_t)(n / 3 * 3) * options->backlog : 0;
-    bool good = line_end(options, net, expected - net->count.messages);
+    bool good = line_end(net, (int64_t)(expected - net->count.messages));
     free(rooms);
     return good;
 }
@@ -107,7 +107,8 @@ bool run_storm(const struct options *options, struct net *net)
     line_number("unrecovered", net->unrecovered);
     line_number("rss_mb_before", (double)before.rss_bytes / 1e6);
     line_number("rss_mb", (double)after.rss_bytes / 1e6);
-    bool good = line_end(options, net, (uint64_t)readers * options->backlog - net->count.messages);
+    bool good =
+        line_end(net, (int64_t)((uint64_t)readers * options->backlog - net->count.messages));
     free(rooms);
     return good && !net->unrecovered;
 }

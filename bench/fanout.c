@@ -135,7 +135,7 @@ bool run_fanout(const struct options *options, struct net *net)
     line_number("load_cpu", own_cpu() - own);
     line_number("held", (double)fanout.held);
     line_number("rss_mb", (double)after.rss_bytes / 1e6);
-    bool good = line_end(options, net, missing(&fanout));
+    bool good = line_end(net, (int64_t)missing(&fanout));
     free(fanout.rooms);
     return good;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: chatup-load SCENARIO --dialect NAME --port N --pid N [OPTION]...\n"
@@ -21,7 +22,7 @@ static const char usage[] =
     "  --host ADDRESS    of the server (127.0.0.1)\n"
     "  --port N\n"
     "  --pid N           process whose CPU and memory, with its children's, are told\n"
-    "  --token TOKEN     of publishers (chatup)\n"
+    "  --token TOKEN     of publishers (chatup); without it they are upgraded, and no more\n"
     "  --sources N       loopback addresses to come from (8)\n"
     "  --readers N       with --rooms, of each room in fanout (1000)\n"
     "  --rooms N         (1)\n"
@@ -45,7 +46,7 @@ void line_number(const char *key, double value)
     printf(",\"%s\":%.10g", key, value == value && value - value == 0 ? value : -1);
 }
 
-bool line_end(const struct options *options, struct net *net, uint64_t missing)
+bool line_end(struct net *net, int64_t missing)
 {
     const struct count *count = &net->count;
     if (count->latency.count) {
@@ -69,8 +70,8 @@ bool line_end(const struct options *options, struct net *net, uint64_t missing)
 struct room *rooms_create(unsigned n)
 {
     struct room *rooms = calloc(n, sizeof *rooms);
-    for (unsigned i = 0; i < n; i++)
-        snprintf(rooms[i].name, sizeof rooms[i].name, "room-%u", i);
+    for (unsigned i = 0; i < n; i++) /* of this run alone: a server may serve several */
+        snprintf(rooms[i].name, sizeof rooms[i].name, "%d-%u", (int)getpid(), i);
     return rooms;
 }
 

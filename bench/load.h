@@ -28,7 +28,7 @@ scenario run_say;   /* say.c: publishers alone */
 /* The line: begin, fields of the run, and what all runs have in common at the end. */
 void line_begin(const char *name, const struct options *options);
 void line_number(const char *key, double value);
-bool line_end(const struct options *options, struct net *net, uint64_t missing);
+bool line_end(struct net *net, int64_t missing);
 
 /* Rooms with names of their own; free() them. */
 struct room *rooms_create(unsigned n);

@@ -163,7 +163,8 @@ static void connected(struct net *net, struct conn *conn)
 
 static void ready_perhaps(struct net *net, struct conn *conn)
 {
-    if (conn->frames < net->dialect->frames_to_ready[conn->role])
+    bool mute = conn->role == PUBLISHER && net->dialect->acknowledges && !net->token;
+    if (!mute && conn->frames < net->dialect->frames_to_ready[conn->role])
         return;
     conn->state = CONN_READY;
     net->ready++;
