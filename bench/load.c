@@ -31,6 +31,7 @@ static const char usage[] =
     "  --window N        messages under way per room, or unanswered per publisher (128)\n"
     "  --backlog N       (0)\n"
     "  --bytes N         of a text (120)\n"
+    "  --tls             speak TLS, with any certificate\n"
     "  --seconds N       of measuring (3), --warm N of doing the same before it (1)\n";
 
 /* ---- the line ---- */
@@ -140,14 +141,19 @@ static void options_read(struct options *options, int argc, char **argv)
         [10] = &options->window, [11] = &options->backlog, [12] = &options->bytes};
     double *reals[N] = {[9] = &options->rate, [13] = &options->seconds, [14] = &options->warm};
     int *ints[N] = {[2] = &options->port, [3] = &options->pid, [5] = &options->sources};
-    struct option known[N + 1] = {0};
+    struct option known[N + 2] = {0};
     for (int i = 0; i < N; i++)
         known[i] = (struct option){names[i], required_argument, NULL, 256 + i};
+    known[N] = (struct option){"tls", no_argument, NULL, 256 + N};
     int c;
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (c < 256)
             wrong("wrong options", "see below");
         int i = c - 256;
+        if (i == N) {
+            options->tls = true;
+            continue;
+        }
         if (i == 0 && !(options->dialect = dialect_find(optarg)))
             wrong("no such dialect", optarg);
         if (i == 1)
@@ -193,6 +199,7 @@ int main(int argc, char **argv)
                           .host = options.host,
                           .port = options.port,
                           .token = options.token,
+                          .tls = options.tls,
                           .sources = options.sources};
         net_begin(&net,
                   options.rooms * (options.readers + 1) + options.readers + options.publishers + 8);

@@ -8,6 +8,7 @@ struct options {
     const struct dialect *dialect;
     const char *host, *token;
     int port, pid, sources;
+    bool tls;
     unsigned readers; /* connections that read; of each room, in `rooms` */
     unsigned rooms;
     unsigned publishers;

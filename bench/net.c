@@ -55,14 +55,23 @@ static void conn_close(struct net *net, struct conn *conn)
     net->ready -= conn->state == CONN_READY;
     net->closed++;
     conn->state = CONN_CLOSED;
+    tls_close(conn->tls);
     close(conn->fd);
 }
 
 void conn_flush(struct net *net, struct conn *conn)
 {
     while (conn->state != CONN_CLOSED && conn->out_sent < conn->out_have) {
-        ssize_t n = send(conn->fd, conn->out + conn->out_sent, conn->out_have - conn->out_sent,
-                         MSG_NOSIGNAL);
+        const char *data = conn->out + conn->out_sent;
+        size_t length = conn->out_have - conn->out_sent;
+        ssize_t n = conn->tls ? tls_send(conn->tls, data, length)
+                              : send(conn->fd, data, length, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINPROGRESS) {
+            if (conn->out_waits)
+                watch(net, conn, EPOLL_CTL_MOD, EPOLLIN);
+            conn->out_waits = false;
+            return;
+        }
         if (n < 0 && errno == EAGAIN) {
             if (!conn->out_waits)
                 watch(net, conn, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
@@ -145,6 +154,7 @@ static void connected(struct net *net, struct conn *conn)
     const struct dialect *dialect = net->dialect;
     char target[200], request[600];
     conn->state = CONN_HANDSHAKE;
+    conn->tls = net->tls ? tls_open(conn->fd) : NULL;
     if (conn->role == PUBLISHER && dialect->posts) {
         conn->state = CONN_READY;
         net->ready++;
@@ -305,16 +315,21 @@ static void head_read(struct net *net, struct conn *conn, const char *data, size
 
 static void readable(struct net *net, struct conn *conn)
 {
-    ssize_t n = recv(conn->fd, net->buffer, BUFFER, 0);
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n <= 0)
-        return conn_close(net, conn);
-    net->now_ns = clock_ns();
-    if (conn->state == CONN_HANDSHAKE)
-        head_read(net, conn, net->buffer, (size_t)n);
-    else if (conn->role == READER || !net->dialect->posts)
-        frames_read(net, conn, net->buffer, (size_t)n);
+    do {
+        ssize_t n = conn->tls ? tls_recv(conn->tls, net->buffer, BUFFER)
+                              : recv(conn->fd, net->buffer, BUFFER, 0);
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n <= 0)
+            return conn_close(net, conn);
+        net->now_ns = clock_ns();
+        if (conn->state == CONN_HANDSHAKE)
+            head_read(net, conn, net->buffer, (size_t)n);
+        else if (conn->role == READER || !net->dialect->posts)
+            frames_read(net, conn, net->buffer, (size_t)n);
+    } while (conn->tls && conn->state != CONN_CLOSED);
+    if (conn->tls && conn->state != CONN_CLOSED && conn->out_have)
+        conn_flush(net, conn); /* that may have waited for the handshake */
 }
 
 /* ---- the loop ---- */
@@ -385,6 +400,7 @@ void net_drop(struct net *net)
     struct linger reset = {.l_onoff = 1}; /* no thousands of ports in TIME_WAIT */
     for (unsigned i = 0; i < net->n; i++) {
         if (net->conns[i].state != CONN_CLOSED) {
+            tls_close(net->conns[i].tls);
             setsockopt(net->conns[i].fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
             close(net->conns[i].fd);
         }

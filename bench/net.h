@@ -3,6 +3,7 @@
 #pragma once
 #include "count.h"
 #include "dialect.h"
+#include "tls.h"
 #include "ws.h"
 
 /* A room, its readers here, and how far they are. Its scenario owns it. */
@@ -19,6 +20,7 @@ enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_HELLO, CONN_READY, CONN_
 
 struct conn {
     int fd;
+    struct tls *tls; /* or NULL */
     enum conn_state state;
     enum role role;
     struct room *room;
@@ -38,6 +40,7 @@ struct net {
     const struct dialect *dialect;
     const char *host, *token;
     int port, sources;
+    bool tls;
     bool resume; /* readers open with their room's position */
     struct conn *conns;
     unsigned n, max;
