@@ -1,9 +1,9 @@
 """What bench/run measures: for each scenario, what chatup-load is asked for, and of which servers."""
 
-EVERY = ("chatup", "chatup-commit", "chatup-no-gap", "raw-send", "raw-coalesce", "ws", "socketio", "nchan")
+EVERY = ("chatup", "chatup-commit", "chatup-no-gap", "chatup-tls", "raw-send", "raw-coalesce", "ws", "socketio", "nchan")
 MAIN = ("chatup", "raw-send", "raw-coalesce", "ws", "socketio", "nchan")
 CHATUP = ("chatup",)
-BOTH = ("chatup", "chatup-commit")
+BOTH = ("chatup", "chatup-commit", "chatup-plugins")
 
 
 class Scenario:
@@ -33,11 +33,11 @@ ALL = [
     fanout("flat-10000", "flat out, 10 000 readers", MAIN, readers=10000, window=32),
     fanout("deep", "flat out, 1 000 readers, 512 under way", ("chatup", "chatup-no-gap", "raw-coalesce", "nchan"),
            readers=1000, window=512),
-    fanout("light", "20 messages a second, 1 000 readers", EVERY, {}, readers=1000, rate=20),
+    fanout("light", "20 messages a second, 1 000 readers", EVERY, {"seconds": 1}, readers=1000, rate=20, seconds=4),
     fanout("busy", "150 messages a second, 1 000 readers", EVERY, {}, readers=1000, rate=150),
     fanout("rooms", "1 000 rooms of 5 readers, 10 messages a second each", EVERY, {"rooms": 500},
            readers=5, rooms=1000, rate=10),
-    Scenario("idle", "memory of an idle reader", "kb_per_reader", "KB", MAIN,
+    Scenario("idle", "memory of an idle reader", "kb_per_reader", "KB", MAIN + ("chatup-tls",),
              {"scenario": "idle", "readers": 10000, "publishers": 0}, {"readers": 5000}),
     Scenario("idle-publishers", "memory of an idle publisher", "kb_per_publisher", "KB", CHATUP,
              {"scenario": "idle", "readers": 0, "publishers": 10000}),
@@ -84,6 +84,9 @@ TARGETS = [
     Target("150 a second: CPU against a send each", "busy", "chatup", 0.5, "raw-send"),
     Target("150 a second: p99, ms", "busy", "chatup", 50, value="p99_ms"),
     Target("1 000 rooms: CPU against a send each", "rooms", "chatup", 1.3, "raw-send"),
+    Target("TLS against plain: flat out, 1 000 readers", "flat", "chatup-tls", 1.6, "chatup"),
+    Target("TLS against plain: 20 a second", "light", "chatup-tls", 1.6, "chatup"),
+    Target("TLS against plain: 150 a second", "busy", "chatup-tls", 1.6, "chatup"),
     Target("an idle reader, KB", "idle", "chatup", 2.3),
     Target("an idle publisher, KB", "idle-publishers", "chatup", 4),
     Target("bare upgrades per CPU second", "connect-bare", "chatup", 25000, above=True),
@@ -91,5 +94,6 @@ TARGETS = [
     Target("storm: CPU against the upgrades alone", "storm", "chatup", 3),
     Target("says per CPU second, one connection", "say", "chatup", 120000, above=True),
     Target("says per CPU second, 100 connections", "say-100", "chatup", 120000, above=True),
+    Target("the three plugins, 10 000 words, against none", "say-100", "chatup-plugins", 0.5, "chatup", above=True),
     Target("says per CPU second, one under way each", "say-turns", "chatup", 60000, above=True),
 ]

@@ -1,5 +1,6 @@
 """The servers that bench/run measures: how each is installed, started, and stopped."""
 import getpass
+import json
 import os
 import resource
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -23,9 +25,9 @@ def free_port():
 class Server:
     """One way to start a server. `command(port)` is its command line; `dialect` is for chatup-load."""
 
-    def __init__(self, name, title, dialect, command, needs=None):
+    def __init__(self, name, title, dialect, command, needs=None, tls=False, after=None):
         self.name, self.title, self.dialect = name, title, dialect
-        self.command, self.needs = command, needs
+        self.command, self.needs, self.tls, self.after = command, needs, tls, after
         self.process = self.port = None
 
     def start(self):
@@ -38,12 +40,15 @@ class Server:
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                time.sleep(0.2)
-                return
+                break
             except OSError:
                 time.sleep(0.05)
-        self.stop()
-        raise RuntimeError(f"{self.title} does not start: see {OUT / self.name}.log")
+        else:
+            self.stop()
+            raise RuntimeError(f"{self.title} does not start: see {OUT / self.name}.log")
+        if self.after:
+            self.after(self.port)
+        time.sleep(0.2)
 
     def stop(self):
         """Ends the process that start() began, and no other."""
@@ -59,10 +64,12 @@ class Server:
 # ---- ChatUp ----
 
 
-def chatup(**settings):
+def chatup(config=BENCH / "chatup.yaml", prepare=None, **settings):
     def command(port):
         shutil.rmtree(OUT / "data", ignore_errors=True)
-        words = [BUILD / "chatup", "serve", "-c", BENCH / "chatup.yaml", "--set", f"listen.port={port}",
+        if prepare:
+            prepare()
+        words = [BUILD / "chatup", "serve", "-c", config, "--set", f"listen.port={port}",
                  "--set", f"data_dir={OUT / 'data'}"]
         for key, value in settings.items():
             words += ["--set", f"{key.replace('__', '.')}={value}"]
@@ -70,12 +77,43 @@ def chatup(**settings):
     return command
 
 
-def token():
-    """Makes the key, and a token signed with it, for all publishers."""
+def certificate():
+    if not (OUT / "tls.key").exists():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "3650", "-subj", "/CN=localhost", "-keyout", OUT / "tls.key", "-out", OUT / "tls.pem"],
+                       check=True, capture_output=True)
+
+
+def plugins_config():
+    """The three bundled plugins; nothing that anybody says is refused."""
+    text = (BENCH / "chatup.yaml").read_text().replace("../build/bench/secret", "secret")
+    (OUT / "plugins.yaml").write_text(f"""{text}
+plugins_dir: {BUILD / "plugins"}
+plugins:
+  - name: blacklist
+  - name: ratelimit
+    config: {{rules: [{{messages: 10000, per: 100ms}}]}}
+  - name: slack
+    on_error: open
+    config: {{url: "http://127.0.0.1:9/", triggers: ["!help"]}}
+""")
+
+
+def plugins_words(port):
+    """10 000 words that nobody says, in parts that fit onto a command line."""
+    for first in range(0, 10000, 2500):
+        words = json.dumps({"blacklistAdd": [f"unword{number}" for number in range(first, first + 2500)]})
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/plugin/blacklist", token("--admin", words).encode())
+        urllib.request.urlopen(request, timeout=10).close()
+    time.sleep(0.5)
+
+
+def token(*what):
+    """Makes the key, and a token signed with it: one user serves for all publishers."""
     secret = OUT / "secret"
     if not secret.exists():
         secret.write_text(os.urandom(32).hex())
-    return subprocess.run([BUILD / "chatup", "token", "--key", secret, "--algorithm", "HS256", "--name", "bench"],
+    return subprocess.run([BUILD / "chatup", "token", "--key", secret, "--algorithm", "HS256", *what],
                           check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -127,6 +165,12 @@ ALL = [
     Server("chatup", "ChatUp", "chatup", chatup(durability="memory")),
     Server("chatup-commit", "ChatUp, commit", "chatup", chatup(durability="commit")),
     Server("chatup-no-gap", "ChatUp, gap 0", "chatup", chatup(durability="memory", rooms__flush_gap="0ms")),
+    Server("chatup-tls", "ChatUp, TLS", "chatup",
+           chatup(durability="memory", prepare=certificate, tls__certificate=OUT / "tls.pem", tls__key=OUT / "tls.key"),
+           tls=True),
+    Server("chatup-plugins", "ChatUp, 3 plugins", "chatup",
+           chatup(durability="memory", config=OUT / "plugins.yaml", prepare=plugins_config),
+           after=plugins_words),
     Server("raw-send", "raw limit, a send each", "plain", lambda port: [BUILD / "chatup-raw", "send", port]),
     Server("raw-coalesce", "raw limit, coalescing", "plain", lambda port: [BUILD / "chatup-raw", "coalesce", port]),
     Server("ws", "ws", "plain", lambda port: ["node", PEERS / "ws.js", port], need_npm),
