@@ -191,6 +191,7 @@ def prepare(servers):
         for command in (["cmake", "--preset", "release"],
                         ["cmake", "--build", "--preset", "release", "--target", "bench"]):
             subprocess.run(command, cwd=TOP, check=True, stdout=log, stderr=log)
+    subprocess.run([BUILD / "chatup-load-check"], check=True, stdout=subprocess.DEVNULL)
     ready, known = [], {}
     for server in servers:
         if server.needs and server.needs not in known:
