@@ -1,0 +1,42 @@
+#include "dialect.h"
+
+#include <string.h>
+
+static const struct dialect dialects[] = {
+    {
+        .name = "chatup",
+        .target = {"/ws/%s", "/pub"},
+        .say = {"{\"id\":1,\"say\":{\"msg\":\"", "\"}}"},
+        .frames_to_ready = {1, 2}, /* the history; the replies to auth and join */
+        .acknowledges = true,
+    },
+    {
+        .name = "plain", /* chatup-raw, peers/ws.js */
+        .target = {"/ws/%s", "/pub/%s"},
+        .say = {"", ""},
+    },
+    {
+        .name = "socketio", /* engine.io 4, socket.io 5: peers/socketio.js */
+        .target = {"/socket.io/?EIO=4&transport=websocket&room=%s",
+                   "/socket.io/?EIO=4&transport=websocket&publish=%s"},
+        .say = {"42[\"say\",\"", "\"]"},
+        .frames_to_ready = {2, 2}, /* 0{"sid":…} and 40{"sid":…} */
+        .greeting = "40",
+        .ping = "2",
+        .pong = "3",
+    },
+    {
+        .name = "nchan",
+        .target = {"/sub?id=%s", "/pub?id=%s"},
+        .say = {"", ""},
+        .posts = true,
+    },
+};
+
+const struct dialect *dialect_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
+        if (!strcmp(dialects[i].name, name))
+            return &dialects[i];
+    return NULL;
+}
