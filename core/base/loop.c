@@ -70,7 +70,9 @@ static void turn_end(struct loop *loop)
 {
     int round = 0;
     do {
-        own_take(loop);
+        do /* letters that letters bring come first: what leaves at the end leaves together */
+            own_take(loop);
+        while (loop->own && ++round < ROUNDS_PER_TURN);
         for (struct turn_end *hook = loop->hooks; hook; hook = hook->next)
             hook->run(hook->arg);
     } while (loop->own && ++round < ROUNDS_PER_TURN);

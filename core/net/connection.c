@@ -47,6 +47,7 @@ void connection_drop(struct connection *conn)
 void connection_finish(struct connection *conn)
 {
     bool was_websocket = conn->phase == PHASE_WEBSOCKET;
+    connection_uncork(conn);
     if (conn->phase == PHASE_DEAD)
         return;
     conn->phase = PHASE_LINGER;

@@ -126,6 +126,7 @@ static void on_turn_end(void *arg)
             publisher_answer(conn);
         else
             stream_answer(conn);
+        connection_uncork(conn);
     }
     while (!list_empty(&server->dead))
         connection_free(list_entry(server->dead.next, struct connection, in_server));
@@ -140,10 +141,19 @@ static void on_kick(void *arg, const struct kick *kick)
         connection_kick(conn, kick);
 }
 
+/* Connections inherit them from the socket that listens: no system call for each. */
+static void set_options(struct server *server)
+{
+    int one = 1, unheard_ms = (int)server->pipeline->conf->limits.idle_ms;
+    setsockopt(server->listen_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(server->listen_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
+}
+
 static void on_settings(void *arg)
 {
     struct server *server = arg;
     struct connection *conn, *after;
+    set_options(server);
     list_for_each_safe (conn, after, &server->connections, in_server)
         connection_recheck(conn);
 }
@@ -178,7 +188,6 @@ static void admit(struct server *server, int fd, const struct sockaddr *from)
         [LIMITER_HANDSHAKES] = "limits.handshakes_per_address is reached by one address"};
     struct pipeline *pipeline = server->pipeline;
     struct address address = address_of(from);
-    int one = 1, unheard_ms = (int)pipeline->conf->limits.idle_ms;
     if (fd >= server->descriptors_max) {
         count_up(COUNT_refused_descriptors);
         refuse(server, fd, "only limits.reserved_files are left of the open files");
@@ -189,8 +198,6 @@ static void admit(struct server *server, int fd, const struct sockaddr *from)
         refuse(server, fd, reasons[verdict]);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
     connection_open(server, fd, &address);
 }
 
@@ -288,6 +295,7 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
     pipeline->on_kick = on_kick;
     pipeline->on_settings = on_settings;
     pipeline->net = server;
+    set_options(server);
     server->at_turn_end = (struct turn_end){.run = on_turn_end, .arg = server};
     loop_on_turn_end(pipeline->loop, &server->at_turn_end);
     ev_io_init(&server->acceptable, on_acceptable, listen_fd, EV_READ);

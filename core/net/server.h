@@ -41,7 +41,7 @@ bool server_is_closing(const struct server *server);
 void server_count(struct server *server, struct connection *conn);
 void server_bury(struct server *server, struct connection *conn);
 void server_uncount(struct server *server);
-/* Call publisher_answer or stream_answer for it at the end of the turn. */
+/* Call publisher_answer or stream_answer for it at the end of the turn, and uncork it. */
 void server_answer_later(struct server *server, struct connection *conn);
 /* Whether a request from that page may be answered, and what Access-Control-Allow-Origin says
  * ("" for nothing). origin: absent when the header is. */

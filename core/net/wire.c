@@ -173,7 +173,7 @@ bool wire_write(struct wire *wire, const void *bytes, size_t length)
 
 void wire_cork(struct wire *wire)
 {
-    wire->corked = wire->io.fd >= 0 && !wire->rest.length;
+    wire->corked |= wire->io.fd >= 0 && !wire->rest.length;
 }
 
 bool wire_uncork(struct wire *wire)
