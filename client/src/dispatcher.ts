@@ -3,7 +3,7 @@ import type { Env } from './env.js';
 import { ChatUpError, errorOf } from './error.js';
 import type { PublicUser, Worker } from './types.js';
 
-const ANSWER_MS = 20000;
+const ANSWER_MS = 10000; /* the server has an answer, or 503, after five */
 
 export interface Joined extends Worker {
   channel: { subCount: number; pubCount: number };

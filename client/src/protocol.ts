@@ -8,6 +8,7 @@ import { Plugins } from './plugins.js';
 import { Publisher } from './publisher.js';
 import { Reader, type ReaderState } from './reader.js';
 import { readToken } from './token.js';
+import { Tokens } from './tokens.js';
 import type { Frame } from './transports/transport.js';
 import type {
   AuthReply, Ban, ChatEvent, ClientPlugin, Conf, Events, Me, Message, PublicUser, SayReply, Stats, Status, Transport, Users,
@@ -35,8 +36,12 @@ export class ChatUpProtocol {
   private _status: Status = 'disconnected';
   private started: { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } | undefined;
   private isReady = false; /* it has read for the first time */
-  private tokenRefused = false;
-  private refreshing: Promise<string | undefined> | undefined;
+  private isClosed = false;
+  private life = 0; /* counts close(): what was asked for before is not listened to */
+  private tokenRefused = false; /* the server took none of them */
+  private kickedAt = -Infinity;
+  private hooks: Promise<unknown> = Promise.resolve(); /* of what is said, one after the other */
+  private readonly tokens: Tokens;
   private countTimer: Timer;
   private endWake: () => void = () => {};
 
@@ -55,32 +60,49 @@ export class ChatUpProtocol {
     this.plugins = new Plugins(() => ({ room: this.room, me: this.me }), (error) => this.emitter.emit('error', error));
     this.dispatcher = new Dispatcher(this.env, conf.dispatcherURL ?? '/dispatcher');
     this.workers = new Workers((failed) => this.askWorker(failed));
+    const onError = (error: Error) => this.emitter.emit('error', error);
+    const onExpires = (seconds: number) => this.tokens.onExpires(seconds);
+    const onKicked = () => this.onKicked();
+    this.tokens = new Tokens(this.env, conf, (token) => {
+      this.publisher.refresh(token);
+      this.reader.refresh(token);
+    }, onError);
     const findWorker = () => this.workers.find();
     const leaveWorker = this.workers.leave.bind(this.workers);
     this.reader = new Reader(this.env, this.room, conf.additionalChannels ?? [], transports, timeout, {
       findWorker, leaveWorker,
-      token: () => this.tokenRefused ? undefined : this.conf.jwt,
-      replaceToken: () => this.replaceToken(),
+      token: () => this.tokens.current,
+      replaceToken: async (token) => {
+        this.tokens.refuse(token);
+        await this.tokens.get().catch(() => {}); /* then as a guest, until there is one */
+      },
       onFrame: (frame, isFirst) => this.onFrame(frame, isFirst),
       onState: (state) => this.onReader(state),
-      onTransport: (transport) => this.emitter.emit('transport', transport),
-      onExpires: () => { this.freshToken().then((token) => token && this.reader.refresh(token)); },
-      onKicked: () => this.emitter.emit('kicked', undefined),
-      onError: (error) => this.emitter.emit('error', error),
+      onTransport: (transport) => {
+        this.emitter.emit('transport', transport);
+        if (transport === 'websocket')
+          this.publisher.tryWebSocket();
+      },
+      onExpires, onKicked, onError,
       onRefused: (error) => this.onReadRefused(error),
     });
     this.publisher = new Publisher(this.env, this.room, timeout, conf.socketIO?.reconnectionAttempts ?? 3, sayTimeout, {
-      findWorker, leaveWorker,
-      getToken: () => this.getToken(),
-      freshToken: () => this.freshToken(),
+      findWorker, leaveWorker, onExpires, onKicked,
+      getToken: () => this.tokens.get(),
+      currentToken: () => this.tokens.current,
+      refuseToken: (token) => this.tokens.refuse(token),
       checkToken: async (token) => { await this.dispatcher.join(this.room, token); },
       websocketsFail: () => this.reader.state === 'open' && this.reader.transport !== 'websocket',
-      onJoined: () => this.tell(),
+      onJoined: () => {
+        this.tokenRefused = false;
+        if (this.started && this.reader.isOutdated)
+          this.reader.restart(); /* what it was refused as a guest it may read now, perhaps */
+        this.tell();
+      },
       onLost: () => this.reader.state === 'open' && this.setStatus('pubConnectError'),
-      onRefused: (error) => this.onSpeakRefused(error),
+      onRefused: (error, isToken, told) => this.onSpeakRefused(error, isToken, told),
       onBanned: (ban: Ban) => this.emitter.emit('banned', ban),
       onUnbanned: () => this.emitter.emit('unbanned', undefined),
-      onKicked: () => {},
       onSaid: (latency) => {
         this.stats.msgSent++;
         this.stats.latency = latency;
@@ -116,6 +138,7 @@ export class ChatUpProtocol {
   /** Begin to read, and with a token to speak. Resolves when it reads; rejects if that cannot be. */
   init(): Promise<void> {
     if (!this.started) {
+      this.isClosed = false;
       let resolve = () => {};
       let reject: (error: Error) => void = () => {};
       const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no; });
@@ -125,9 +148,9 @@ export class ChatUpProtocol {
         this.reader.wake(networkChanged);
         this.publisher.wake();
       });
+      if (this.tokens.isPossible)
+        this.publisher.start().catch((error) => this.emitter.emit('error', error));
       this.reader.start();
-      if (this.conf.jwt || this.conf.getToken)
-        this.publisher.start().catch(() => {});
       this.planCount();
     }
     return this.started.promise;
@@ -135,23 +158,17 @@ export class ChatUpProtocol {
 
   /** Enter the room as whoever `conf.jwt`, or `conf.getToken`, is about. Rejects if the server does not take it. */
   authenticate(): Promise<AuthReply> {
-    if (!this.conf.jwt && !this.conf.getToken)
-      return Promise.reject(new ChatUpError('notAuthenticated'));
     this.tokenRefused = false;
-    const entered = this.publisher.start();
-    if (this.started && this.reader.state === 'stopped')
-      this.reader.restart(); /* it was refused before */
-    return entered.then((reply) => {
-      if ((this.conf.additionalChannels ?? []).some((channel) => !this.reader.position(channel)))
-        this.reader.restart(); /* which it may read now, perhaps */
-      return reply;
-    });
+    this.tokens.forgive();
+    if (this.isClosed || !this.tokens.isPossible)
+      return Promise.reject(new ChatUpError(this.isClosed ? 'closed' : 'notAuthenticated'));
+    return this.publisher.start();
   }
 
   /** Leave as a speaker, and read on as a guest. */
   unauthenticate(): void {
     const hadToken = this.conf.jwt !== undefined;
-    this.conf.jwt = undefined;
+    this.tokens.forget();
     this.tokenRefused = false;
     this.publisher.stop(new ChatUpError('notAuthenticated'));
     if (hadToken && this.reader.state !== 'stopped')
@@ -161,12 +178,16 @@ export class ChatUpProtocol {
 
   /** Resolves once the message has its place in the room. Waits for a connection; rejects with a ChatUpError. */
   async say(text: string): Promise<SayReply> {
-    const sent = await this.plugins.beforeSay(String(text));
+    const checked = this.hooks.then(() => this.plugins.beforeSay(String(text)));
+    this.hooks = checked.catch(() => {}); /* in the order of say(), however long a hook takes */
+    const sent = await checked;
     if (sent === false)
       throw new ChatUpError('rejected', { by: 'client' });
+    if (this.isClosed)
+      throw new ChatUpError('closed');
     if (this.tokenRefused)
       throw new ChatUpError('authError');
-    if (!this.conf.jwt && !this.conf.getToken)
+    if (!this.tokens.isPossible)
       throw new ChatUpError('notAuthenticated');
     const { ban } = this.publisher;
     if (ban)
@@ -178,7 +199,7 @@ export class ChatUpProtocol {
 
   /** Who is there: `limit` (50, at most 1000) of them, after `skip`. */
   async getUsers({ limit = 50, skip = 0 } = {}): Promise<Users> {
-    const { clients, pubCount, subCount, users } = await this.dispatcher.stats(this.room, this.readToken(), limit, skip);
+    const { clients, pubCount, subCount, users } = await this.dispatcher.stats(this.room, this.tokens.current, limit, skip);
     this.count(pubCount, subCount);
     return { clients, pubCount, subCount, users };
   }
@@ -209,72 +230,57 @@ export class ChatUpProtocol {
 
   /** End it for good: says without an answer are rejected. */
   close(): void {
+    this.isClosed = true;
+    this.isReady = false;
+    this.life++;
     this.endWake();
+    this.tokens.stop();
     this.env.clearTimeout(this.countTimer);
     this.publisher.stop(new ChatUpError('closed'));
     this.reader.stop();
+    this.workers.forget();
     this.started?.reject(new ChatUpError('closed'));
     this.started = undefined;
     this.setStatus('disconnected');
   }
 
-  /* ---- tokens ---- */
-
-  private readToken(): string | undefined {
-    return this.tokenRefused ? undefined : this.conf.jwt;
-  }
-
-  private async getToken(): Promise<string> {
-    const token = this.conf.jwt ?? await this.freshToken();
-    if (!token)
-      throw new ChatUpError('notAuthenticated');
-    return token;
-  }
-
-  /* Reader and publisher may want one at the same moment: one question. */
-  private freshToken(): Promise<string | undefined> {
-    const { getToken } = this.conf;
-    if (!getToken)
-      return Promise.resolve(undefined);
-    this.refreshing ??= (async () => {
-      try {
-        this.conf.jwt = await getToken();
-        return this.conf.jwt;
-      } catch (error) {
-        this.emitter.emit('error', error instanceof Error ? error : new Error(String(error)));
-        return undefined;
-      } finally {
-        this.refreshing = undefined;
-      }
-    })();
-    return this.refreshing;
-  }
-
-  private async replaceToken(): Promise<void> {
-    if (!await this.freshToken())
-      this.tokenRefused = true;
-  }
-
   /* ---- the worker ---- */
 
   private async askWorker(failed: { type: string; id: string } | undefined): Promise<Joined> {
+    const { life } = this;
     this.setStatus(failed ? 'workerSwitch' : 'gettingWorker');
-    try {
-      const joined = await this.dispatcher.join(this.room, this.readToken(), failed);
-      if (!this.reader.position(this.room)) {
-        this.reader.begin(joined.epoch, joined.offset);
-        joined.messages.reverse().forEach((message) => this.receive(this.room, message, true));
-        this.count(joined.channel.pubCount, joined.channel.subCount + 1);
+    if (this.publisher.isWanted)
+      await this.tokens.get().catch(() => {}); /* read as who speaks, if that is possible */
+    for (;;) {
+      const token = this.tokens.current;
+      const answer = await this.dispatcher.join(this.room, token, failed).catch((error: ChatUpError) => error);
+      if (life !== this.life)
+        throw new ChatUpError('closed');
+      if (!(answer instanceof ChatUpError))
+        return this.onJoined(answer);
+      const { httpStatus } = answer;
+      if (httpStatus === 401) {
+        this.tokens.refuse(token); /* a bad token is no reason to read nothing */
+        await this.tokens.get().catch(() => {});
       }
-      joined.messages = [];
-      return joined;
-    } catch (error) {
-      const { httpStatus } = error as ChatUpError;
-      if (httpStatus === 401 && this.readToken())
-        await this.replaceToken(); /* a bad token is no reason to read nothing */
-      this.setStatus(httpStatus === 418 ? 'noWorker' : httpStatus === 401 || httpStatus === 403 ? 'authError' : 'dispatcherError');
-      throw error;
+      if (life !== this.life)
+        throw new ChatUpError('closed');
+      const { current } = this.tokens;
+      if (token !== current && (httpStatus === 401 || (httpStatus === 403 && current !== undefined)))
+        continue; /* with a fresh one, or that of somebody who has signed in meanwhile; or as a guest */
+      this.setStatus(httpStatus === 418 ? 'noWorker' : httpStatus === 403 ? 'authError' : 'dispatcherError');
+      throw answer;
     }
+  }
+
+  private onJoined(joined: Joined): Joined {
+    if (!this.reader.position(this.room)) {
+      this.reader.begin(joined.epoch, joined.offset);
+      joined.messages.reverse().forEach((message) => this.receive(this.room, message, true));
+      this.count(joined.channel.pubCount, joined.channel.subCount + 1);
+    }
+    joined.messages = [];
+    return joined;
   }
 
   /* ---- what comes ---- */
@@ -316,7 +322,7 @@ export class ChatUpProtocol {
       this.countEvent(wire);
       const { me } = this;
       if (entry.ev === 'rmUserMsg' && me && (entry.data === me.sub || entry.data === me.user.name))
-        this.publisher.checkBan();
+        this.publisher.check();
     }
     const event = this.plugins.onEvent(entry);
     if (event)
@@ -359,6 +365,7 @@ export class ChatUpProtocol {
       this.started?.resolve();
       this.tell();
     } else if (state === 'lost') {
+      this.publisher.check(); /* whatever it was may have cut both */
       this.setStatus('subConnectError');
     } else if (state === 'connecting') {
       this.setStatus('connecting');
@@ -373,11 +380,21 @@ export class ChatUpProtocol {
       this.started?.reject(error);
   }
 
-  private onSpeakRefused(error: ChatUpError): void {
-    this.tokenRefused = !['kicked', 'banned', 'forbidden', 'notAuthenticated'].includes(error.err);
+  private onSpeakRefused(error: ChatUpError, isToken: boolean, told: boolean): void {
+    this.tokenRefused = isToken;
     this.tell();
-    if (this.tokenRefused)
+    if (isToken)
       this.setStatus('authError');
+    if (!told && error.err !== 'kicked')
+      this.emitter.emit('error', error);
+  }
+
+  /* Reader and publisher are both told, if the reader has a token. */
+  private onKicked(): void {
+    const now = this.env.now();
+    if (now - this.kickedAt > 1000)
+      this.emitter.emit('kicked', undefined);
+    this.kickedAt = now;
   }
 
   private tell(): void {

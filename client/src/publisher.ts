@@ -4,6 +4,7 @@ import type { Joined } from './dispatcher.js';
 import { ask, isObject, workerUrl } from './dispatcher.js';
 import type { Env, SocketLike, Timer } from './env.js';
 import { ChatUpError, errorOf } from './error.js';
+import { parse } from './transports/transport.js';
 import { Outbox, type Say } from './outbox.js';
 import { Retry } from './retry.js';
 import type { AuthReply, Ban, SayReply } from './types.js';
@@ -13,9 +14,12 @@ const REPLY_MS = 20000; /* after this the connection counts as dead */
 const ASK_AGAIN_MS = 2000; /* what came of a message, when the server did not know */
 const LOOK_AT_BAN_MS = 60000; /* it may have been lifted */
 const FAILURES_OF_WEBSOCKET = 2;
+const TRY_BETTER_MS = 5 * 60 * 1000;
+const STEADY_MS = 10000; /* in the room for so long: the next pause is a short one again */
+const CHECK_MS = 4000;
 
 /* Of auth and join: try again. All others are a refusal. */
-const PASSING = new Set(['unavailable', 'unknown', 'pluginUnavailable', 'busy', 'rateLimited', 'tooManyRooms', 'unreachable']);
+const PASSING = new Set(['tokenUnavailable', 'unavailable', 'unknown', 'pluginUnavailable', 'busy', 'rateLimited', 'tooManyRooms', 'unreachable']);
 const BAD_TOKEN = new Set(['Wrong JWT', 'Wrong JWT content', 'Wrong format', 'Already authenticated']);
 
 type Reply = Record<string, unknown>;
@@ -24,17 +28,20 @@ type Reply = Record<string, unknown>;
 export interface PublisherHost {
   findWorker(): Promise<Joined>;
   leaveWorker(worker: Joined, as: FailedAs): void;
-  /** A token, asked for if there is none. Rejects: there is none to be had. */
+  /** A token, asked for if there is none. Rejects with tokenUnavailable, or for good. */
   getToken(): Promise<string>;
-  /** A fresh one; undefined: there is none. */
-  freshToken(): Promise<string | undefined>;
+  currentToken(): string | undefined;
+  /** The server takes that one no more. */
+  refuseToken(token: string | undefined): void;
   /** Whether the token is good, by HTTP. Rejects if not. */
   checkToken(token: string): Promise<void>;
   /** Websockets do not get through. */
   websocketsFail(): boolean;
   onJoined(): void;
   onLost(): void;
-  onRefused(error: ChatUpError): void;
+  onExpires(seconds: number): void;
+  /** For good, because of the token or otherwise. told: by the promise of somebody who waits. */
+  onRefused(error: ChatUpError, isToken: boolean, told: boolean): void;
   onBanned(ban: Ban): void;
   onUnbanned(): void;
   onKicked(): void;
@@ -55,8 +62,12 @@ export class Publisher {
   private lastId = 0;
   private replies = new Map<number, { done: (reply: Reply) => void; timer: Timer }>();
   private failures = 0; /* in a row, before it opened */
-  private refreshed = false; /* the token is a fresh one already */
+  private refusals = 0; /* of tokens, in a row */
+  private lineToken: string | undefined;
+  private joinedAt = 0;
+  private opening: Timer;
   private byHttp = false;
+  private betterTimer: Timer;
   private posting = false;
   private banTimer: Timer;
 
@@ -82,14 +93,16 @@ export class Publisher {
   /** Resolves once in the room; also if banned there. */
   start(): Promise<AuthReply> {
     return new Promise((resolve, reject) => {
-      if (this.joined) {
+      const isOther = this.wanted && this.lineToken !== undefined && this.lineToken !== this.host.currentToken();
+      if (this.joined && !isOther) {
         resolve(this.joinedReply());
         return;
       }
       this.waiting.push({ resolve, reject });
-      if (!this.wanted) {
+      if (!this.wanted || isOther) {
+        this.hangUp();
         this.wanted = true;
-        this.refreshed = false;
+        this.refusals = 0;
         this.retry.reset();
         this.dial();
       }
@@ -111,27 +124,34 @@ export class Publisher {
 
   wake(): void {
     this.retry.now();
+    this.check();
   }
 
-  /** What is waited for no longer, as the peer is dead. */
-  distrust(): void {
-    if (this.socket)
-      this.down({ code: 1006, reason: '' });
+  /** Joining again tells whether the connection lives, and whether one is banned. */
+  check(): void {
+    if (this.socket && this.joined)
+      this.join(CHECK_MS);
+  }
+
+  /** Websockets get through again, perhaps. */
+  tryWebSocket(): void {
+    if (!this.wanted || !this.byHttp || !this.joined)
+      return;
+    this.failures = 0;
+    this.hangUp();
+    this.dial();
   }
 
   /** Send a fresh token of the same person. */
   refresh(token: string): void {
-    if (this.socket && this.joined)
+    if (!this.joined)
+      return;
+    this.lineToken = token;
+    if (this.socket)
       this.request('auth', token, (reply) => {
         if (reply.status !== 'ok')
           this.down({ code: 1006, reason: '' });
       });
-  }
-
-  /** Whether one is banned, joining again tells. */
-  checkBan(): void {
-    if (this.socket && this.joined)
-      this.join();
   }
 
   /* ---- the line ---- */
@@ -140,6 +160,8 @@ export class Publisher {
     this.dialled++;
     this.joined = false;
     this.retry.cancel();
+    this.env.clearTimeout(this.opening);
+    this.env.clearTimeout(this.betterTimer);
     const { socket } = this;
     this.socket = undefined;
     if (socket) {
@@ -157,9 +179,14 @@ export class Publisher {
       const token = await this.host.getToken();
       if (mine !== this.dialled)
         return;
+      this.lineToken = token;
       const worker = this.worker = await this.host.findWorker();
       if (mine !== this.dialled)
         return;
+      if (token !== this.host.currentToken()) { /* refused meanwhile, or another one has come */
+        this.dial();
+        return;
+      }
       this.byHttp = !this.env.WebSocket || this.host.websocketsFail() || this.failures >= FAILURES_OF_WEBSOCKET;
       if (this.byHttp) {
         await this.host.checkToken(token);
@@ -175,10 +202,10 @@ export class Publisher {
   }
 
   private onDialFailed(error: ChatUpError): void {
-    if (error.httpStatus === 401 && !this.refreshed)
+    if (error.httpStatus === 401)
       this.renew(error);
-    else if (error.err === 'notAuthenticated' || error.httpStatus === 401 || error.httpStatus === 403 || error.httpStatus === 400)
-      this.refuse(error);
+    else if (error.err === 'notAuthenticated' || error.err === 'authError' || error.httpStatus === 403 || error.httpStatus === 400)
+      this.refuse(error, error.err === 'authError');
     else
       this.again(error);
   }
@@ -188,35 +215,39 @@ export class Publisher {
     this.retry.plan(() => this.dial(), error?.ttw ? error.ttw * 1000 : undefined);
   }
 
-  private refuse(error: ChatUpError): void {
+  private refuse(error: ChatUpError, isToken = false): void {
+    const told = this.waiting.length > 0;
     this.stop(error);
-    this.host.onRefused(error);
+    this.host.onRefused(error, isToken, told);
   }
 
   private open(worker: Joined, token: string): void {
     const socket = this.socket = new this.env.WebSocket!(workerUrl(this.env, worker.host, '/pub', 'ws'));
-    const opening = this.env.setTimeout(() => this.down({ code: 1006, reason: '' }), this.timeout);
     let isOpen = false;
+    this.opening = this.env.setTimeout(() => this.down({ code: 1006, reason: '' }), this.timeout);
     socket.onopen = () => {
       isOpen = true;
-      this.env.clearTimeout(opening);
+      this.env.clearTimeout(this.opening);
       this.authenticate(token);
     };
-    socket.onmessage = ({ data }) => this.take(JSON.parse(data));
-    socket.onclose = ({ code, reason }) => {
-      this.env.clearTimeout(opening);
-      this.down({ code, reason, isOpen });
+    socket.onmessage = ({ data }) => {
+      const frame = parse(data);
+      if (frame)
+        this.take(frame);
+      else
+        this.down({ code: 1006, reason: '', isOpen });
     };
+    socket.onclose = ({ code, reason }) => this.down({ code, reason, isOpen });
   }
 
   private down({ code, reason, isOpen = false }: { code: number; reason: string; isOpen?: boolean }): void {
     const { worker } = this;
-    const wasJoined = this.joined;
+    const lived = this.joined ? this.env.now() - this.joinedAt : -1;
     this.hangUp();
-    if (code === 1008 && (reason === 'kicked' || reason === 'banned' || reason === 'forbidden')) {
+    if ((code === 1008 && (reason === 'kicked' || reason === 'banned' || reason === 'forbidden')) || code === 1002 || code === 1007) {
       if (reason === 'kicked')
         this.host.onKicked();
-      this.refuse(new ChatUpError(reason));
+      this.refuse(new ChatUpError(reason || `closed: ${code}`));
       return;
     }
     if (code === 1008 && reason === 'token expired') {
@@ -227,9 +258,9 @@ export class Publisher {
       this.outbox.rejectAll(new ChatUpError('messageTooLong'), (say) => say.sentAt > 0);
     if (code === 1001 || code === 1012) {
       this.leave(worker);
-    } else if (wasJoined) {
-      this.failures = 0;
-      this.retry.reset();
+    } else if (lived >= 0) {
+      if (lived >= STEADY_MS)
+        this.retry.reset();
     } else if (!isOpen && ++this.failures % this.attempts === 0) {
       this.leave(worker);
     }
@@ -243,35 +274,40 @@ export class Publisher {
       this.host.leaveWorker(worker, 'workerPubConnect');
   }
 
-  /* The server takes the token no more. */
+  /* The server takes the token no more: with another one, if there is any. */
   private renew(error: ChatUpError): void {
+    this.host.refuseToken(this.lineToken);
+    this.hangUp();
+    if (++this.refusals > 2) {
+      this.refuse(error, true);
+      return;
+    }
     const mine = ++this.dialled;
-    this.joined = false;
-    this.host.freshToken().then((token) => {
+    this.host.getToken().then(() => {
+      if (mine === this.dialled)
+        this.dial();
+    }, (why: ChatUpError) => {
       if (mine !== this.dialled)
         return;
-      this.hangUp();
-      if (!token || this.refreshed) {
-        this.refuse(error);
-        return;
-      }
-      this.refreshed = true;
-      this.dial();
+      if (PASSING.has(why.err))
+        this.again(why);
+      else
+        this.refuse(error, true);
     });
   }
 
   /* ---- requests ---- */
 
-  private request(verb: string, value: unknown, done: (reply: Reply) => void): void {
+  private request(verb: string, value: unknown, done: (reply: Reply) => void, most = REPLY_MS): void {
     const id = ++this.lastId;
-    const timer = this.env.setTimeout(() => this.down({ code: 1006, reason: 'no reply' }), REPLY_MS);
+    const timer = this.env.setTimeout(() => this.down({ code: 1006, reason: 'no reply' }), most);
     this.replies.set(id, { done, timer });
     this.socket!.send(JSON.stringify({ id, [verb]: value }));
   }
 
   private take(frame: Reply): void {
     if ('expires' in frame) {
-      this.host.freshToken().then((token) => token && this.refresh(token));
+      this.host.onExpires(Number(frame.expires));
       return;
     }
     const request = this.replies.get(frame.id as number);
@@ -290,15 +326,15 @@ export class Publisher {
       } else if (PASSING.has(error.err)) {
         this.hangUp();
         this.again(error);
-      } else if (BAD_TOKEN.has(error.err) && !this.refreshed) {
+      } else if (BAD_TOKEN.has(error.err)) {
         this.renew(error);
       } else {
-        this.refuse(error);
+        this.refuse(error, true);
       }
     });
   }
 
-  private join(): void {
+  private join(most = REPLY_MS): void {
     this.request('join', { room: this.room }, (reply) => {
       const error = errorOf(reply);
       if (reply.status === 'ok' || error.err === 'banned') {
@@ -309,17 +345,21 @@ export class Publisher {
       } else {
         this.refuse(error);
       }
-    });
+    }, most);
   }
 
   private onJoin(reply: Reply): void {
     const ttl = reply.banTTL ?? reply.ttl;
     const wasJoined = this.joined;
     this.joined = true;
-    this.refreshed = false;
-    this.failures = 0;
+    this.refusals = 0;
+    if (!this.byHttp)
+      this.failures = 0;
     this.setBan(typeof ttl === 'number' ? ttl : undefined, reply.reason);
     if (!wasJoined) {
+      this.joinedAt = this.env.now();
+      if (this.byHttp)
+        this.betterTimer = this.env.setTimeout(() => this.tryWebSocket(), TRY_BETTER_MS);
       this.host.onJoined();
       for (const { resolve } of this.waiting.splice(0))
         resolve(this.joinedReply());
@@ -351,18 +391,19 @@ export class Publisher {
     };
     this.outbox.rejectAll(new ChatUpError('banned', { ...this.ban }));
     const ends = ttl < 0 ? Infinity : (ttl + 1) * 1000;
-    this.banTimer = this.env.setTimeout(() => this.byHttp ? this.setBan(undefined) : this.checkBan(), Math.min(ends, LOOK_AT_BAN_MS));
+    this.banTimer = this.env.setTimeout(() => this.byHttp ? this.setBan(undefined) : this.check(), Math.min(ends, LOOK_AT_BAN_MS));
     this.host.onBanned(this.ban!);
   }
 
   /* ---- says ---- */
 
   private transmit(say: Say): void {
-    say.sentAt = this.env.now();
-    if (this.byHttp)
+    if (this.byHttp) {
       this.post();
-    else
-      this.request('say', { msg: say.text, cid: say.cid }, (reply) => this.onSaid(say, reply));
+      return;
+    }
+    say.sentAt = this.env.now();
+    this.request('say', { msg: say.text, cid: say.cid }, (reply) => this.onSaid(say, reply));
   }
 
   private onSaid(say: Say, reply: Reply): void {
@@ -399,11 +440,13 @@ export class Publisher {
         if (mine !== this.dialled)
           return;
         if (reply.err === 'unreachable' || reply.httpStatus === 401) {
-          this.joined = false;
+          if (reply.err === 'unreachable')
+            this.leave(this.worker);
+          this.hangUp();
           this.onDialFailed(new ChatUpError(String(reply.err), reply));
           return;
         }
-        if (reply.err === 'unknown')
+        if (reply.err === 'unknown' || reply.err === 'busy')
           await new Promise<void>((done) => { this.env.setTimeout(done, ASK_AGAIN_MS); });
         else
           this.onSaid(say, reply);
@@ -413,6 +456,8 @@ export class Publisher {
         this.onDialFailed(error as ChatUpError);
     } finally {
       this.posting = false;
+      if (mine !== this.dialled && this.joined && this.byHttp && this.outbox.all.length)
+        this.post(); /* what was said to the line that came after this one */
     }
   }
 }

@@ -12,7 +12,7 @@ import type { FailedAs } from './workers.js';
 import { openEvents } from './transports/events.js';
 import { openPolling } from './transports/polling.js';
 import { openWebSocket } from './transports/websocket.js';
-import type { Down, Frame, OpenTransport, ReadTransport } from './transports/transport.js';
+import type { Down, Frame, OpenTransport, ReadOn, ReadTransport } from './transports/transport.js';
 
 const STEADY_MS = 10000;
 const SHORT_LIVES = 3;
@@ -29,13 +29,14 @@ export type ReaderState = 'connecting' | 'open' | 'lost' | 'stopped';
 export interface ReaderHost {
   findWorker(): Promise<Joined>;
   leaveWorker(worker: Joined, as: FailedAs): void;
+  /** The one to read with; undefined: as a guest. */
   token(): string | undefined;
-  /** The server takes the token no more: get a fresh one, or none. */
-  replaceToken(): Promise<void>;
+  /** The server takes that token no more. Resolves when there is another, or none. */
+  replaceToken(token: string | undefined): Promise<void>;
   onFrame(frame: Frame, isFirst: boolean): void;
   onState(state: ReaderState): void;
   onTransport(transport: Transport): void;
-  onExpires(): void;
+  onExpires(seconds: number): void;
   onKicked(): void;
   /** It failed, and will go on: told, so that somebody can read it. */
   onError(error: ChatUpError): void;
@@ -54,7 +55,8 @@ export class Reader {
   private readonly worked = new Set<Transport>();
   private failures = 0;
   private shortLives = 0;
-  private onlyRoom = false; /* the additional channels were refused */
+  private lineToken: string | undefined;
+  private onlyRoom = false; /* the additional channels were refused, with that token */
 
   constructor(private readonly env: Env, private readonly room: string, private readonly additional: string[],
               private readonly transports: Transport[], private readonly timeout: number,
@@ -80,9 +82,13 @@ export class Reader {
   /** Anew, such as with another token; from where it is. */
   restart(): void {
     this.hangUp();
-    this.onlyRoom = false;
     this.retry.reset();
     this.dial();
+  }
+
+  /** With the present token it may read what it was refused before. */
+  get isOutdated(): boolean {
+    return this.lineToken !== this.host.token() && (this.state === 'stopped' || this.onlyRoom);
   }
 
   stop(): void {
@@ -97,8 +103,13 @@ export class Reader {
     this.line?.check();
   }
 
+  /** Another token of the same person; who reads as a guest goes on so. */
   refresh(token: string): void {
-    if (this.line && !this.line.refresh(token))
+    if (!this.line || this.lineToken === undefined)
+      return;
+    if (this.line.refresh(token))
+      this.lineToken = token;
+    else
       this.restart();
   }
 
@@ -149,13 +160,22 @@ export class Reader {
       this.become('open');
       this.host.onTransport(this.transport);
     };
+    const token = this.host.token();
+    if (token !== this.lineToken)
+      this.onlyRoom = false;
+    this.lineToken = token;
     const names = this.onlyRoom ? [this.room] : [this.room, ...this.additional];
     const channels = names.map((channel) => {
       const position = this.positions.get(channel);
       return position ? { channel, since: `${position.epoch}:${position.offset}` } : { channel };
     });
-    const request = { host: worker.host, channels, token: this.host.token(), timeout: this.timeout };
-    this.line = OPEN[this.transport](this.env, request, {
+    const down = (how: Down) => {
+      this.line = undefined;
+      if (how.isUseless)
+        this.worked.delete(this.transport);
+      this.onDown(how, worker, openedAt && !how.isUseless ? this.env.now() - openedAt : -1);
+    };
+    const on: ReadOn = {
       open: opened,
       frame: (frame) => {
         const isFirst = !this.positions.has(frame.channel);
@@ -163,12 +183,14 @@ export class Reader {
         this.host.onFrame(frame, isFirst);
         this.advance(frame);
       },
-      expires: () => this.host.onExpires(),
-      down: (how) => {
-        this.line = undefined;
-        this.onDown(how, worker, openedAt ? this.env.now() - openedAt : -1);
-      },
-    });
+      expires: (seconds) => this.host.onExpires(seconds),
+      down,
+    };
+    try {
+      this.line = OPEN[this.transport](this.env, { host: worker.host, channels, token, timeout: this.timeout }, on);
+    } catch (error) { /* such as a host that is no URL */
+      down({ code: 1006, reason: String(error) });
+    }
   }
 
   /** Where a channel stands. */
@@ -229,7 +251,7 @@ export class Reader {
     } else if (reason === 'token expired' || reason === 'Wrong JWT') {
       this.become('connecting');
       const mine = ++this.dialled;
-      this.host.replaceToken().then(() => mine === this.dialled && this.lost());
+      this.host.replaceToken(this.lineToken).then(() => mine === this.dialled && this.lost());
     } else if (reason === 'kicked') {
       this.host.onKicked();
       this.lost(KICKED_MS);

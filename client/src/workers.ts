@@ -25,6 +25,11 @@ export class Workers {
     return this.asked;
   }
 
+  /** Whoever was asked is not listened to. */
+  forget(): void {
+    this.current = this.asked = this.failed = undefined;
+  }
+
   /** Ask for another one next time; unless that was done already. */
   leave(worker: Joined, as: FailedAs): void {
     if (this.current !== worker)

@@ -18,8 +18,12 @@ export declare class ChatUpProtocol {
     private _status;
     private started;
     private isReady;
+    private isClosed;
+    private life;
     private tokenRefused;
-    private refreshing;
+    private kickedAt;
+    private hooks;
+    private readonly tokens;
     private countTimer;
     private endWake;
     /**
@@ -59,11 +63,8 @@ export declare class ChatUpProtocol {
     rendered(text: HTMLElement, message: Message): void;
     /** End it for good: says without an answer are rejected. */
     close(): void;
-    private readToken;
-    private getToken;
-    private freshToken;
-    private replaceToken;
     private askWorker;
+    private onJoined;
     private onFrame;
     private entry;
     private receive;
@@ -73,6 +74,7 @@ export declare class ChatUpProtocol {
     private onReader;
     private onReadRefused;
     private onSpeakRefused;
+    private onKicked;
     private tell;
     private setStatus;
 }

@@ -7,17 +7,20 @@ import type { FailedAs } from './workers.js';
 export interface PublisherHost {
     findWorker(): Promise<Joined>;
     leaveWorker(worker: Joined, as: FailedAs): void;
-    /** A token, asked for if there is none. Rejects: there is none to be had. */
+    /** A token, asked for if there is none. Rejects with tokenUnavailable, or for good. */
     getToken(): Promise<string>;
-    /** A fresh one; undefined: there is none. */
-    freshToken(): Promise<string | undefined>;
+    currentToken(): string | undefined;
+    /** The server takes that one no more. */
+    refuseToken(token: string | undefined): void;
     /** Whether the token is good, by HTTP. Rejects if not. */
     checkToken(token: string): Promise<void>;
     /** Websockets do not get through. */
     websocketsFail(): boolean;
     onJoined(): void;
     onLost(): void;
-    onRefused(error: ChatUpError): void;
+    onExpires(seconds: number): void;
+    /** For good, because of the token or otherwise. told: by the promise of somebody who waits. */
+    onRefused(error: ChatUpError, isToken: boolean, told: boolean): void;
     onBanned(ban: Ban): void;
     onUnbanned(): void;
     onKicked(): void;
@@ -42,8 +45,12 @@ export declare class Publisher {
     private lastId;
     private replies;
     private failures;
-    private refreshed;
+    private refusals;
+    private lineToken;
+    private joinedAt;
+    private opening;
     private byHttp;
+    private betterTimer;
     private posting;
     private banTimer;
     constructor(env: Env, room: string, timeout: number, attempts: number, sayTimeout: number, host: PublisherHost);
@@ -55,12 +62,12 @@ export declare class Publisher {
     stop(error: ChatUpError): void;
     say(text: string): Promise<SayReply>;
     wake(): void;
-    /** What is waited for no longer, as the peer is dead. */
-    distrust(): void;
+    /** Joining again tells whether the connection lives, and whether one is banned. */
+    check(): void;
+    /** Websockets get through again, perhaps. */
+    tryWebSocket(): void;
     /** Send a fresh token of the same person. */
     refresh(token: string): void;
-    /** Whether one is banned, joining again tells. */
-    checkBan(): void;
     private hangUp;
     private dial;
     private onDialFailed;

@@ -9,13 +9,14 @@ export type ReaderState = 'connecting' | 'open' | 'lost' | 'stopped';
 export interface ReaderHost {
     findWorker(): Promise<Joined>;
     leaveWorker(worker: Joined, as: FailedAs): void;
+    /** The one to read with; undefined: as a guest. */
     token(): string | undefined;
-    /** The server takes the token no more: get a fresh one, or none. */
-    replaceToken(): Promise<void>;
+    /** The server takes that token no more. Resolves when there is another, or none. */
+    replaceToken(token: string | undefined): Promise<void>;
     onFrame(frame: Frame, isFirst: boolean): void;
     onState(state: ReaderState): void;
     onTransport(transport: Transport): void;
-    onExpires(): void;
+    onExpires(seconds: number): void;
     onKicked(): void;
     /** It failed, and will go on: told, so that somebody can read it. */
     onError(error: ChatUpError): void;
@@ -39,6 +40,7 @@ export declare class Reader {
     private readonly worked;
     private failures;
     private shortLives;
+    private lineToken;
     private onlyRoom;
     constructor(env: Env, room: string, additional: string[], transports: Transport[], timeout: number, host: ReaderHost);
     get transport(): Transport;
@@ -47,8 +49,11 @@ export declare class Reader {
     start(): void;
     /** Anew, such as with another token; from where it is. */
     restart(): void;
+    /** With the present token it may read what it was refused before. */
+    get isOutdated(): boolean;
     stop(): void;
     wake(networkChanged: boolean): void;
+    /** Another token of the same person; who reads as a guest goes on so. */
     refresh(token: string): void;
     private tryBest;
     private hangUp;

@@ -10,6 +10,8 @@ export declare class Workers {
         id: string;
     } | undefined) => Promise<Joined>);
     find(): Promise<Joined>;
+    /** Whoever was asked is not listened to. */
+    forget(): void;
     /** Ask for another one next time; unless that was done already. */
     leave(worker: Joined, as: FailedAs): void;
 }

@@ -4,9 +4,14 @@ import { type ChatEvent, ChatUpProtocol, type Conf, type Message, type Stats, ty
 
 const MOST = 500;
 
-const isRemoved = (message: Message, { ev, data }: ChatEvent): boolean =>
-  ev === 'rmUserMsg' ? message.sub === data || message.user.name === data
-    : ev === 'rmMsg' && message.i === (data as { i?: string }).i;
+function isRemoved(message: Message, { channel, ev, data }: ChatEvent): boolean {
+  if (message.channel !== channel)
+    return false;
+  if (ev === 'rmUserMsg')
+    return message.sub === data || message.user.name === data;
+  const { i, o } = (data ?? {}) as { i?: string; o?: number };
+  return ev === 'rmMsg' && (message.i === i || (o !== undefined && message.o === o));
+}
 
 export function useChatUp({ dispatcherURL, room, jwt }: Pick<Conf, 'dispatcherURL' | 'room' | 'jwt'>) {
   const [messages, setMessages] = useState<Message[]>([]);
@@ -23,7 +28,11 @@ export function useChatUp({ dispatcherURL, room, jwt }: Pick<Conf, 'dispatcherUR
     chat.onEv((event) => setMessages((all) => all.filter((message) => !isRemoved(message, event))));
     chat.onStatusChange(setStatus);
     chat.onUserCountUpdate((now) => setStats({ ...now }));
-    chat.on('gap', () => setWasAway(true));
+    chat.on('gap', ({ channel, messages: history }) => {
+      const known = new Set(history.map(({ i }) => i));
+      setWasAway(true); /* what the history has no more was removed, or is too old for it */
+      setMessages((all) => all.filter((message) => message.channel !== channel || known.has(message.i)));
+    });
     chat.init().catch(() => {}); /* the status says it */
     return () => chat.close();
   }, [dispatcherURL, room, jwt]);

@@ -2,7 +2,7 @@
  * back by itself, without asking anybody for a worker. */
 import type { Timer } from '../env.js';
 import { workerUrl } from '../dispatcher.js';
-import { channelsQuery, type Down, type OpenTransport } from './transport.js';
+import { channelsQuery, type Down, type Frame, type OpenTransport, parse } from './transport.js';
 import { refusal } from './refusal.js';
 
 const SILENCE_MS = 75000; /* the server says something every 30 s */
@@ -41,13 +41,15 @@ export const openEvents: OpenTransport = (env, request, on) => {
     }
     if (!data)
       return;
-    const value = JSON.parse(data);
-    if (name === 'close')
+    const value = parse(data);
+    if (!value)
+      down({ code: 1006, reason: 'not of ChatUp' });
+    else if (name === 'close')
       down({ code: value.close, reason: value.reason });
     else if (name === 'expires')
       on.expires(value.expires);
     else if (!name)
-      on.frame(value);
+      on.frame(value as Frame);
   };
 
   const read = async () => {

@@ -12,7 +12,7 @@ export const openPolling: OpenTransport = (env, request, on) => {
   const channels = request.channels.map((channel) => ({ ...channel }));
   let timer: Timer;
   let over = false;
-  let first = true;
+  let answered = false;
 
   const finish = () => {
     over = true;
@@ -23,7 +23,7 @@ export const openPolling: OpenTransport = (env, request, on) => {
     if (over)
       return;
     finish();
-    on.down(how);
+    on.down({ ...how, isUseless: !answered });
   };
 
   const poll = async () => {
@@ -42,6 +42,7 @@ export const openPolling: OpenTransport = (env, request, on) => {
     const { since, frames } = await answer.json();
     if (over)
       return;
+    answered = true;
     /* Positions are in the order of the channels. */
     String(since).split(',').forEach((position, at) => { channels[at]!.since = position; });
     for (const frame of frames)
@@ -51,20 +52,23 @@ export const openPolling: OpenTransport = (env, request, on) => {
       await new Promise<void>((done) => { env.setTimeout(done, LEAST_MS); });
   };
 
+  /* Where there is nothing to tell, that is told after half a minute only: so ask first whether the server is there. */
+  const reach = async () => {
+    timer = env.setTimeout(() => down({ code: 1006, reason: 'no answer' }), request.timeout);
+    const answer = await env.fetch(workerUrl(env, request.host, '/health/live', 'http'), { cache: 'no-store', signal: ended.signal });
+    if (!answer.ok)
+      throw new Error(`HTTP ${answer.status}`);
+    if (!over)
+      on.open();
+  };
+
   const run = async () => {
-    /* Nothing to tell is told after half a minute only: until then it is taken as open once the server was reached. */
-    const opened = env.setTimeout(() => first && !over && on.open(), Math.min(2000, request.timeout));
     try {
-      while (!over) {
+      await reach();
+      while (!over)
         await poll();
-        if (first && !over)
-          on.open();
-        first = false;
-      }
     } catch (error) {
       down({ code: 1006, reason: String(error) });
-    } finally {
-      env.clearTimeout(opened);
     }
   };
   run();

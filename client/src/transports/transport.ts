@@ -23,6 +23,8 @@ export interface Down {
   /** Of docs/protocol.md, "Close codes"; 1006: lost, or never opened. An HTTP status, where that was the answer. */
   code: number;
   reason: string;
+  /** It was open, but gave nothing. */
+  isUseless?: boolean;
 }
 
 export interface ReadOn {
@@ -42,6 +44,16 @@ export interface ReadTransport {
 }
 
 export type OpenTransport = (env: Env, request: ReadRequest, on: ReadOn) => ReadTransport;
+
+/** What a text of the server says; undefined: it is none of the server. */
+export function parse(text: string): Record<string, any> | undefined {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 export const channelsQuery = (request: ReadRequest): string =>
   `channels=${encodeURIComponent(JSON.stringify(request.channels))}`;

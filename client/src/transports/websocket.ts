@@ -2,7 +2,7 @@
  * the upgrade is not shown to scripts. Scripts do not see the server's pings either, so they ask themselves. */
 import type { Timer } from '../env.js';
 import { workerUrl } from '../dispatcher.js';
-import type { Down, OpenTransport } from './transport.js';
+import { type Down, type Frame, type OpenTransport, parse } from './transport.js';
 
 const PING_MS = 25000; /* of silence */
 const PONG_MS = 10000;
@@ -33,11 +33,15 @@ export const openWebSocket: OpenTransport = (env, request, on) => {
 
   socket.onopen = () => socket.send(JSON.stringify({ channels: request.channels, token: request.token }));
   socket.onmessage = ({ data }) => {
-    const frame = JSON.parse(data);
+    const frame = parse(data);
+    if (!frame) {
+      down({ code: 1006, reason: 'not of ChatUp' });
+      return;
+    }
     isOpen = true;
     heard();
     if ('messages' in frame)
-      on.frame(frame);
+      on.frame(frame as Frame);
     else if ('expires' in frame)
       on.expires(frame.expires);
   };

@@ -261,7 +261,10 @@ export class ChatUp {
       this.notice.show(texts.kicked, 'error');
       this.showForm();
     });
-    protocol.on('error', (error) => this.showError(error));
+    protocol.on('error', (error) => {
+      this.showForm();
+      this.showError(error);
+    });
   }
 
   private onStatus(status: Status): void {

@@ -74,10 +74,10 @@ export class MessageList {
 
   addEvent(event: ChatEvent): void {
     if (event.ev === 'rmUserMsg')
-      this.remove((message) => message.sub === event.data || message.user.name === event.data);
+      this.remove((message) => message.channel === event.channel && (message.sub === event.data || message.user.name === event.data));
     if (event.ev === 'rmMsg') {
       const { i, o } = (event.data ?? {}) as { i?: string; o?: number };
-      this.remove((message) => (i !== undefined && message.i === i) || (o !== undefined && message.o === o && message.channel === event.channel));
+      this.remove((message) => message.channel === event.channel && (message.i === i || (o !== undefined && message.o === o)));
     }
     const line = this.drawEvent(event);
     if (line)

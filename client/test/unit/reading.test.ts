@@ -69,12 +69,13 @@ test('websocket, then server-sent events, then long polling, then another worker
   const events = await world.next('/ev');
   assert.deepEqual(JSON.parse(events.query.get('channels')!), [{ channel: 'lobby', since: 'e:0' }]);
   events.answer(403, {}); /* of something on the way: it is not the server that refuses */
+  await world.reached();
   (await world.next('/lp')).answer(502, {});
   await world.pass(3000);
   assert.deepEqual((await world.joined('w2')).body, { type: 'workerSubConnect', worker: { id: 'w1' } });
   await world.reading();
   assert.equal(world.socket('/ws').url, 'ws://w2/ws');
-  assert.deepEqual(world.of('transport'), ['websocket']);
+  assert.deepEqual(world.of('transport'), ['longpolling', 'websocket']);
   assert.ok(world.of('status').includes('workerSwitch'));
 });
 
@@ -140,6 +141,8 @@ test('long polling asks again from where it is, and not without a pause', async 
   const world = new World({ transports: ['longpolling'], additionalChannels: ['news'] });
   world.chat.init();
   await world.joined();
+  await world.reached();
+  assert.equal(world.chat.status, 'connected'); /* although there is nothing to tell yet */
   const first = await world.next('/lp');
   assert.deepEqual(JSON.parse(first.query.get('channels')!), [{ channel: 'lobby', since: 'e:0' }, { channel: 'news' }]);
   first.answer(200, { since: 'e:1,n:0', frames: [{ channel: 'lobby', offset: 1, messages: [said(1, 'a')] }] });
@@ -265,7 +268,7 @@ test('additional channels that are refused leave the room, until there is a toke
   await world.settle();
   assert.deepEqual((await world.reading()).sent[0].channels, [{ channel: 'lobby', since: 'e:0' }]);
   assert.equal(world.of('error')[0].message, 'unauthorized');
-  (world.chat as any).conf.jwt = tokenOf('Ann');
+  world.conf.jwt = tokenOf('Ann');
   const entered = world.chat.authenticate();
   await world.settle();
   await world.speaking();
@@ -274,6 +277,92 @@ test('additional channels that are refused leave the room, until there is a toke
   world.socket('/ws').accept();
   assert.equal(world.socket('/ws').sent[0].token, tokenOf('Ann'));
   assert.equal(world.socket('/ws').sent[0].channels.length, 2);
+});
+
+test('so do those of somebody whose token comes late', async () => {
+  const world = new World({ additionalChannels: ['user:1'], getToken: () => late });
+  let give!: (token: string) => void;
+  const late = new Promise<string>((done) => { give = done; });
+  world.chat.init();
+  await world.settle();
+  assert.equal(world.asked.length, 0); /* it reads as who speaks */
+  give(tokenOf('Ann'));
+  assert.equal((await world.joined()).token, tokenOf('Ann'));
+  world.socket('/ws').accept();
+  assert.equal(world.socket('/ws').sent[0].token, tokenOf('Ann'));
+  assert.equal(world.socket('/ws').sent[0].channels.length, 2);
+});
+
+test('a room for people with a token is opened once there is one', async () => {
+  const world = new World();
+  const ready = world.chat.init();
+  const asked = await world.next('/join');
+  world.conf.jwt = tokenOf('Ann');
+  const entered = world.chat.authenticate();
+  asked.answer(403, { status: 'error', err: 'unauthorized' });
+  assert.equal((await world.joined()).token, tokenOf('Ann'));
+  await world.reading();
+  await world.speaking();
+  await Promise.all([ready, entered]);
+
+  const later = new World();
+  const refused = later.chat.init();
+  (await later.next('/join')).answer(403, { status: 'error', err: 'unauthorized' });
+  await assert.rejects(refused, { err: 'unauthorized' });
+  assert.equal(later.chat.status, 'authError');
+  later.conf.jwt = tokenOf('Ann');
+  const afterwards = later.chat.authenticate();
+  await later.joined();
+  await later.speaking();
+  await afterwards;
+  await later.settle();
+  await later.reading();
+  assert.equal(later.chat.status, 'authenticated');
+});
+
+test('what /join answers after close is not listened to', async () => {
+  for (const answer of [200, 500]) {
+    const world = new World();
+    world.chat.init();
+    const asked = await world.next('/join');
+    world.chat.close();
+    asked.answer(answer, answer === 200 ? { host: 'http://w1', id: 'w1', channel: { subCount: 1, pubCount: 0 }, epoch: 'e', offset: 1, messages: [said(1, 'a')] }
+      : { status: 'error', err: 'unavailable' });
+    await world.pass(60000);
+    assert.deepEqual(world.texts(), []);
+    assert.equal(world.chat.status, 'disconnected');
+    const again = world.chat.init();
+    await world.joined('w1', [said(1, 'a')]);
+    await world.reading();
+    await again;
+    assert.deepEqual(world.texts(), ['a']);
+  }
+});
+
+test('a worker that nobody reaches is left', async () => {
+  const world = new World({ transports: ['longpolling'] });
+  world.chat.init();
+  await world.joined();
+  await world.next('/health/live'); /* no answer */
+  await world.pass(8000);
+  assert.deepEqual((await world.joined('w2')).body.worker, { id: 'w1' });
+  assert.ok(!world.of('status').includes('connected'));
+});
+
+test('what is not of ChatUp is a failure, and no exception', async () => {
+  for (const text of ['<html>', 'null', '7', '']) {
+    const world = await World.speaker();
+    for (const path of ['/ws', '/pub'])
+      world.socket(path).onmessage!({ data: text });
+    assert.equal(world.has('/ws'), false);
+    assert.equal(world.has('/pub'), false);
+  }
+  const world = new World();
+  world.chat.init();
+  (await world.next('/join')).answer(200, { host: 'no url', id: 'w1', channel: { subCount: 1, pubCount: 0 }, epoch: 'e', offset: 0, messages: [] });
+  await world.settle();
+  await world.pass(5000);
+  assert.deepEqual((await world.joined('w2')).body.worker, { id: 'w1' });
 });
 
 test('what the server refuses over HTTP is a refusal', async () => {

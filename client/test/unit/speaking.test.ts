@@ -138,7 +138,7 @@ test('a token that is refused is an authError, and another one may follow', asyn
   await assert.rejects(said, { err: 'Wrong JWT' });
   assert.equal(world.chat.status, 'authError');
   await assert.rejects(world.chat.say('y'), { err: 'authError' });
-  (world.chat as any).conf.jwt = tokenOf('Ann');
+  world.conf.jwt = tokenOf('Ann');
   const entered = world.chat.authenticate();
   await world.settle();
   await world.speaking();
@@ -150,22 +150,159 @@ test('a bad token is no reason to read nothing', async () => {
   const world = new World({ jwt: 'bad' });
   world.chat.init();
   (await world.next('/join')).answer(401, { status: 'error', err: 'Wrong JWT' });
-  await world.pass(3000);
-  assert.equal((await world.joined()).token, undefined);
+  assert.equal((await world.joined()).token, undefined); /* at once */
   await world.reading();
   assert.equal(world.chat.status, 'authError');
+  await assert.rejects(world.chat.say('x'), { err: 'authError' });
 });
 
 test('a token about to expire is replaced, for speaking and for reading', async () => {
   let count = 0;
   const world = await World.speaker({ jwt: undefined, getToken: () => tokenOf('Ann', String(++count)) });
   assert.equal(count, 1);
-  world.socket('/pub').receive({ expires: 57 });
-  await world.settle();
+  world.socket('/pub').receive({ expires: 40 });
+  world.socket('/ws').receive({ expires: 40 });
+  await world.pass(19000);
+  assert.equal(count, 1); /* halfway there, once */
+  await world.pass(1000);
+  assert.equal(count, 2);
   assert.equal(world.socket('/pub').sent.at(-1).auth, tokenOf('Ann', '2'));
-  world.socket('/ws').receive({ expires: 57 });
+  assert.deepEqual(world.socket('/ws').sent.at(-1), { token: tokenOf('Ann', '2') });
+});
+
+test('a getToken that gives what it gave before, or fails, is asked again', async () => {
+  const answers: (string | Error)[] = [tokenOf('Ann'), tokenOf('Ann'), new Error('502'), tokenOf('Ann', 'fresh')];
+  const world = await World.speaker({ jwt: undefined, getToken: async () => {
+    const answer = answers.shift()!;
+    if (answer instanceof Error)
+      throw answer;
+    return answer;
+  } });
+  const socket = world.socket('/pub');
+  const before = socket.sent.length;
+  socket.receive({ expires: 40 });
+  await world.pass(30000);
+  assert.equal(answers.length, 1);
+  assert.equal(socket.sent.slice(before).filter(({ auth }) => auth).length, 0);
+  assert.match(world.of('error')[0].message, /502/);
+  await world.pass(6000);
+  assert.equal(socket.sent.at(-1).auth, tokenOf('Ann', 'fresh'));
+});
+
+test('a getToken that fails for a while ends nothing', async () => {
+  let isAway = false;
+  let count = 0;
+  const world = await World.speaker({ jwt: undefined, getToken: async () => {
+    if (isAway)
+      throw new Error('502');
+    return tokenOf('Ann', String(++count));
+  } });
+  isAway = true;
+  const said = world.chat.say('meanwhile');
   await world.settle();
-  assert.deepEqual(world.socket('/ws').sent.at(-1), { token: tokenOf('Ann', '3') });
+  world.socket('/pub').end(1008, 'token expired');
+  await world.pass(10000);
+  assert.equal(world.has('/pub'), false);
+  assert.equal(world.chat.status, 'pubConnectError');
+  isAway = false;
+  for (let second = 0; second < 40 && !world.has('/pub'); second++)
+    await world.pass(1000);
+  const socket = await world.speaking();
+  assert.equal(socket.sent.at(-1).say.msg, 'meanwhile');
+  socket.receive(ok(socket.sent.at(-1).id, 1));
+  await said;
+});
+
+test('a getToken that gives nothing but bad tokens is not asked for ever', async () => {
+  let count = 0;
+  const world = await World.guest();
+  world.conf.getToken = () => tokenOf('Ann', String(++count));
+  const refused = world.chat.authenticate();
+  const result = Promise.allSettled([refused]);
+  for (let attempt = 0; attempt < 3; attempt++) {
+    await world.settle();
+    world.socket('/pub').accept();
+    world.socket('/pub').receive({ id: world.socket('/pub').sent.at(-1).id, reply: { status: 'error', err: 'Wrong JWT' } });
+  }
+  assert.equal((await result)[0]!.status, 'rejected');
+  assert.equal(world.chat.status, 'authError');
+  await world.pass(60000);
+  assert.equal(count, 3);
+});
+
+test('another token is another person, at once', async () => {
+  const world = await World.speaker();
+  world.conf.jwt = tokenOf('Bob');
+  const entered = world.chat.authenticate();
+  await world.settle();
+  assert.equal((await world.speaking()).sent[0].auth, tokenOf('Bob'));
+  await entered;
+  /* also while the first one is still under way */
+  const other = await World.guest({ jwt: tokenOf('Ann') });
+  other.conf.jwt = tokenOf('Bob');
+  const second = other.chat.authenticate();
+  await other.settle();
+  assert.equal(other.sockets.filter(({ path, isClosed }) => path === '/pub' && !isClosed).length, 1);
+  assert.equal((await other.speaking()).sent[0].auth, tokenOf('Bob'));
+  await second;
+});
+
+test('who leaves while a connection opens does not come back', async () => {
+  for (const leave of ['close', 'unauthenticate'] as const) {
+    const world = await World.guest({ jwt: tokenOf('Ann') });
+    world.socket('/pub');
+    world.chat[leave]();
+    await world.pass(60000);
+    assert.equal(world.has('/pub'), false);
+  }
+  const world = await World.guest({ jwt: tokenOf('Ann') });
+  world.chat.close();
+  await assert.rejects(world.chat.say('x'), { err: 'closed' });
+});
+
+test('when reading fails, speaking is asked whether it lives', async () => {
+  const world = await World.speaker();
+  world.socket('/ws').end();
+  assert.deepEqual(world.socket('/pub').sent.at(-1).join, { room: 'lobby' });
+  await world.pass(4000);
+  assert.equal(world.chat._pubConnected, false);
+});
+
+test('a room that throws one out again and again is entered less and less often', async () => {
+  const world = await World.speaker();
+  let joins = 0;
+  for (let second = 0; second < 60; second++) {
+    if (world.has('/pub')) {
+      const socket = world.socket('/pub');
+      if (!socket.sent.length)
+        await world.speaking();
+      joins++;
+      socket.end(1011, 'no');
+    }
+    world.socket('/ws').receive({ pong: 0 });
+    await world.pass(1000);
+  }
+  assert.ok(joins < 10, String(joins));
+});
+
+test('a refusal that no promise tells is an error event', async () => {
+  const world = await World.guest({ jwt: tokenOf('Ann') });
+  await world.speaking({ status: 'error', err: 'forbidden' });
+  assert.deepEqual(world.of('error').map(({ message }) => message), ['forbidden']);
+  assert.equal(world.chat.status, 'connected');
+  assert.equal(world.chat.me, undefined);
+});
+
+test('says stay in order, however long a plugin takes for one', async () => {
+  const world = await World.speaker();
+  let release = () => {};
+  world.chat.use({ name: 'slow', beforeSay: (text) => text === 'one' ? new Promise<void>((done) => { release = done; }) : undefined });
+  world.chat.say('one').catch(() => {});
+  world.chat.say('two').catch(() => {});
+  await world.settle();
+  release();
+  await world.settle();
+  assert.deepEqual(world.socket('/pub').sent.slice(-2).map(({ say }) => say.msg), ['one', 'two']);
 });
 
 test('a token that has expired is replaced, or the guest reads on', async () => {
@@ -176,7 +313,7 @@ test('a token that has expired is replaced, or the guest reads on', async () => 
   assert.equal((await world.speaking()).sent[0].auth, tokenOf('Ann', '1'));
   world.socket('/ws').end(1008, 'token expired');
   await world.pass(3000);
-  assert.equal((await world.reading()).sent[0].token, tokenOf('Ann', '2'));
+  assert.equal((await world.reading()).sent[0].token, tokenOf('Ann', '1')); /* they share it */
 
   const other = await World.speaker();
   other.socket('/ws').end(1008, 'token expired');
@@ -245,8 +382,7 @@ test('where websockets do not get through, it speaks by HTTP, in order', async (
   const world = new World({ jwt: tokenOf('Ann'), transports: ['longpolling'] });
   world.chat.init();
   await world.joined();
-  (await world.next('/lp')).answer(200, { since: 'e:0', frames: [] });
-  await world.settle();
+  await world.reached();
   /* The first attempt may have been a websocket, as nobody knew yet. */
   while (world.has('/pub')) {
     world.socket('/pub').end();
@@ -260,7 +396,8 @@ test('where websockets do not get through, it speaks by HTTP, in order', async (
   assert.equal(world.asked.filter(({ path }) => path === '/pub').length, 0);
   first.fail();
   await world.pass(3000);
-  await world.joined();
+  for (const join of [await world.joined('w2'), await world.joined('w2')]) /* another worker, and whether the token is good */
+    assert.ok(join);
   const again = await world.next('/pub');
   assert.equal(again.body.cid, first.body.cid);
   again.answer(200, { status: 'ok', i: 'i1', offset: 1, epoch: 'e' });
@@ -269,6 +406,48 @@ test('where websockets do not get through, it speaks by HTTP, in order', async (
   const [a, b] = await Promise.allSettled(all);
   assert.equal(a!.status, 'fulfilled');
   assert.equal((b as PromiseRejectedResult).reason.ttl, 9);
+});
+
+test('what is said by HTTP to a line that was left is said by the next one', async () => {
+  const world = new World({ jwt: tokenOf('Ann'), transports: ['longpolling'] }, { WebSocket: undefined });
+  world.chat.init();
+  await world.joined();
+  await world.reached();
+  await world.joined();
+  const first = world.chat.say('a');
+  first.catch(() => {});
+  const posted = await world.next('/pub');
+  world.chat.unauthenticate();
+  world.conf.jwt = tokenOf('Ann');
+  world.chat.authenticate();
+  await world.joined();
+  const second = world.chat.say('b');
+  await world.settle();
+  posted.answer(200, { status: 'ok', i: 'i1', offset: 1, epoch: 'e' });
+  const again = await world.next('/pub');
+  assert.equal(again.body.msg, 'b');
+  again.answer(503, { status: 'error', err: 'busy' });
+  await world.settle();
+  assert.equal(world.asked.filter(({ path }) => path === '/pub').length, 0); /* not at once */
+  await world.pass(2000);
+  (await world.next('/pub')).answer(200, { status: 'ok', i: 'i2', offset: 2, epoch: 'e' });
+  await second;
+});
+
+test('once websockets get through again, it speaks by one', async () => {
+  const world = await World.guest({ jwt: tokenOf('Ann') });
+  for (let failure = 0; failure < 2; failure++) {
+    world.socket('/pub').end();
+    await world.pass(3000);
+  }
+  await world.joined();
+  assert.equal(world.chat.status, 'authenticated');
+  assert.equal(world.has('/pub'), false);
+  for (let minute = 0; minute < 15; minute++) {
+    world.socket('/ws').receive({ pong: 0 });
+    await world.pass(20000);
+  }
+  await world.speaking();
 });
 
 test('a worker that cannot be spoken to is left after three attempts', async () => {

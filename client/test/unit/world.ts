@@ -43,6 +43,7 @@ export class World {
   random = 0.5;
   wake: (networkChanged: boolean) => void = () => {};
   readonly chat: ChatUpProtocol;
+  readonly conf: Conf;
   private timers: { at: number; act: () => void }[] = [];
 
   constructor(conf: Conf = {}, more: Partial<Env> = {}) {
@@ -71,7 +72,8 @@ export class World {
       },
       ...more,
     };
-    this.chat = new ChatUpProtocol({ dispatcherURL: 'http://d', room: 'lobby', userCountRefreshTimeout: 0, ...conf }, env);
+    this.conf = { dispatcherURL: 'http://d', room: 'lobby', userCountRefreshTimeout: 0, ...conf };
+    this.chat = new ChatUpProtocol(this.conf, env);
     for (const name of ['message', 'event', 'status', 'userCount', 'transport', 'gap', 'banned', 'unbanned', 'kicked', 'error'] as const)
       this.chat.on(name, (value) => this.events.push([name, structuredClone(value)]));
   }
@@ -130,6 +132,12 @@ export class World {
         return this.asked.splice(at, 1)[0]!;
     }
     throw new Error(`nobody asked for ${path}; asked: ${this.asked.map((asked) => asked.path)}`);
+  }
+
+  /** Let long polling find the server. */
+  async reached(): Promise<void> {
+    (await this.next('/health/live')).answer(200, { status: 'ok' });
+    await this.settle();
   }
 
   /** Answer the next /join. */

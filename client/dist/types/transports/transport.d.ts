@@ -22,6 +22,8 @@ export interface Down {
     /** Of docs/protocol.md, "Close codes"; 1006: lost, or never opened. An HTTP status, where that was the answer. */
     code: number;
     reason: string;
+    /** It was open, but gave nothing. */
+    isUseless?: boolean;
 }
 export interface ReadOn {
     frame(frame: Frame): void;
@@ -38,4 +40,6 @@ export interface ReadTransport {
     refresh(token: string): boolean;
 }
 export type OpenTransport = (env: Env, request: ReadRequest, on: ReadOn) => ReadTransport;
+/** What a text of the server says; undefined: it is none of the server. */
+export declare function parse(text: string): Record<string, any> | undefined;
 export declare const channelsQuery: (request: ReadRequest) => string;

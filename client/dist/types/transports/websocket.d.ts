@@ -1,2 +1,2 @@
-import type { OpenTransport } from './transport.js';
+import { type OpenTransport } from './transport.js';
 export declare const openWebSocket: OpenTransport;
