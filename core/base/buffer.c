@@ -1,5 +1,6 @@
 #include "buffer.h"
 #include "counters.h"
+#include "words.h"
 
 #include <stdlib.h>
 
@@ -79,6 +80,12 @@ static const char escapes[256] = {
     'u', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',           'u',         'u',
     'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\', ['<'] = 'u', [0x7f] = 'u'};
 
+static bool word_is_plain(uint64_t word)
+{
+    return word_is_ascii(word) && !word_has_control(word) && !word_has(word, '"') &&
+           !word_has(word, '\\') && !word_has(word, '<') && !word_has(word, 0x7f);
+}
+
 void buffer_json_string(struct buffer *buffer, struct text text)
 {
     static const char hex[] = "0123456789abcdef";
@@ -90,7 +97,7 @@ void buffer_json_string(struct buffer *buffer, struct text text)
     for (size_t i = 0; i < text.length;) {
         size_t plain = i; /* most texts have nothing to escape: they are copied as a whole */
         while (plain < text.length && !escapes[(unsigned char)text.at[plain]])
-            plain++;
+            plain += text.length - plain >= 8 && word_is_plain(word_at(text.at + plain)) ? 8 : 1;
         memcpy(p, text.at + i, plain - i);
         p += plain - i;
         i = plain;

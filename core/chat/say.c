@@ -1,5 +1,6 @@
 #include "say.h"
 #include "json.h"
+#include "words.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -38,16 +39,26 @@ static bool scan_is_at(const struct scan *scan, char c)
     return !scan->failed && scan->p < scan->end && *scan->p == c;
 }
 
+static bool word_is_plain(uint64_t word)
+{
+    return word_is_ascii(word) && !word_has_control(word) && !word_has(word, '"') &&
+           !word_has(word, '\\');
+}
+
 /* What is between the quotes, if nothing in it is, or would have to be, escaped. */
 static struct text scan_string(struct scan *scan)
 {
     scan_literal(scan, "\"");
-    const char *from = scan->p;
-    while (!scan->failed && scan->p < scan->end && *scan->p != '"') {
-        scan->failed = (unsigned char)*scan->p < 0x20 || *scan->p == '\\';
-        scan->p++;
+    const char *from = scan->p, *p = from;
+    for (; !scan->failed && p < scan->end && *p != '"'; p++) {
+        while (scan->end - p > 8 && word_is_plain(word_at(p)))
+            p += 8;
+        if (*p == '"')
+            break;
+        scan->failed = (unsigned char)*p < 0x20 || *p == '\\';
     }
-    struct text text = {from, (size_t)(scan->p - from)};
+    scan->p = p;
+    struct text text = {from, (size_t)(p - from)};
     scan_literal(scan, "\"");
     return text;
 }

@@ -1,5 +1,6 @@
 #include "websocket.h"
 #include "alloc.h"
+#include "words.h"
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -30,6 +31,8 @@ bool utf8_continue(struct utf8_state *state, const void *bytes, size_t length)
     const unsigned char *p = bytes, *end = p + length;
     struct utf8_state s = *state;
     for (; p < end; p++) {
+        while (!s.more && end - p > 8 && word_is_ascii(word_at(p)))
+            p += 8;
         unsigned char c = *p;
         if (s.more) {
             if (c < s.low || c > s.high)
