@@ -1,10 +1,11 @@
 #include "answers.h"
 #include "alloc.h"
 
-void answers_init(struct answers *answers)
+struct answers *answers_create(void)
 {
-    *answers = (struct answers){0};
+    struct answers *answers = xcalloc(1, sizeof *answers);
     list_init(&answers->by_age);
+    return answers;
 }
 
 static bool answer_is(const struct table_link *link, const void *client_id)
@@ -26,15 +27,25 @@ static struct answer *oldest(struct answers *answers)
     return list_entry(answers->by_age.next, struct answer, by_age);
 }
 
-void answers_finish(struct answers *answers)
+void answers_destroy(struct answers *answers)
 {
+    if (!answers)
+        return;
     while (!list_empty(&answers->by_age))
         forget(answers, oldest(answers));
     table_finish(&answers->table);
+    free(answers);
+}
+
+bool answers_any(const struct answers *answers)
+{
+    return answers && answers->table.count;
 }
 
 struct answer *answers_find(struct answers *answers, struct text client_id)
 {
+    if (!answers)
+        return NULL;
     struct table_link *link = table_find(
         &answers->table, table_hash(0, client_id.at, client_id.length), answer_is, &client_id);
     return link ? list_entry(link, struct answer, link) : NULL;
@@ -58,13 +69,15 @@ void answers_add(struct answers *answers, struct text client_id, uint64_t offset
 
 void answers_expire(struct answers *answers, int64_t before_ms)
 {
-    while (!list_empty(&answers->by_age) && oldest(answers)->time_ms < before_ms)
+    while (answers_any(answers) && oldest(answers)->time_ms < before_ms)
         forget(answers, oldest(answers));
 }
 
 void answers_forget_above(struct answers *answers, uint64_t offset)
 {
     struct answer *answer, *after;
+    if (!answers)
+        return;
     list_for_each_safe (answer, after, &answers->by_age, by_age)
         if (answer->offset > offset)
             forget(answers, answer);

@@ -5,6 +5,7 @@
 #include "list.h"
 #include "table.h"
 #include "text.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct answer {
@@ -22,8 +23,10 @@ struct answers {
     struct list by_age; /* oldest first */
 };
 
-void answers_init(struct answers *answers);
-void answers_finish(struct answers *answers);
+struct answers *answers_create(void);
+void answers_destroy(struct answers *answers);
+/* All but answers_add take NULL: none were given yet. */
+bool answers_any(const struct answers *answers);
 /* NULL: never heard of. */
 struct answer *answers_find(struct answers *answers, struct text client_id);
 /* Beyond max the oldest is forgotten. */

@@ -86,11 +86,11 @@ static void room_sweep(struct table_link *link, void *arg)
     struct home_room *room = list_entry(link, struct home_room, link);
     const struct config *conf = owner->conf;
     history_expire(&room->history, owner->swept_wall_ms - conf->history.expire_ms);
-    answers_expire(&room->answers, owner->swept_wall_ms - conf->limits.dedupe_ms);
+    answers_expire(room->answers, owner->swept_wall_ms - conf->limits.dedupe_ms);
     if (home_room_in_use(room) || owner->swept_ms - room->used_ms < UNUSED_ROOM_MS)
         return;
     if (!owner->home->store) { /* there is no other copy: it lives as long as its messages */
-        if (room->history.count || room->answers.table.count)
+        if (room->history.count || answers_any(room->answers))
             return;
         if (owner->offset_floor < room->offset) /* never given twice in the epoch */
             owner->offset_floor = room->offset;

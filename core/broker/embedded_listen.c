@@ -139,9 +139,9 @@ static void look_at_owner(struct letter *letter)
     look->messages = history_page(&room->history, &look->asked.history, &look->view.history.count);
     look->view.history.at.offset = room->announced;
     look->view.readers = room->readers;
-    look->view.publishers = room->members.table.count;
-    look->view.users = members_people(&room->members);
-    members_write(&room->members, look->asked.skip, look->asked.limit, &look->clients);
+    look->view.publishers = members_count(room->members);
+    look->view.users = members_people(room->members);
+    members_write(room->members, look->asked.skip, look->asked.limit, &look->clients);
     errand_go_home(errand, BROKER_OK, look_home);
 }
 

@@ -20,27 +20,28 @@ static void announce(struct embedded *owner, struct home_room *room, const char 
 }
 
 /* {"pubCount":n,"users":n} */
-static void number_tell(struct embedded *owner, struct home_room *room)
+static void number_tell(struct embedded *owner, struct crowd *crowd)
 {
-    uint64_t publishers = room->members.table.count, users = members_people(&room->members);
+    struct home_room *room = crowd->room;
+    uint64_t publishers = members_count(room->members), users = members_people(room->members);
     char data[80];
-    room->number_is_news = false;
-    if (publishers == room->told_publishers && users == room->told_users)
+    crowd->number_is_news = false;
+    if (publishers == crowd->told_publishers && users == crowd->told_users)
         return;
     int length = snprintf(data, sizeof data, "{\"pubCount\":%llu,\"users\":%llu}",
                           (unsigned long long)publishers, (unsigned long long)users);
     announce(owner, room, "presence", (struct text){data, (size_t)length}, NULL);
-    room->told_publishers = publishers;
-    room->told_users = users;
-    room->cool_at_ms = clock_mono_ms() + owner->conf->rooms.presence_gap_ms;
-    list_append(&owner->cooling, &room->cooling);
+    crowd->told_publishers = publishers;
+    crowd->told_users = users;
+    crowd->cool_at_ms = clock_mono_ms() + owner->conf->rooms.presence_gap_ms;
+    list_append(&owner->cooling, &crowd->cooling);
 }
 
 static void gap_timer_set(struct embedded *owner)
 {
     if (list_empty(&owner->cooling) || ev_is_active(&owner->gap_over))
         return;
-    int64_t wait_ms = list_entry(owner->cooling.next, struct home_room, cooling)->cool_at_ms;
+    int64_t wait_ms = list_entry(owner->cooling.next, struct crowd, cooling)->cool_at_ms;
     wait_ms -= clock_mono_ms();
     struct ev_loop *ev = loop_ev(owner->loop);
     ev_now_update(ev); /* the turn may have been long */
@@ -52,24 +53,33 @@ static void on_gap_over(struct ev_loop *ev, ev_timer *timer, int events)
 {
     struct embedded *owner = timer->data;
     int64_t now_ms = clock_mono_ms();
-    struct home_room *room, *after;
-    list_for_each_safe (room, after, &owner->cooling, cooling) {
-        if (room->cool_at_ms > now_ms)
+    struct crowd *crowd, *after;
+    list_for_each_safe (crowd, after, &owner->cooling, cooling) {
+        if (crowd->cool_at_ms > now_ms)
             break; /* one gap for all, so the others are later */
-        list_remove(&room->cooling);
-        if (room->number_is_news)
-            number_tell(owner, room);
+        list_remove(&crowd->cooling);
+        if (crowd->number_is_news)
+            number_tell(owner, crowd);
     }
     gap_timer_set(owner);
 }
 
-static void number_changed(struct embedded *owner, struct home_room *room)
+static void number_changed(struct embedded *owner, struct crowd *crowd)
 {
-    room->number_is_news = true;
-    if (!list_empty(&room->cooling))
+    crowd->number_is_news = true;
+    if (!list_empty(&crowd->cooling))
         return; /* told when its gap is over */
-    number_tell(owner, room);
+    number_tell(owner, crowd);
     gap_timer_set(owner);
+}
+
+static struct crowd *crowd_create(struct home_room *room)
+{
+    struct crowd *crowd = xcalloc(1, sizeof *crowd);
+    crowd->room = room;
+    crowd->told_publishers = UINT64_MAX;
+    list_init(&crowd->cooling);
+    return crowd;
 }
 
 enum telling { TELL_NOTHING, TELL_WHO, TELL_NUMBER };
@@ -78,16 +88,21 @@ enum telling { TELL_NOTHING, TELL_WHO, TELL_NUMBER };
 static enum telling telling(const struct embedded *owner, struct home_room *room, uint64_t members)
 {
     uint64_t few = (uint64_t)owner->conf->rooms.presence_events;
-    bool was_crowded = room->crowded;
     if (!few)
         return TELL_NOTHING;
+    if (!room->crowd && members > few)
+        room->crowd = crowd_create(room);
+    struct crowd *crowd = room->crowd;
+    if (!crowd)
+        return TELL_WHO;
+    bool was_crowded = crowd->is_crowded;
     if (members > few)
-        room->crowded = true;
+        crowd->is_crowded = true;
     else if (members <= few - few / 4)
-        room->crowded = false;
-    if (was_crowded || room->crowded)
+        crowd->is_crowded = false;
+    if (was_crowded || crowd->is_crowded)
         return TELL_NUMBER;
-    room->told_publishers = UINT64_MAX; /* who adds up has another number now */
+    crowd->told_publishers = UINT64_MAX; /* who adds up has another number now */
     return TELL_WHO;
 }
 
@@ -122,14 +137,16 @@ static void join_failed(struct letter *letter)
 
 static void member_enters(struct embedded *owner, struct home_room *room, const struct join *join)
 {
+    if (!room->members)
+        room->members = members_create();
     const struct member *member =
-        members_add(&room->members, join->member, join->user, join->who.sub, join->who.name);
-    switch (telling(owner, room, room->members.table.count)) {
+        members_add(room->members, join->member, join->user, join->who.sub, join->who.name);
+    switch (telling(owner, room, members_count(room->members))) {
     case TELL_WHO:
         announce(owner, room, "join", (struct text){0}, member);
         break;
     case TELL_NUMBER:
-        number_changed(owner, room);
+        number_changed(owner, room->crowd);
         break;
     case TELL_NOTHING:
         break;
@@ -191,12 +208,16 @@ static void leave_failed(struct letter *letter)
 
 static void member_leaves(struct embedded *owner, struct home_room *room, struct member *member)
 {
-    enum telling what = telling(owner, room, room->members.table.count - 1);
+    enum telling what = telling(owner, room, members_count(room->members) - 1);
     if (what == TELL_WHO)
         announce(owner, room, "leave", (struct text){0}, member);
-    members_remove(&room->members, member);
+    members_remove(room->members, member);
+    if (!members_count(room->members)) {
+        members_destroy(room->members);
+        room->members = NULL;
+    }
     if (what == TELL_NUMBER)
-        number_changed(owner, room);
+        number_changed(owner, room->crowd);
     room->used_ms = clock_mono_ms();
 }
 
@@ -209,7 +230,7 @@ static void leave_at_owner(struct letter *letter)
         errand_await(room, &leave->errand);
         return;
     }
-    struct member *member = room ? members_find(&room->members, leave->member) : NULL;
+    struct member *member = room ? members_find(room->members, leave->member) : NULL;
     if (member)
         member_leaves(leave->errand.owner, room, member);
     errand_free(&leave->errand);

@@ -162,7 +162,7 @@ static void load_arrives(struct letter *letter)
                         (uint32_t)conf->history.size, (uint64_t)conf->history.bytes);
         for (size_t i = 0; i < load->found.answer_count; i++) {
             struct store_answer *answer = &load->found.answers[i];
-            answers_add(&room->answers, (struct text){answer->client_id, answer->length},
+            answers_add(home_room_answers(room), (struct text){answer->client_id, answer->length},
                         answer->offset, answer->id, answer->time_ms,
                         (uint32_t)conf->limits.dedupe_entries);
         }

@@ -107,9 +107,9 @@ static void publish_at_owner(struct letter *letter)
         return;
     }
     int64_t now_ms = clock_wall_ms();
-    answers_expire(&room->answers, now_ms - owner->conf->limits.dedupe_ms);
+    answers_expire(room->answers, now_ms - owner->conf->limits.dedupe_ms);
     struct answer *answer =
-        publish->client_id_length ? answers_find(&room->answers, publish_client_id(publish)) : NULL;
+        publish->client_id_length ? answers_find(room->answers, publish_client_id(publish)) : NULL;
     if (answer) {
         publish->result.at.offset = answer->offset;
         memcpy(publish->result.id, answer->id, sizeof publish->result.id);
@@ -129,7 +129,7 @@ static void publish_at_owner(struct letter *letter)
         publish->result.at.offset = room->offset;
         memcpy(publish->result.id, fields->id.at, UUID_LENGTH);
         if (publish->client_id_length)
-            answers_add(&room->answers, publish_client_id(publish), room->offset,
+            answers_add(home_room_answers(room), publish_client_id(publish), room->offset,
                         publish->result.id, fields->time_ms,
                         (uint32_t)owner->conf->limits.dedupe_entries);
     }

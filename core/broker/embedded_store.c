@@ -207,7 +207,7 @@ static void room_take_back(struct table_link *link, void *arg)
     if (room->offset == room->announced)
         return;
     room->offset = room->announced;
-    answers_forget_above(&room->answers, room->announced);
+    answers_forget_above(room->answers, room->announced);
 }
 
 void owner_generation_end(struct embedded *owner, uint64_t generation)

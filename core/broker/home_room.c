@@ -9,9 +9,6 @@ struct home_room *home_room_create(struct name *name, size_t loop_count)
     struct home_room *room = xcalloc(1, sizeof *room + loop_count * sizeof *room->loops);
     room->name = name_ref(name);
     list_init(&room->loading);
-    answers_init(&room->answers);
-    members_init(&room->members);
-    list_init(&room->cooling);
     count_up(COUNT_rooms_now);
     return room;
 }
@@ -20,9 +17,11 @@ void home_room_destroy(struct home_room *room)
 {
     assert(!room->waiting);
     history_finish(&room->history);
-    answers_finish(&room->answers);
-    members_finish(&room->members);
-    list_remove(&room->cooling);
+    answers_destroy(room->answers);
+    members_destroy(room->members);
+    if (room->crowd)
+        list_remove(&room->crowd->cooling);
+    free(room->crowd);
     name_unref(room->name);
     free(room);
     count_down(COUNT_rooms_now);
@@ -30,7 +29,14 @@ void home_room_destroy(struct home_room *room)
 
 bool home_room_in_use(const struct home_room *room)
 {
-    return !room->ready || room->in_flight || room->readers || room->members.table.count;
+    return !room->ready || room->in_flight || room->readers || members_count(room->members);
+}
+
+struct answers *home_room_answers(struct home_room *room)
+{
+    if (!room->answers)
+        room->answers = answers_create();
+    return room->answers;
 }
 
 struct message **home_room_since(const struct home_room *room, const char *epoch,

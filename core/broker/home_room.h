@@ -22,22 +22,28 @@ struct home_room {
     uint32_t in_flight;     /* letters at the store that will come back */
     uint64_t readers;       /* on all loops */
     struct history history;
-    struct answers answers;
-    struct members members;
-    bool crowded; /* its number is told now and then, not who comes and goes */
-    bool number_is_news;
-    uint64_t told_publishers, told_users;
-    struct list cooling; /* embedded_presence.c: its number was told less than a gap ago */
-    int64_t cool_at_ms;
-    int64_t used_ms;  /* monotonic */
-    uint32_t loops[]; /* per loop: readers, and HOME_LISTENS while it wants events */
+    struct answers *answers; /* NULL: to no client id yet; home_room_answers makes it */
+    struct members *members; /* NULL: nobody is there */
+    struct crowd *crowd;     /* NULL: it never was crowded */
+    int64_t used_ms;         /* monotonic */
+    uint32_t loops[];        /* per loop: readers, and HOME_LISTENS while it wants events */
 };
 
 enum { HOME_LISTENS = 1u << 31 };
 
+struct crowd { /* embedded_presence.c */
+    struct home_room *room;
+    bool is_crowded; /* its number is told now and then, not who comes and goes */
+    bool number_is_news;
+    uint64_t told_publishers, told_users;
+    struct list cooling; /* its number was told less than a gap ago */
+    int64_t cool_at_ms;
+};
+
 struct home_room *home_room_create(struct name *name, size_t loop_count);
 void home_room_destroy(struct home_room *room);
 bool home_room_in_use(const struct home_room *room);
+struct answers *home_room_answers(struct home_room *room);
 
 /* What a reader that comes with since gets. *count_out new references in a new array. */
 struct message **home_room_since(const struct home_room *room, const char *epoch,

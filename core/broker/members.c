@@ -9,18 +9,27 @@ struct person {
     char sub[];
 };
 
-void members_init(struct members *members)
+struct members *members_create(void)
 {
-    *members = (struct members){0};
+    struct members *members = xcalloc(1, sizeof *members);
     list_init(&members->in_order);
+    return members;
 }
 
-void members_finish(struct members *members)
+void members_destroy(struct members *members)
 {
+    if (!members)
+        return;
     while (!list_empty(&members->in_order))
         members_remove(members, list_entry(members->in_order.next, struct member, in_order));
     table_finish(&members->table);
     table_finish(&members->people);
+    free(members);
+}
+
+uint64_t members_count(const struct members *members)
+{
+    return members ? members->table.count : 0;
 }
 
 static uint64_t id_hash(const char *id)
@@ -92,7 +101,8 @@ struct member *members_add(struct members *members, const char id[37], struct te
 
 struct member *members_find(struct members *members, const char id[37])
 {
-    struct table_link *link = table_find(&members->table, id_hash(id), member_is, id);
+    struct table_link *link =
+        members ? table_find(&members->table, id_hash(id), member_is, id) : NULL;
     return link ? list_entry(link, struct member, link) : NULL;
 }
 
@@ -106,13 +116,17 @@ void members_remove(struct members *members, struct member *member)
 
 uint64_t members_people(const struct members *members)
 {
-    return members->people.count + members->alone;
+    return members ? members->people.count + members->alone : 0;
 }
 
 void members_write(const struct members *members, uint64_t skip, uint64_t limit, struct buffer *out)
 {
     uint64_t i = 0;
     const struct member *member;
+    if (!members) {
+        buffer_text(out, "[]");
+        return;
+    }
     buffer_text(out, "[");
     list_for_each (member, &members->in_order, in_order) {
         if (i >= skip) {

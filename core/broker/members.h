@@ -25,8 +25,10 @@ struct members {
     uint64_t alone;       /* members without a sub */
 };
 
-void members_init(struct members *members);
-void members_finish(struct members *members);
+struct members *members_create(void);
+void members_destroy(struct members *members);
+/* The others, but those that change something, take NULL: there are none. */
+uint64_t members_count(const struct members *members);
 struct member *members_add(struct members *members, const char id[37], struct text user,
                            struct text sub, struct text name);
 struct member *members_find(struct members *members, const char id[37]);
