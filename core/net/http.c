@@ -380,8 +380,7 @@ static void upgrade_as(struct request *asked, struct user *user)
     if (user)
         connection_set_user(conn, user_ref(user));
     snprintf(head, sizeof head, "%s%s\r\n\r\n", answer, accept);
-    connection_cork(
-        conn); /* the first frames leave with it, if they are there by the end of the turn */
+    connection_cork(conn); /* what is there by the end of the turn leaves with it */
     server_answer_later(conn->server, conn);
     connection_write(conn, head, strlen(head));
     if (conn->phase == PHASE_DEAD)

@@ -600,6 +600,7 @@ void publisher_on_closed(struct connection *conn)
         return;
     publisher->conn = NULL;
     conn->publisher = NULL;
+    replies_write(publisher); /* those that were to leave at the end of the turn are forgotten */
     if (publisher->announced)
         broker_leave(publisher->pipeline->broker, publisher->room, publisher->member);
     if (publisher->room)

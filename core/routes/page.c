@@ -14,7 +14,8 @@
 enum { FILE_BYTES_MAX = 1024 * 1024 };
 
 #define HEADERS "cache-control: no-cache\r\nx-content-type-options: nosniff\r\n"
-/* The page shows what strangers wrote: should a text ever become HTML, it can run nothing. */
+/* The page shows what strangers wrote: should a text ever become HTML, it can run nothing. It
+ * connects to anywhere: to workers, which have names of their own. */
 #define POLICY                                                                                     \
     "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; "           \
     "connect-src 'self' ws: wss: http: https:; img-src 'self' data:; base-uri 'none'; "            \

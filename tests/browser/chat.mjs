@@ -182,7 +182,7 @@ async function moderation(server, browser, ann) {
   await panel('ban-form').locator('[name=reason]').fill('too many weeds');
   await panel('ban-form').locator('option').first().evaluate((option) => { option.value = '15'; });
   await panel('ban-form').getByText('Ban', { exact: true }).last().click();
-  await checkSoon(async () => /You are banned from this room for another \d+ s Reason: too many weeds/.test(await ann.notice()),
+  await checkSoon(async () => /You are banned from this room for another \d+ s · Reason: too many weeds/.test(await ann.notice()),
                   'who is banned is told for how long, and why', () => ann.notice());
   check(await ann.page.locator('.chatup-input').isDisabled(), 'and cannot write');
   await checkSoon(async () => (await mod.messages()).every(([name]) => name !== 'Ann'), 'what they said is gone from all pages', () => mod.messages());

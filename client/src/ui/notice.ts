@@ -50,12 +50,13 @@ export class Notice {
       return;
     }
     /* The words stay the same, so that they are read out once; the time ticks beside them. */
-    const { text, more } = countdown ?? { text: this.text, more: '' };
+    const text = countdown?.text ?? this.text;
+    const more = countdown?.more ? ` · ${countdown.more}` : '';
     if (this.textNode.textContent !== text || this.moreNode.textContent !== more) {
       this.textNode.textContent = text;
       this.moreNode.textContent = more;
     }
-    this.timeNode.textContent = countdown ? ` ${duration(left)} ` : '';
+    this.timeNode.textContent = countdown ? ` ${duration(left)}` : '';
     this.node.dataset.kind = countdown ? 'error' : this.kind;
     this.node.hidden = !text;
   }
