@@ -211,7 +211,8 @@ static void group_free(struct embedded *owner, struct busy_group *group)
 static void row_note(void *arg, enum keyed_change change, const struct keyed_row *from)
 {
     struct keep_errand *keep = arg;
-    size_t size = from->at.key.length + from->member.length + from->value.length;
+    bool durable = !keep->what.is_volatile; /* else it is only told that the key has changed */
+    size_t size = from->at.key.length + (durable ? from->member.length + from->value.length : 0);
     struct row_copy *row = xmalloc(sizeof *row + size + 1);
     *row = (struct row_copy){.change = change, .row = *from};
     char *to = row->storage;
@@ -219,13 +220,17 @@ static void row_note(void *arg, enum keyed_change change, const struct keyed_row
     row->row.at.group = keep->what.group;
     row->row.at.key.at = memcpy(to, from->at.key.at, from->at.key.length);
     to += from->at.key.length;
+    *keep->rows_tail = row;
+    keep->rows_tail = &row->next;
+    if (!durable) {
+        row->row.member = row->row.value = (struct text){0};
+        return;
+    }
     if (from->member.length)
         row->row.member.at = memcpy(to, from->member.at, from->member.length);
     to += from->member.length;
     if (from->value.length)
         row->row.value.at = memcpy(to, from->value.at, from->value.length);
-    *keep->rows_tail = row;
-    keep->rows_tail = &row->next;
 }
 
 static void keep_announce(struct keep_errand *keep)
