@@ -117,6 +117,11 @@ done >served/log
 step "list tells the plugins in their order" sh -c 'chatup plugin list -c served/chatup.yaml | tr -s " " >list &&
     grep -q "^ 1 mine_cpp 0.1 on open .*/mine_cpp.so$" list && grep -q "^ 2 hello 1.0 on closed " list &&
     grep -q "^ 3 demo .*usr/lib.*/chatup/plugins/demo.so$" list && grep -q "^ 2 hello message_out 0 " list'
+url=${line#chatup: }
+fetch() { python3 -c 'import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1]).read())' "${url%/}$1"; }
+step "the page and the client library are served as installed" sh -c "$(declare -f fetch); url=$url; fetch / | grep -q demo.js &&
+    fetch /chatup.js | grep -q ChatUpProtocol && fetch /chatup.mjs | grep -q export && fetch /chatup.css | grep -q chatup-message"
+step "no more of the client than that is installed" sh -c "cd '$prefix/share/chatup/client' && ls | tr '\n' ' ' | grep -x 'demo dist examples '"
 kill "$server_pid" || cat served/log
 wait "$server_pid"
 step "list without a server fails" says "chatup plugin list: no server is running" chatup plugin list -c served/chatup.yaml
