@@ -55,5 +55,5 @@ export function parse(text: string): Record<string, any> | undefined {
   }
 }
 
-export const channelsQuery = (request: ReadRequest): string =>
-  `channels=${encodeURIComponent(JSON.stringify(request.channels))}`;
+export const channelsQuery = (channels: ReadRequest['channels']): string =>
+  `channels=${encodeURIComponent(JSON.stringify(channels))}`;

@@ -42,4 +42,4 @@ export interface ReadTransport {
 export type OpenTransport = (env: Env, request: ReadRequest, on: ReadOn) => ReadTransport;
 /** What a text of the server says; undefined: it is none of the server. */
 export declare function parse(text: string): Record<string, any> | undefined;
-export declare const channelsQuery: (request: ReadRequest) => string;
+export declare const channelsQuery: (channels: ReadRequest["channels"]) => string;

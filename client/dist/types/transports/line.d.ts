@@ -1,0 +1,16 @@
+import type { Env } from '../env.js';
+import type { Down, ReadOn, ReadRequest } from './transport.js';
+export declare class Line {
+    private readonly env;
+    private readonly request;
+    private readonly on;
+    over: boolean;
+    private readonly ended;
+    private timer;
+    constructor(env: Env, request: ReadRequest, on: ReadOn);
+    fetch(path: string): Promise<Response>;
+    /** Down after so many milliseconds, unless wait() is called again before. */
+    wait(ms: number, reason: string): void;
+    finish(): void;
+    down(how: Down): void;
+}
