@@ -1,6 +1,6 @@
 #include "buffer.h"
 #include "counters.h"
-#include "words.h"
+#include "word.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 #include "say.h"
 #include "json.h"
-#include "words.h"
+#include "word.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "websocket.h"
 #include "alloc.h"
-#include "words.h"
+#include "word.h"
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>

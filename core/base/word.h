@@ -1,12 +1,12 @@
-/* words.h: looking at text eight bytes at a time (Mycroft, 1987; "Bit Twiddling Hacks", Anderson:
+/* word.h: looking at text eight bytes at a time (Mycroft, 1987; "Bit Twiddling Hacks", Anderson:
  * which bytes of a word are zero, or less than n). Says whether there is one, not where. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#define WORDS_ONES UINT64_C(0x0101010101010101)
-#define WORDS_HIGH UINT64_C(0x8080808080808080)
+#define WORD_ONES UINT64_C(0x0101010101010101)
+#define WORD_HIGH UINT64_C(0x8080808080808080)
 
 static inline uint64_t word_at(const void *bytes)
 {
@@ -17,17 +17,17 @@ static inline uint64_t word_at(const void *bytes)
 
 static inline bool word_is_ascii(uint64_t word)
 {
-    return !(word & WORDS_HIGH);
+    return !(word & WORD_HIGH);
 }
 
 static inline bool word_has(uint64_t word, unsigned char byte)
 {
-    uint64_t zero = word ^ WORDS_ONES * byte;
-    return (zero - WORDS_ONES) & ~zero & WORDS_HIGH;
+    uint64_t zero = word ^ WORD_ONES * byte;
+    return (zero - WORD_ONES) & ~zero & WORD_HIGH;
 }
 
 /* Of ASCII only. */
 static inline bool word_has_control(uint64_t word)
 {
-    return (word - WORDS_ONES * 0x20) & ~word & WORDS_HIGH;
+    return (word - WORD_ONES * 0x20) & ~word & WORD_HIGH;
 }
