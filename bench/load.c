@@ -22,7 +22,7 @@ static const char usage[] =
     "  --host ADDRESS    of the server (127.0.0.1)\n"
     "  --port N\n"
     "  --pid N           process whose CPU and memory, with its children's, are told\n"
-    "  --token TOKEN     of publishers (chatup); without it they are upgraded, and no more\n"
+    "  --token T[,T]...  of publishers, in turn (chatup); without it they are upgraded, no more\n"
     "  --sources N       loopback addresses to come from (8)\n"
     "  --readers N       with --rooms, of each room in fanout (1000)\n"
     "  --rooms N         (1)\n"

@@ -180,12 +180,27 @@ static void ready_perhaps(struct net *net, struct conn *conn)
     net->ready++;
 }
 
+/* Publishers take turns with the tokens, which commas separate. */
+static int token_of(const struct net *net, const struct conn *conn, const char **token_out)
+{
+    size_t count = 1, turn;
+    for (const char *p = net->token; (p = strchr(p, ',')); p++)
+        count++;
+    const char *token = net->token;
+    for (turn = (size_t)(conn - net->conns) % count; turn; turn--)
+        token = strchr(token, ',') + 1;
+    *token_out = token;
+    return (int)strcspn(token, ",");
+}
+
 static void upgraded(struct net *net, struct conn *conn)
 {
     conn->state = CONN_HELLO;
     if (conn->role == PUBLISHER && net->token) {
         char text[2048];
-        int n = snprintf(text, sizeof text, "{\"id\":1,\"auth\":\"%s\"}", net->token);
+        const char *token;
+        int length = token_of(net, conn, &token);
+        int n = snprintf(text, sizeof text, "{\"id\":1,\"auth\":\"%.*s\"}", length, token);
         out_frame(conn, WS_TEXT, text, (size_t)n);
         n = snprintf(text, sizeof text, "{\"id\":2,\"join\":{\"room\":\"%s\"}}", conn->room->name);
         out_frame(conn, WS_TEXT, text, (size_t)n);

@@ -94,6 +94,8 @@ TARGETS = [
     Target("storm: CPU against the upgrades alone", "storm", "chatup", 3),
     Target("says per CPU second, one connection", "say", "chatup", 120000, above=True),
     Target("says per CPU second, 100 connections", "say-100", "chatup", 120000, above=True),
-    Target("the three plugins, 10 000 words, against none", "say-100", "chatup-plugins", 0.5, "chatup", above=True),
+    Target("the three plugins, 10 000 words, against none", "say", "chatup-plugins", 0.5, "chatup", above=True),
+    Target("the same, 100 connections", "say-100", "chatup-plugins", 0.5, "chatup", above=True),
+    Target("the same, one under way each", "say-turns", "chatup-plugins", 0.5, "chatup", above=True),
     Target("says per CPU second, one under way each", "say-turns", "chatup", 60000, above=True),
 ]

@@ -109,7 +109,7 @@ def plugins_words(port):
 
 
 def token(*what):
-    """Makes the key, and a token signed with it: one user serves for all publishers."""
+    """Makes the key, and a token signed with it."""
     secret = OUT / "secret"
     if not secret.exists():
         secret.write_text(os.urandom(32).hex())
