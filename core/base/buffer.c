@@ -82,8 +82,7 @@ static const char escapes[256] = {
 
 static bool word_is_plain(uint64_t word)
 {
-    return word_is_ascii(word) && !word_has_control(word) && !word_has(word, '"') &&
-           !word_has(word, '\\') && !word_has(word, '<') && !word_has(word, 0x7f);
+    return word_is_unescaped(word) && !word_has(word, '<') && !word_has(word, 0x7f);
 }
 
 void buffer_json_string(struct buffer *buffer, struct text text)

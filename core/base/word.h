@@ -31,3 +31,10 @@ static inline bool word_has_control(uint64_t word)
 {
     return (word - WORD_ONES * 0x20) & ~word & WORD_HIGH;
 }
+
+/* ASCII that a string of JSON (RFC 8259) has as it is. */
+static inline bool word_is_unescaped(uint64_t word)
+{
+    return word_is_ascii(word) && !word_has_control(word) && !word_has(word, '"') &&
+           !word_has(word, '\\');
+}

@@ -39,19 +39,13 @@ static bool scan_is_at(const struct scan *scan, char c)
     return !scan->failed && scan->p < scan->end && *scan->p == c;
 }
 
-static bool word_is_plain(uint64_t word)
-{
-    return word_is_ascii(word) && !word_has_control(word) && !word_has(word, '"') &&
-           !word_has(word, '\\');
-}
-
 /* What is between the quotes, if nothing in it is, or would have to be, escaped. */
 static struct text scan_string(struct scan *scan)
 {
     scan_literal(scan, "\"");
     const char *from = scan->p, *p = from;
     for (; !scan->failed && p < scan->end && *p != '"'; p++) {
-        while (scan->end - p > 8 && word_is_plain(word_at(p)))
+        while (scan->end - p > 8 && word_is_unescaped(word_at(p)))
             p += 8;
         if (*p == '"')
             break;
