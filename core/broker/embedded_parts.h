@@ -44,7 +44,7 @@ struct embedded {         /* one loop's handle, and its rooms */
     int64_t swept_ms, swept_wall_ms;
     ev_timer sweep;
     struct list asked;           /* errands that can be given up; the longest away first */
-    struct list loading;         /* rooms that this owner waits for */
+    struct list loading;         /* of rooms that this owner waits for */
     ev_timer wait;               /* runs while there is one of them */
     struct broker_health health; /* as the store's thread said last */
     struct {
@@ -172,8 +172,11 @@ void errand_sets_out(struct errand *errand, void (*give_up)(struct errand *));
 bool errand_comes_home(struct errand *errand);
 /* A room waits for the store, which may take too long for those who wait for the room. */
 void room_awaits_store(struct embedded *owner, struct home_room *room);
-/* Answers all who wait for the room with that status; it may come all the same. */
-void room_waiters_fail(struct home_room *room, enum broker_status status);
+/* It has come.
+ *   returns  who waited, oldest first */
+struct letter *room_is_loaded(struct home_room *room);
+/* Answers all of those with that status. */
+void waiting_fail(struct letter *waiting, enum broker_status status);
 /* Since when the store has been at it for too long, monotonic; 0: it has not. Its
  * loop, whose configuration says how long that is. */
 int64_t store_overdue_ms(const struct embedded *loop);

@@ -226,7 +226,7 @@ static void leave_at_owner(struct letter *letter)
     struct leave *leave = (struct leave *)letter;
     struct home_room *room = home_room_find(leave->errand.owner, leave->errand.room);
     leave->errand.back = leave_failed;
-    if (room && !room->ready) { /* behind its join, which waits too */
+    if (room && room->loading) { /* behind its join, which waits too */
         errand_await(room, &leave->errand);
         return;
     }

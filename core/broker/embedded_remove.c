@@ -45,7 +45,7 @@ static void removing_stored(struct letter *letter)
     struct errand *errand = &removing->errand;
     const struct removal *what = &removing->what;
     struct home_room *room = home_room_find(errand->owner, errand->room);
-    if (!room || !room->ready) { /* it could not be loaded */
+    if (!room || room->loading) { /* it could not be loaded */
         errand_go_home(errand, BROKER_UNAVAILABLE, removing_home);
         return;
     }

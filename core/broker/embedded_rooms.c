@@ -84,21 +84,20 @@ static struct home_room *room_open(struct embedded *owner, struct name *name, bo
     struct home_room *room = home_room_create(name, owner->home->count);
     table_add(&owner->rooms, &room->link, name->hash);
     room->used_ms = clock_mono_ms();
-    room->ready = !owner->home->store;
-    if (room->ready)
+    if (!owner->home->store) {
         room->offset = room->announced = owner->offset_floor;
-    if (!room->ready) {
-        struct load *load = errand_create(&owner->broker, name, sizeof *load);
-        load->errand.back = load_arrives;
-        room_awaits_store(owner, room);
-        errand_go(&load->errand, owner->home->store_loop, load_at_store);
+        return room;
     }
+    struct load *load = errand_create(&owner->broker, name, sizeof *load);
+    load->errand.back = load_arrives;
+    room_awaits_store(owner, room);
+    errand_go(&load->errand, owner->home->store_loop, load_at_store);
     return room;
 }
 
 void errand_await(struct home_room *room, struct errand *errand)
 {
-    struct letter **end = &room->waiting;
+    struct letter **end = &room->loading->waiting;
     while (*end)
         end = &(*end)->next;
     errand->letter.next = NULL;
@@ -119,26 +118,24 @@ struct home_room *errand_room(struct errand *errand, bool *refused)
 {
     struct home_room *room = home_room_find(errand->owner, errand->room);
     *refused = false;
-    if ((!room || !room->ready) && store_overdue_ms(errand->owner))
+    if ((!room || room->loading) && store_overdue_ms(errand->owner))
         return errand_refuse(errand, refused, BROKER_UNAVAILABLE); /* it would only wait */
     if (!room && !(room = room_open(errand->owner, errand->room, errand->beyond_limit))) {
         count_up(COUNT_too_many_rooms);
         return errand_refuse(errand, refused, BROKER_FULL);
     }
     room->used_ms = clock_mono_ms();
-    if (room->ready) {
-        history_expire(&room->history, clock_wall_ms() - errand->owner->conf->history.expire_ms);
-        return room;
+    if (room->loading) {
+        errand_await(room, errand);
+        return NULL;
     }
-    errand_await(room, errand);
-    return NULL;
+    history_expire(&room->history, clock_wall_ms() - errand->owner->conf->history.expire_ms);
+    return room;
 }
 
 /* At once, and in their order: posted again, they would be overtaken by what comes meanwhile. */
-static void waiting_deliver(struct home_room *room)
+static void waiting_deliver(struct letter *letter)
 {
-    struct letter *letter = room->waiting;
-    room->waiting = NULL;
     while (letter) {
         struct letter *next = letter->next;
         letter->deliver(letter);
@@ -151,11 +148,10 @@ static void load_arrives(struct letter *letter)
     struct load *load = (struct load *)letter;
     struct embedded *owner = load->errand.owner;
     struct home_room *room = home_room_find(owner, load->errand.room);
-    assert(room && !room->ready);
+    assert(room && room->loading);
     const struct config *conf = owner->conf;
-    list_remove(&room->loading);
+    struct letter *waiting = room_is_loaded(room);
     if (load->errand.status == BROKER_OK) {
-        room->ready = true;
         room->offset = room->announced = load->found.offset;
         for (size_t i = 0; i < load->found.message_count; i++)
             history_add(&room->history, message_ref(load->found.messages[i]),
@@ -166,11 +162,11 @@ static void load_arrives(struct letter *letter)
                         answer->offset, answer->id, answer->time_ms,
                         (uint32_t)conf->limits.dedupe_entries);
         }
-        waiting_deliver(room);
+        waiting_deliver(waiting);
     } else { /* those who wait learn it one by one: the room stays unknown */
-        room_waiters_fail(room, BROKER_UNAVAILABLE);
         table_remove(&owner->rooms, &room->link);
         home_room_destroy(room);
+        waiting_fail(waiting, BROKER_UNAVAILABLE);
     }
     store_room_finish(&load->found);
     errand_free(&load->errand);

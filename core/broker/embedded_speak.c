@@ -51,7 +51,7 @@ static void publish_stored(struct letter *letter)
     struct publish *publish = (struct publish *)letter;
     struct errand *errand = &publish->errand;
     struct home_room *room = home_room_find(errand->owner, errand->room);
-    if (!room || !room->ready) { /* it could not be loaded */
+    if (!room || room->loading) { /* it could not be loaded */
         errand_go_home(errand, BROKER_UNAVAILABLE, publish_home);
         return;
     }

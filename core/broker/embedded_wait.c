@@ -29,13 +29,16 @@ void wait_look(struct embedded *loop)
 {
     struct embedded_home *home = loop->home;
     int64_t now_ms = clock_mono_ms(), overdue_ms = store_overdue_ms(loop);
-    struct home_room *room;
+    struct loading *loading;
     if (overdue_ms && !atomic_exchange(&home->store_late, true)) /* once, whichever loop sees it */
         log_error("store: no answer for %lld ms; nothing can be published until it answers",
                   (long long)(now_ms - overdue_ms));
     if (overdue_ms) /* what waits for a room has not begun: that outcome is known */
-        list_for_each (room, &loop->loading, loading)
-            room_waiters_fail(room, BROKER_UNAVAILABLE);
+        list_for_each (loading, &loop->loading, of_owner) {
+            struct letter *waiting = loading->waiting;
+            loading->waiting = NULL;
+            waiting_fail(waiting, BROKER_UNAVAILABLE);
+        }
     while (!list_empty(&loop->asked)) {
         struct errand *errand = list_entry(loop->asked.next, struct errand, asked);
         if (now_ms - errand->asked_ms < loop->conf->limits.store_wait_ms)
@@ -92,17 +95,25 @@ bool errand_comes_home(struct errand *errand)
 
 void room_awaits_store(struct embedded *owner, struct home_room *room)
 {
-    list_append(&owner->loading, &room->loading);
+    room->loading = xcalloc(1, sizeof *room->loading);
+    list_append(&owner->loading, &room->loading->of_owner);
     wait_begin(owner);
 }
 
-void room_waiters_fail(struct home_room *room, enum broker_status status)
+struct letter *room_is_loaded(struct home_room *room)
 {
-    struct errand *waiting = (struct errand *)room->waiting;
-    room->waiting = NULL;
+    struct letter *waiting = room->loading->waiting;
+    list_remove(&room->loading->of_owner);
+    free(room->loading);
+    room->loading = NULL;
+    return waiting;
+}
+
+void waiting_fail(struct letter *waiting, enum broker_status status)
+{
     while (waiting) {
-        struct errand *errand = waiting;
-        waiting = (struct errand *)errand->letter.next;
+        struct errand *errand = (struct errand *)waiting;
+        waiting = waiting->next;
         errand->status = status;
         errand->back(&errand->letter);
     }

@@ -8,14 +8,16 @@ struct home_room *home_room_create(struct name *name, size_t loop_count)
 {
     struct home_room *room = xcalloc(1, sizeof *room + loop_count * sizeof *room->loops);
     room->name = name_ref(name);
-    list_init(&room->loading);
     count_up(COUNT_rooms_now);
     return room;
 }
 
 void home_room_destroy(struct home_room *room)
 {
-    assert(!room->waiting);
+    assert(!room->loading || !room->loading->waiting);
+    if (room->loading)
+        list_remove(&room->loading->of_owner);
+    free(room->loading);
     history_finish(&room->history);
     answers_destroy(room->answers);
     members_destroy(room->members);
@@ -29,7 +31,7 @@ void home_room_destroy(struct home_room *room)
 
 bool home_room_in_use(const struct home_room *room)
 {
-    return !room->ready || room->in_flight || room->readers || members_count(room->members);
+    return room->loading || room->in_flight || room->readers || members_count(room->members);
 }
 
 struct answers *home_room_answers(struct home_room *room)

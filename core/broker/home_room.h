@@ -10,17 +10,15 @@
 #include "position.h"
 #include "table.h"
 
-struct home_room {
+struct home_room { /* each word counts: there are many that nothing happens in */
     struct table_link link;
     struct name *name;
-    bool ready;             /* loaded from the store; letters wait until it is */
-    struct letter *waiting; /* oldest first */
-    struct list loading;    /* the owner's, until it is ready */
-    uint64_t trimmed;       /* the store was told to forget what is up to there */
-    uint64_t offset;        /* the last given */
-    uint64_t announced;     /* the last that is durable and was told */
-    uint32_t in_flight;     /* letters at the store that will come back */
-    uint64_t readers;       /* on all loops */
+    struct loading *loading; /* from the store; NULL: it is ready */
+    uint64_t trimmed;        /* the store was told to forget what is up to there */
+    uint64_t offset;         /* the last given */
+    uint64_t announced;      /* the last that is durable and was told */
+    uint32_t in_flight;      /* letters at the store that will come back */
+    uint32_t readers;        /* on all loops */
     struct history history;
     struct answers *answers; /* NULL: to no client id yet; home_room_answers makes it */
     struct members *members; /* NULL: nobody is there */
@@ -30,6 +28,11 @@ struct home_room {
 };
 
 enum { HOME_LISTENS = 1u << 31 };
+
+struct loading { /* embedded_wait.c */
+    struct list of_owner;
+    struct letter *waiting; /* oldest first */
+};
 
 struct crowd { /* embedded_presence.c */
     struct home_room *room;

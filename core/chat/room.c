@@ -28,18 +28,20 @@ bool room_add(struct room *room, struct message *message)
             return false;
         room->offset = message->offset;
     }
-    if (room->batch_count == room->batch_room) {
-        uint32_t wider = room->batch_room ? room->batch_room * 2 : 4;
-        struct message **batch = realloc(room->batch, wider * sizeof *batch);
+    struct room_batch *batch = room->batch;
+    if (!batch || batch->count == batch->room) {
+        uint32_t count = batch ? batch->count : 0, wider = batch ? batch->room * 2 : 3;
+        batch = realloc(batch, sizeof *batch + wider * sizeof *batch->messages);
         if (!batch) {
             room_batch_drop(room);
             room_fail(room);
             return false;
         }
+        batch->count = count;
+        batch->room = wider;
         room->batch = batch;
-        room->batch_room = wider;
     }
-    room->batch[room->batch_count++] = message_ref(message);
+    batch->messages[batch->count++] = message_ref(message);
     return true;
 }
 
@@ -70,9 +72,9 @@ void room_fail(struct room *room)
 
 void room_batch_drop(struct room *room)
 {
-    for (uint32_t i = 0; i < room->batch_count; i++)
-        message_unref(room->batch[i]);
-    free(room->batch); /* a quiet room costs nothing */
+    struct room_batch *batch = room->batch;
+    for (uint32_t i = 0; batch && i < batch->count; i++)
+        message_unref(batch->messages[i]);
+    free(batch); /* a quiet room costs nothing */
     room->batch = NULL;
-    room->batch_count = room->batch_room = 0;
 }

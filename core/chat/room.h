@@ -11,15 +11,19 @@ struct frame;
 struct message;
 struct subscriber;
 
-struct room {
+struct room_batch {
+    uint32_t count, room;
+    struct message *messages[]; /* references */
+};
+
+struct room {               /* each word counts: there are many that nothing happens in */
     struct table_link link; /* rooms.h */
     struct name *name;
     struct list members; /* struct membership by in_room: those that get what the room gets */
     uint32_t member_count;
-    uint32_t awaited;       /* subscriptions still under way: they keep the room too */
-    uint64_t offset;        /* members have been told everything up to here, once batch is sent */
-    struct message **batch; /* what the room got since its last frame; holds references */
-    uint32_t batch_count, batch_room;
+    uint32_t awaited;         /* subscriptions still under way: they keep the room too */
+    uint64_t offset;          /* members have been told everything up to here, once batch is sent */
+    struct room_batch *batch; /* what the room got since its last frame; NULL: nothing */
     struct list due;  /* rooms.h: to be flushed at the end of the turn, or when it is quiet */
     int64_t quiet_ms; /* monotonic: a gap after its last frame */
     struct list changed;

@@ -53,9 +53,10 @@ static void gap_timer_start(struct rooms *rooms, int64_t over_ms, int64_t now_ms
 static void room_flush(struct rooms *rooms, struct room *room, int64_t now_ms)
 {
     list_remove(&room->due);
-    if (!room->batch_count)
+    struct room_batch *batch = room->batch;
+    if (!batch)
         return;
-    struct frame *frame = rooms->up.encode(rooms->up.arg, room, room->batch, room->batch_count);
+    struct frame *frame = rooms->up.encode(rooms->up.arg, room, batch->messages, batch->count);
     room_batch_drop(room);
     if (frame)
         room_fan_out(room, frame);
@@ -161,7 +162,7 @@ bool rooms_admit(struct rooms *rooms, struct membership *member, uint64_t offset
         rooms_refuse(rooms, member);
         return false;
     }
-    if (room->batch_count)
+    if (room->batch)
         room_flush(rooms, room, clock_mono_ms());
     room->offset = offset;
     room->awaited--;
