@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <sys/random.h>
 
-enum { TABLE_MIN = 16 };
+enum { TABLE_MIN = 16, PARTS = 16, PART_MIN = 1024 };
 
 /* Drawn before main: clients choose names, and must not know which of them share a bucket. */
 static uint64_t process_seed;
@@ -43,6 +43,15 @@ static void table_resize(struct table *table, size_t size)
     table->mask = size - 1;
 }
 
+static void table_shrink(struct table *table)
+{
+    size_t size = table->mask + 1;
+    while (size > TABLE_MIN && table->count < size / 8)
+        size /= 2;
+    if (size <= table->mask)
+        table_resize(table, size);
+}
+
 struct table_link *table_find(const struct table *table, uint64_t hash, table_match *match,
                               const void *key)
 {
@@ -75,19 +84,37 @@ void table_remove(struct table *table, struct table_link *link)
     }
     *at = link->next;
     table->count--;
-    if (table->count < (table->mask + 1) / 8 && table->mask >= TABLE_MIN && !table->walking)
-        table_resize(table, (table->mask + 1) / 2);
+    if (!table->walking)
+        table_shrink(table);
 }
 
-void table_walk(struct table *table, void (*visit)(struct table_link *link, void *arg), void *arg)
+static void walk(struct table *table, size_t from, size_t count,
+                 void (*visit)(struct table_link *link, void *arg), void *arg)
 {
     table->walking = true;
-    for (size_t i = 0; table->buckets && i <= table->mask; i++)
+    for (size_t i = from; table->buckets && i < from + count; i++)
         for (struct table_link *link = table->buckets[i], *next; link; link = next) {
             next = link->next;
             visit(link, arg);
         }
     table->walking = false;
+    table_shrink(table);
+}
+
+void table_walk(struct table *table, void (*visit)(struct table_link *link, void *arg), void *arg)
+{
+    walk(table, 0, table->mask + 1, visit, arg);
+}
+
+void table_walk_on(struct table *table, void (*visit)(struct table_link *link, void *arg),
+                   void *arg)
+{
+    size_t size = table->mask + 1, count = size / PARTS; /* both are powers of two */
+    if (count < PART_MIN)
+        count = size < PART_MIN ? size : PART_MIN;
+    size_t from = table->walk_on & table->mask & ~(count - 1);
+    table->walk_on = from + count;
+    walk(table, from, count, visit, arg);
 }
 
 void table_finish(struct table *table)

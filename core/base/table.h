@@ -14,7 +14,8 @@ struct table_link {
 struct table { /* zero-initialised is empty */
     struct table_link **buckets;
     size_t mask, count;
-    bool walking; /* it keeps its size meanwhile */
+    size_t walk_on; /* the bucket where table_walk_on goes on */
+    bool walking;   /* it keeps its size meanwhile */
 };
 
 typedef bool table_match(const struct table_link *link, const void *key);
@@ -31,5 +32,9 @@ void table_add(struct table *table, struct table_link *link, uint64_t hash);
 void table_remove(struct table *table, struct table_link *link);
 /* Calls visit for each, in no order; visit may remove the one it is given, and must not add. */
 void table_walk(struct table *table, void (*visit)(struct table_link *link, void *arg), void *arg);
+/* The same for the next part of it, so that looking after many costs no long turn: a sixteenth, or
+ * 1024 buckets if that is more. Each is met again within 16 calls, if the table keeps its size. */
+void table_walk_on(struct table *table, void (*visit)(struct table_link *link, void *arg),
+                   void *arg);
 /* Frees the buckets, not what was kept. */
 void table_finish(struct table *table);

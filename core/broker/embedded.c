@@ -103,7 +103,7 @@ void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms)
 {
     owner->swept_ms = mono_ms;
     owner->swept_wall_ms = wall_ms;
-    table_walk(&owner->rooms, room_sweep, owner);
+    table_walk_on(&owner->rooms, room_sweep, owner);
     bans_expire(&owner->bans, wall_ms);
     onces_expire(owner, wall_ms);
     keep_expire(owner, wall_ms);

@@ -77,7 +77,7 @@ static void once_expire(struct table_link *link, void *arg)
 void onces_expire(struct embedded *owner, int64_t now_ms)
 {
     struct expiry expiry = {owner, now_ms};
-    table_walk(&owner->onces, once_expire, &expiry);
+    table_walk_on(&owner->onces, once_expire, &expiry);
 }
 
 static void once_drop(struct table_link *link, void *owner)

@@ -103,7 +103,8 @@ static inline struct embedded *embedded_owner(struct embedded_home *home, const 
     return &home->loops[(name->hash >> 32) % home->count];
 }
 
-/* Forget the rooms that nobody uses, and the bans that have ended: embedded.c. Its loop. */
+/* Forget the rooms that nobody uses, a part of them at a time (table_walk_on), and the bans that
+ * have ended: embedded.c. Its loop. */
 void embedded_sweep(struct embedded *owner, int64_t mono_ms, int64_t wall_ms);
 
 /* ---- travelling: embedded_rooms.c ---- */

@@ -724,7 +724,7 @@ void keyed_expire(struct keyed *keyed, int64_t now_ms,
                   void (*gone)(void *arg, const struct keyed_place *at), void *arg)
 {
     struct expiring what = {keyed, now_ms, gone, arg};
-    table_walk(&keyed->entries, expire, &what);
+    table_walk_on(&keyed->entries, expire, &what);
 }
 
 uint64_t keyed_bytes(const struct keyed *keyed, struct text space)

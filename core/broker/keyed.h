@@ -63,7 +63,7 @@ void keyed_load(struct keyed *keyed, const struct keyed_row *row);
  * caller. */
 void keyed_look(struct keyed *keyed, const struct keyed_place *at, int64_t now_ms,
                 struct chatup_result *result_out, struct chatup_text **members_out);
-/* Forget what has expired; gone is called for each. */
+/* Forget what has expired, a part at a time as table_walk_on; gone is called for each. */
 void keyed_expire(struct keyed *keyed, int64_t now_ms,
                   void (*gone)(void *arg, const struct keyed_place *at), void *arg);
 uint64_t keyed_bytes(const struct keyed *keyed, struct text space);

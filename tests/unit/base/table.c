@@ -105,6 +105,36 @@ START_TEST(a_walk_meets_each_once_and_may_remove_it)
         ck_assert_int_eq(entries[i].visits, 1);
         ck_assert_ptr_eq(find(&table, i), i % 100 ? NULL : &entries[i]);
     }
+    ck_assert_uint_lt(table.mask, 512);
+    table_finish(&table);
+}
+END_TEST
+
+START_TEST(a_walk_in_parts_meets_all_in_sixteen_steps)
+{
+    struct table table = {0};
+    table_walk_on(&table, visit, &table);
+    for (int i = 0; i < 16; i++) {
+        entries[i] = (struct entry){.key = i * 100};
+        table_add(&table, &entries[i].link, (uint64_t)i);
+    }
+    table_walk_on(&table, visit, &table); /* a small table at once */
+    for (int i = 0; i < 16; i++)
+        ck_assert_int_eq(entries[i].visits, 1);
+    table_finish(&table);
+
+    static struct entry many[1 << 16];
+    for (int i = 0; i < 1 << 16; i++)
+        table_add(&table, &many[i].link, (uint64_t)i);
+    for (int step = 1; step <= 16; step++) {
+        int met = 0;
+        table_walk_on(&table, visit, &table);
+        for (int i = 0; i < 1 << 16; i++)
+            met += many[i].visits;
+        ck_assert_int_eq(met, step * (1 << 12));
+    }
+    for (int i = 0; i < 1 << 16; i++)
+        ck_assert_int_eq(many[i].visits, 1);
     table_finish(&table);
 }
 END_TEST
@@ -125,5 +155,5 @@ END_TEST
 
 UNIT_MAIN("table", an_empty_table_finds_nothing, what_was_added_is_found_until_it_is_removed,
           entries_of_the_same_hash_are_told_apart, it_shrinks_when_nearly_empty,
-          a_walk_meets_each_once_and_may_remove_it,
+          a_walk_meets_each_once_and_may_remove_it, a_walk_in_parts_meets_all_in_sixteen_steps,
           the_seed_changes_the_hash_and_low_bits_are_spread)
