@@ -112,6 +112,15 @@ static int is_space(uint32_t code)
                        : in_ranges(range_spaces, COUNT(range_spaces), code);
 }
 
+int fold_is_plain(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)(text[i] - ' ') > '~' - ' ' ||
+            (text[i] == ' ' && i && text[i - 1] == ' '))
+            return 0;
+    return 1;
+}
+
 size_t fold(const char *text, size_t length, struct folded *out)
 {
     const unsigned char *p = (const unsigned char *)text, *start = p, *end = p + length;
@@ -135,7 +144,7 @@ size_t fold(const char *text, size_t length, struct folded *out)
         const uint32_t *to = code < 0x80 ? NULL : syllable_of(code, letters);
         if (!to && code >= 0x80)
             to = mapping_of(code);
-        symbol.code = code >= 'A' && code <= 'Z' ? code + 'a' - 'A' : code;
+        symbol.code = fold_ascii(code);
         if (!to)
             count = put(out, count, symbol);
         for (int i = 0; to && i < 3 && to[i]; i++) {

@@ -15,6 +15,12 @@ struct folded { /* one symbol: a character of the folded text, and where it is f
  *   returns  how many there are */
 #define FOLDED_MAX(length) (3 * (length) + 1)
 size_t fold(const char *text, size_t length, struct folded *out);
+/* Whether each byte of it is one symbol, fold_ascii of it: no need to fold such a text. */
+int fold_is_plain(const char *text, size_t length);
+static inline uint32_t fold_ascii(uint32_t code)
+{
+    return code >= 'A' && code <= 'Z' ? code + 'a' - 'A' : code;
+}
 /* Vowel signs and the like: they belong to the letter before them. */
 int fold_is_mark(uint32_t code);
 /* Letters, their marks and digits, of scripts that put spaces between words. */

@@ -17,12 +17,15 @@ struct edge {
     uint32_t to;
 };
 
+enum { ASCII = 128 };
+
 struct words {
     atomic_uint refs;
     struct node *nodes; /* 0: the root */
     uint32_t count, room;
     struct edge *edges;
     uint32_t edge_count, mask;
+    uint32_t first[ASCII]; /* the root's edges for ASCII again, of both cases */
 };
 
 /* ---- edges ---- */
@@ -194,6 +197,8 @@ struct words *words_build(const struct word *list, size_t count)
     for (size_t i = 0; ok && i < count; i++)
         ok = word_add(words, &list[i], symbols);
     ok = ok && link_nodes(words);
+    for (uint32_t code = 1; ok && code < ASCII; code++)
+        words->first[code] = edge_find(words, 0, fold_ascii(code));
     free(symbols);
     if (ok)
         return words;
@@ -222,39 +227,76 @@ void words_unref(struct words *words)
 
 /* ---- finding ---- */
 
-/* No word goes on over this place between two symbols. */
-static int is_boundary(const struct folded *symbols, size_t count, size_t place)
+struct seen {                     /* a text that is searched */
+    const struct folded *symbols; /* NULL: it is plain (fold.h) */
+    const char *text;
+    size_t count; /* of symbols */
+};
+
+static inline uint32_t code_at(const struct seen *seen, size_t i)
 {
-    if (place == 0 || place == count)
+    return seen->symbols ? seen->symbols[i].code : fold_ascii((unsigned char)seen->text[i]);
+}
+
+/* No word goes on over this place between two symbols. */
+static int is_boundary(const struct seen *seen, size_t place)
+{
+    if (place == 0 || place == seen->count)
         return 1;
-    if (fold_is_mark(symbols[place].code))
+    if (fold_is_mark(code_at(seen, place)))
         return 0;
-    return !fold_is_word(symbols[place - 1].code) || !fold_is_word(symbols[place].code);
+    return !fold_is_word(code_at(seen, place - 1)) || !fold_is_word(code_at(seen, place));
+}
+
+/* The longest suffix of what node is, with code behind it, that is a prefix of a word. */
+static uint32_t step(const struct words *words, uint32_t node, uint32_t code)
+{
+    for (; node; node = words->nodes[node].fail) {
+        uint32_t next = edge_find(words, node, code);
+        if (next)
+            return next;
+    }
+    return code < ASCII ? words->first[code] : edge_find(words, 0, code);
+}
+
+/* Compiled twice, once for plain texts. */
+static inline __attribute__((always_inline)) size_t find(const struct words *words,
+                                                         const struct seen *seen, struct hit *hits,
+                                                         size_t max)
+{
+    size_t found = 0;
+    uint32_t node = 0;
+    for (size_t i = 0; found < max && i < seen->count; i++) {
+        if (!node && !seen->symbols) { /* most symbols of most texts */
+            while (i < seen->count && !words->first[(unsigned char)seen->text[i]])
+                i++;
+            if (i == seen->count)
+                break;
+        }
+        node = step(words, node, code_at(seen, i));
+        for (uint32_t word = words->nodes[node].length ? node : words->nodes[node].next;
+             word && found < max; word = words->nodes[word].next) {
+            size_t begin = i + 1 - words->nodes[word].length;
+            if (is_boundary(seen, begin) && is_boundary(seen, i + 1))
+                hits[found++] = (struct hit){seen->symbols ? seen->symbols[begin].begin : begin,
+                                             seen->symbols ? seen->symbols[i].end : i + 1,
+                                             words->nodes[word].kind};
+        }
+    }
+    return found;
 }
 
 size_t words_find(const struct words *words, const char *text, size_t length, struct hit *hits,
                   size_t max)
 {
     enum { ON_STACK = 2048 };
+    if (fold_is_plain(text, length))
+        return find(words, &(struct seen){.text = text, .count = length}, hits, max);
     struct folded few[ON_STACK], *symbols = few;
-    size_t found = 0;
     if (FOLDED_MAX(length) > ON_STACK && !(symbols = malloc(FOLDED_MAX(length) * sizeof *symbols)))
         return WORDS_NO_MEMORY;
     size_t count = fold(text, length, symbols);
-    uint32_t node = 0;
-    for (size_t i = 0; found < max && i < count; i++) {
-        uint32_t next;
-        while (!(next = edge_find(words, node, symbols[i].code)) && node)
-            node = words->nodes[node].fail;
-        node = next;
-        for (uint32_t word = words->nodes[node].length ? node : words->nodes[node].next;
-             word && found < max; word = words->nodes[word].next) {
-            size_t begin = i + 1 - words->nodes[word].length;
-            if (is_boundary(symbols, count, begin) && is_boundary(symbols, count, i + 1))
-                hits[found++] =
-                    (struct hit){symbols[begin].begin, symbols[i].end, words->nodes[word].kind};
-        }
-    }
+    size_t found = find(words, &(struct seen){symbols, text, count}, hits, max);
     if (symbols != few)
         free(symbols);
     return found;
