@@ -6,7 +6,8 @@
 #include <wctype.h>
 
 struct triggers {
-    locale_t locale; /* 0: ASCII only */
+    locale_t locale;  /* 0: ASCII only */
+    bool begins[128]; /* some trigger begins with that letter */
     uint32_t count;
     struct chatup_text folded[];
 };
@@ -22,6 +23,11 @@ static uint32_t next_code(const unsigned char **p, const unsigned char *end)
     while (*p < end && (**p & 0xc0) == 0x80)
         code = code << 6 | (*(*p)++ & 0x3f);
     return code;
+}
+
+static char lower(char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c);
 }
 
 static char *put_code(char *to, uint32_t code)
@@ -55,7 +61,7 @@ static struct chatup_text fold(locale_t locale, struct chatup_text text)
     while (p < end) {
         uint32_t code = next_code(&p, end);
         if (code < 0x80)
-            *to++ = (char)(code >= 'A' && code <= 'Z' ? code + 'a' - 'A' : code);
+            *to++ = lower((char)code);
         else
             to = put_code(to, locale ? (uint32_t)towlower_l((wint_t)code, locale) : code);
     }
@@ -75,6 +81,8 @@ struct triggers *triggers_create(const struct chatup_value *items, uint32_t coun
             triggers_destroy(triggers);
             return NULL;
         }
+        if (folded->length && !(*folded->at & 0x80))
+            triggers->begins[(unsigned char)*folded->at] = true;
     }
     return triggers;
 }
@@ -90,8 +98,39 @@ void triggers_destroy(struct triggers *triggers)
     free(triggers);
 }
 
+static bool ascii_begins(struct chatup_text text, struct chatup_text folded)
+{
+    size_t i = 0;
+    while (i < folded.length && i < text.length && lower(text.at[i]) == folded.at[i])
+        i++;
+    return i == folded.length;
+}
+
+/* Most texts are ASCII, and have hardly a letter that a trigger begins with: nothing is copied. */
+static bool ascii_match(const struct triggers *triggers, struct chatup_text text)
+{
+    for (; text.length; text.at++, text.length--) {
+        if (!triggers->begins[(unsigned char)lower(*text.at)])
+            continue;
+        for (uint32_t i = 0; i < triggers->count; i++)
+            if (ascii_begins(text, triggers->folded[i]))
+                return true;
+    }
+    return false;
+}
+
+static bool is_ascii(struct chatup_text text)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < text.length; i++)
+        all |= (unsigned char)text.at[i];
+    return all < 0x80;
+}
+
 bool triggers_match(const struct triggers *triggers, struct chatup_text text)
 {
+    if (is_ascii(text))
+        return ascii_match(triggers, text);
     bool found = false;
     struct chatup_text folded = fold(triggers->locale, text);
     for (uint32_t i = 0; folded.at && !found && i < triggers->count; i++)
