@@ -208,7 +208,6 @@ static int32_t on_message_in(void *arg, struct chatup_event *event)
     struct shard *shard = arg;
     const struct ratelimit *limit = shard->limit;
     struct chatup_op ops[RULES_MAX + 1];
-    char names[RULES_MAX][12];
     if (!event->sub.length && !event->name.length)
         return CHATUP_ACCEPT; /* nobody that could be counted */
     if (is_exempt(limit, event))
@@ -221,7 +220,7 @@ static int32_t on_message_in(void *arg, struct chatup_event *event)
         free(question);
         return CHATUP_FAULT;
     }
-    ask(shard, question, ops, rules_ask(&limit->rules, ops, names), on_asked);
+    ask(shard, question, ops, rules_ask(&limit->rules, ops), on_asked);
     return CHATUP_DEFER;
 }
 

@@ -4,7 +4,6 @@
  *   w0, w1 …  a sliding window for each rule */
 #include "rules.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static struct chatup_text text(const char *string)
@@ -12,16 +11,18 @@ static struct chatup_text text(const char *string)
     return (struct chatup_text){string, strlen(string)};
 }
 
-uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops, char names[][12])
+uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops)
 {
+    static const char *const windows[RULES_MAX] = {"w0",  "w1",  "w2",  "w3", "w4",  "w5",
+                                                   "w6",  "w7",  "w8",  "w9", "w10", "w11",
+                                                   "w12", "w13", "w14", "w15"};
     uint32_t count = 0;
     ops[count++] =
         (struct chatup_op){.kind = CHATUP_OP_ABSENT, .flags = CHATUP_MUST, .key = text("blocked")};
     for (uint32_t i = 0; i < rules->rule_count; i++) {
-        snprintf(names[i], sizeof names[i], "w%u", (unsigned)i);
         ops[count++] = (struct chatup_op){.kind = CHATUP_OP_WINDOW,
                                           .flags = CHATUP_MUST,
-                                          .key = text(names[i]),
+                                          .key = text(windows[i]),
                                           .number = rules->messages[i],
                                           .period_ms = rules->per_ms[i]};
     }

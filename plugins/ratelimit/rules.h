@@ -14,9 +14,8 @@ struct rules {
 /* May one more message pass? All of its ops must be ok, or none of them happens: a message that one
  * rule refuses is not counted by the others.
  *   ops      room for RULES_MAX + 1
- *   names    room for as many keys, lent to ops
  *   returns  how many */
-uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops, char names[][12]);
+uint32_t rules_ask(const struct rules *rules, struct chatup_op *ops);
 
 enum rules_verdict { RULES_PASS, RULES_BLOCKED, RULES_TOO_MANY };
 
