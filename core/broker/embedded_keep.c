@@ -291,8 +291,9 @@ static void keep_at_owner(struct letter *letter)
     }
     uint64_t max = (uint64_t)owner->conf->limits.plugin_bytes / owner->home->count;
     keep->rows_tail = &keep->rows;
+    bool noted = durable || !list_empty(&owner->watches);
     keyed_run(memory_of(owner, what->is_volatile), what->space, what->group, what->ops, what->count,
-              clock_wall_ms(), max, row_note, keep, &keep->outcome);
+              clock_wall_ms(), max, noted ? row_note : NULL, keep, &keep->outcome);
     if (keep->outcome.full)
         count_up(COUNT_plugin_store_refused);
     if (!durable || !keep->rows || keep->outcome.full) {

@@ -18,7 +18,8 @@ struct entry {
     int64_t expires_ms;      /* 0: never */
     struct member *text;     /* a string */
     struct member **members; /* a set, in the order of their bytes */
-    int64_t *times;          /* a window, oldest first */
+    int64_t *times;          /* a window, oldest first, */
+    size_t first;            /* from this one on */
     size_t count, room;      /* of members, or times */
     uint64_t bytes;
     size_t group_length, key_length;
@@ -80,12 +81,18 @@ static bool entry_is(const struct table_link *link, const void *key)
 
 static void entry_drop(struct keyed *keyed, struct entry *entry);
 
-/* NULL: it is not there, or has expired. */
-static struct entry *entry_find(struct keyed *keyed, const struct keyed_place *at, int64_t now_ms)
+/* NULL: it is not there. hash: of at */
+static struct entry *entry_find(const struct keyed *keyed, const struct keyed_place *at,
+                                uint64_t hash)
 {
-    struct table_link *link = table_find(&keyed->entries, hash_of(at), entry_is, at);
-    struct entry *entry = link ? list_entry(link, struct entry, link) : NULL;
-    return entry && entry->expires_ms && entry->expires_ms <= now_ms ? NULL : entry;
+    struct table_link *link = table_find(&keyed->entries, hash, entry_is, at);
+    return link ? list_entry(link, struct entry, link) : NULL;
+}
+
+/* What has expired is in the table until somebody looks. */
+static bool entry_lives(const struct entry *entry, int64_t now_ms)
+{
+    return entry && (!entry->expires_ms || entry->expires_ms > now_ms);
 }
 
 /* ---- entries ---- */
@@ -123,7 +130,7 @@ static void bytes_add(struct entry *entry, int64_t more)
     entry->space->bytes += (uint64_t)more;
 }
 
-static struct entry *entry_create(struct keyed *keyed, const struct keyed_place *at,
+static struct entry *entry_create(struct keyed *keyed, const struct keyed_place *at, uint64_t hash,
                                   enum keyed_type type)
 {
     struct entry *entry = xcalloc(1, sizeof *entry + at->group.length + at->key.length);
@@ -134,7 +141,7 @@ static struct entry *entry_create(struct keyed *keyed, const struct keyed_place 
     memcpy(entry->storage, at->group.at, at->group.length);
     memcpy(entry->storage + at->group.length, at->key.at, at->key.length);
     entry_count(entry);
-    table_add(&keyed->entries, &entry->link, hash_of(at));
+    table_add(&keyed->entries, &entry->link, hash);
     return entry;
 }
 
@@ -148,7 +155,7 @@ static void entry_empty(struct entry *entry)
     entry->text = NULL;
     entry->members = NULL;
     entry->times = NULL;
-    entry->count = entry->room = 0;
+    entry->first = entry->count = entry->room = 0;
 }
 
 static void entry_detach(struct keyed *keyed, struct entry *entry)
@@ -247,22 +254,19 @@ static struct undo *undo_add(struct keyed_outcome *out, const struct keyed_place
 
 /* Before a key that is no set changes, and before one is replaced. */
 static void undo_key(struct keyed *keyed, struct keyed_outcome *out, const struct keyed_place *at,
-                     const struct entry *entry, bool replaced)
+                     struct entry *entry, bool replaced)
 {
     struct undo *undo = undo_add(out, at);
     if (!entry)
         return;
-    struct table_link *link = table_find(&keyed->entries, hash_of(at), entry_is, at);
-    struct entry *mine = list_entry(link, struct entry, link);
     if (replaced) {
-        entry_detach(keyed, mine);
-        undo->before = mine;
+        entry_detach(keyed, entry);
+        undo->before = entry;
         return;
     }
-    struct entry *copy = xcalloc(1, sizeof *copy + mine->group_length + mine->key_length);
-    memcpy(copy, mine, sizeof *copy + mine->group_length + mine->key_length);
-    copy->text = mine->text ? member_create(member_text(mine->text)) : NULL;
-    undo->before = copy;
+    undo->before = xmemdup(entry, sizeof *entry + entry->group_length + entry->key_length);
+    if (entry->text)
+        undo->before->text = member_create(member_text(entry->text));
 }
 
 static void undo_free(struct undo *undo)
@@ -279,12 +283,12 @@ static void undo_apply(struct keyed *keyed, struct undo *undo)
     struct keyed_place at = {.space = {from, undo->space_length}};
     at.group = (struct text){from += undo->space_length, undo->group_length};
     at.key = (struct text){from + undo->group_length, undo->key_length};
-    struct table_link *link = table_find(&keyed->entries, hash_of(&at), entry_is, &at);
-    struct entry *entry = link ? list_entry(link, struct entry, link) : NULL;
+    uint64_t hash = hash_of(&at);
+    struct entry *entry = entry_find(keyed, &at, hash);
     if (undo->one_member) {
         bool there;
         if (!entry) /* it was emptied, and so dropped */
-            entry = entry_create(keyed, &at, KEYED_SET);
+            entry = entry_create(keyed, &at, hash, KEYED_SET);
         size_t place = member_place(entry, member_text(undo->member), &there);
         if (there && !undo->was_there)
             member_remove(entry, place);
@@ -305,7 +309,7 @@ static void undo_apply(struct keyed *keyed, struct undo *undo)
         entry_drop(keyed, entry);
     if (undo->before) {
         undo->before->space->bytes += undo->before->bytes;
-        table_add(&keyed->entries, &undo->before->link, hash_of(&at));
+        table_add(&keyed->entries, &undo->before->link, hash);
         undo->before = NULL;
     }
 }
@@ -324,12 +328,26 @@ void keyed_take_back(struct keyed *keyed, struct keyed_outcome *out)
 
 struct run {
     struct keyed *keyed;
-    struct keyed_place at; /* of the op */
+    struct keyed_place at;     /* of the op */
+    uint64_t group_hash, hash; /* of at without its key, and with it */
     int64_t now_ms;
     keyed_changed *changed;
     void *arg;
     struct keyed_outcome *out;
 };
+
+static void run_to(struct run *run, const struct chatup_op *op)
+{
+    run->at.key = (struct text){op->key.at, op->key.length};
+    run->hash = table_hash(run->group_hash, op->key.at, op->key.length);
+}
+
+/* NULL: there is none that has not expired. */
+static struct entry *run_entry(const struct run *run)
+{
+    struct entry *entry = entry_find(run->keyed, &run->at, run->hash);
+    return entry_lives(entry, run->now_ms) ? entry : NULL;
+}
 
 static enum keyed_type type_of(int32_t kind)
 {
@@ -367,22 +385,22 @@ static int64_t expiry(const struct run *run, int64_t ttl_ms)
 static size_t window_count(const struct entry *entry, const struct chatup_op *op, int64_t now_ms,
                            int64_t *free_in_ms)
 {
-    size_t first = 0;
     *free_in_ms = 0;
     if (!entry)
         return 0;
-    while (first < entry->count && entry->times[first] <= now_ms - op->period_ms)
-        first++;
-    size_t inside = entry->count - first;
+    const int64_t *time = entry->times + entry->first, *end = time + entry->count;
+    while (time < end && *time <= now_ms - op->period_ms)
+        time++;
+    size_t inside = (size_t)(end - time);
     if (inside >= (size_t)op->number) /* until so many of the oldest are out */
-        *free_in_ms = entry->times[entry->count - (size_t)op->number] + op->period_ms - now_ms;
+        *free_in_ms = end[-op->number] + op->period_ms - now_ms;
     return inside;
 }
 
 /* As things stand: what the op would answer, without doing anything. */
-static int32_t op_would(const struct run *run, const struct chatup_op *op)
+static int32_t op_would(const struct run *run, const struct chatup_op *op,
+                        const struct entry *entry)
 {
-    const struct entry *entry = entry_find(run->keyed, &run->at, run->now_ms);
     int64_t free_in_ms, sum;
     bool there;
     if (entry && !any_type(op->kind) && entry->type != type_of(op->kind))
@@ -422,29 +440,28 @@ static void tell(const struct run *run, enum keyed_change change, const struct e
         if (entry->text)
             row.value = member_text(entry->text);
         if (entry->times)
-            row.value =
-                (struct text){(const char *)entry->times, entry->count * sizeof *entry->times};
+            row.value = (struct text){(const char *)(entry->times + entry->first),
+                                      entry->count * sizeof *entry->times};
     }
     run->changed(run->arg, change, &row);
 }
 
-/* An entry that has expired is in the table until somebody looks. */
-static void drop_expired(const struct run *run)
+/* As run_entry; one that has expired is gone then. */
+static struct entry *run_entry_clean(const struct run *run)
 {
-    struct table_link *link =
-        table_find(&run->keyed->entries, hash_of(&run->at), entry_is, &run->at);
-    struct entry *entry = link ? list_entry(link, struct entry, link) : NULL;
-    if (!entry || !entry->expires_ms || entry->expires_ms > run->now_ms)
-        return;
+    struct entry *entry = entry_find(run->keyed, &run->at, run->hash);
+    if (!entry || entry_lives(entry, run->now_ms))
+        return entry;
     tell(run, KEYED_DELETE, NULL, (struct text){0});
     undo_key(run->keyed, run->out, &run->at, entry, true);
+    return NULL;
 }
 
 static void do_set(const struct run *run, const struct chatup_op *op, struct entry *entry)
 {
     undo_key(run->keyed, run->out, &run->at, entry, true);
     tell(run, KEYED_DELETE, NULL, (struct text){0}); /* it may have been a set */
-    entry = entry_create(run->keyed, &run->at, KEYED_STRING);
+    entry = entry_create(run->keyed, &run->at, run->hash, KEYED_STRING);
     entry->text = member_create((struct text){op->value.at, op->value.length});
     entry->expires_ms = expiry(run, op->ttl_ms);
     entry_count(entry);
@@ -456,7 +473,7 @@ static void do_add(const struct run *run, const struct chatup_op *op, struct ent
 {
     undo_key(run->keyed, run->out, &run->at, entry, false);
     if (!entry)
-        entry = entry_create(run->keyed, &run->at, KEYED_NUMBER);
+        entry = entry_create(run->keyed, &run->at, run->hash, KEYED_NUMBER);
     entry->number += op->number;
     if (op->ttl_ms)
         entry->expires_ms = expiry(run, op->ttl_ms);
@@ -478,7 +495,7 @@ static void do_member(const struct run *run, const struct chatup_op *op, struct 
     undo->expires_ms = entry ? entry->expires_ms : 0;
     undo->member = member_create(text);
     if (!entry && adds)
-        entry = entry_create(run->keyed, &run->at, KEYED_SET);
+        entry = entry_create(run->keyed, &run->at, run->hash, KEYED_SET);
     if (adds && op->ttl_ms && entry->expires_ms != expiry(run, op->ttl_ms)) {
         entry->expires_ms = expiry(run, op->ttl_ms);
         tell(run, KEYED_EXPIRE, entry, (struct text){0});
@@ -512,6 +529,20 @@ static void do_members(const struct entry *entry, struct chatup_result *result)
     result->members = members;
 }
 
+static void time_add(struct entry *entry, int64_t now_ms)
+{
+    if (entry->first + entry->count == entry->room) {
+        if (entry->first > entry->room / 2) { /* so each is moved once at most, on the average */
+            memmove(entry->times, entry->times + entry->first, entry->count * sizeof *entry->times);
+            entry->first = 0;
+        } else {
+            entry->room = entry->room ? entry->room * 2 : 4;
+            entry->times = xrealloc(entry->times, entry->room * sizeof *entry->times);
+        }
+    }
+    entry->times[entry->first + entry->count++] = now_ms;
+}
+
 static void do_window(const struct run *run, const struct chatup_op *op, struct entry *entry,
                       struct chatup_result *result)
 {
@@ -526,15 +557,10 @@ static void do_window(const struct run *run, const struct chatup_op *op, struct 
     undo->one_time = true; /* those that are too old do not come back: nobody would see them */
     undo->expires_ms = entry ? entry->expires_ms : 0;
     if (!entry)
-        entry = entry_create(run->keyed, &run->at, KEYED_WINDOW);
-    if (inside < entry->count)
-        memmove(entry->times, entry->times + entry->count - inside, inside * sizeof *entry->times);
+        entry = entry_create(run->keyed, &run->at, run->hash, KEYED_WINDOW);
+    entry->first += entry->count - inside;
     entry->count = inside;
-    if (entry->count == entry->room) {
-        entry->room = entry->room ? entry->room * 2 : 4;
-        entry->times = xrealloc(entry->times, entry->room * sizeof *entry->times);
-    }
-    entry->times[entry->count++] = run->now_ms;
+    time_add(entry, run->now_ms);
     if (entry->expires_ms < run->now_ms + op->period_ms)
         entry->expires_ms = run->now_ms + op->period_ms;
     entry_count(entry);
@@ -546,9 +572,8 @@ static void do_window(const struct run *run, const struct chatup_op *op, struct 
 
 static void op_do(struct run *run, const struct chatup_op *op, struct chatup_result *result)
 {
-    drop_expired(run);
-    struct entry *entry = entry_find(run->keyed, &run->at, run->now_ms);
-    result->ok = op_would(run, op);
+    struct entry *entry = run_entry_clean(run);
+    result->ok = op_would(run, op, entry);
     if (result->ok < 0)
         return;
     switch (op->kind) {
@@ -596,8 +621,8 @@ static void op_do(struct run *run, const struct chatup_op *op, struct chatup_res
 static void op_explain(const struct run *run, const struct chatup_op *op,
                        struct chatup_result *result)
 {
-    const struct entry *entry = entry_find(run->keyed, &run->at, run->now_ms);
-    result->ok = op_would(run, op);
+    const struct entry *entry = run_entry(run);
+    result->ok = op_would(run, op, entry);
     if (op->kind == CHATUP_OP_WINDOW && result->ok >= 0)
         result->number = (int64_t)window_count(entry, op, run->now_ms, &result->ttl_ms);
     else
@@ -614,16 +639,18 @@ void keyed_run(struct keyed *keyed, struct text space, struct text group,
                       .changed = changed,
                       .arg = arg,
                       .out = out};
+    run.group_hash = table_hash(table_hash(0, space.at, space.length), group.at, group.length);
     uint64_t before = keyed_bytes(keyed, space);
     *out = (struct keyed_outcome){.results = xcalloc(count, sizeof *out->results)};
     bool all = true;
     for (uint32_t i = 0; i < count; i++) {
-        run.at.key = (struct text){ops[i].key.at, ops[i].key.length};
-        if (ops[i].flags & CHATUP_MUST)
-            all &= op_would(&run, &ops[i]) == 1;
+        if (!(ops[i].flags & CHATUP_MUST))
+            continue;
+        run_to(&run, &ops[i]);
+        all &= op_would(&run, &ops[i], run_entry(&run)) == 1;
     }
     for (uint32_t i = 0; i < count; i++) {
-        run.at.key = (struct text){ops[i].key.at, ops[i].key.length};
+        run_to(&run, &ops[i]);
         if (all)
             op_do(&run, &ops[i], &out->results[i]);
         else
@@ -662,10 +689,11 @@ void keyed_outcome_finish(struct keyed_outcome *out)
 
 void keyed_load(struct keyed *keyed, const struct keyed_row *row)
 {
-    struct entry *entry = entry_find(keyed, &row->at, INT64_MIN);
+    uint64_t hash = hash_of(&row->at);
+    struct entry *entry = entry_find(keyed, &row->at, hash);
     bool there;
     if (!entry)
-        entry = entry_create(keyed, &row->at, row->type);
+        entry = entry_create(keyed, &row->at, hash, row->type);
     entry->number = row->number;
     entry->expires_ms = row->expires_ms;
     if (row->type == KEYED_STRING) {
@@ -674,6 +702,7 @@ void keyed_load(struct keyed *keyed, const struct keyed_row *row)
     } else if (row->type == KEYED_WINDOW) {
         entry->count = entry->room = row->value.length / sizeof *entry->times;
         free(entry->times);
+        entry->first = 0;
         entry->times = xmemdup(row->value.at, entry->count * sizeof *entry->times);
     } else if (row->type == KEYED_SET) {
         size_t place = member_place(entry, row->member, &there);
@@ -687,7 +716,9 @@ void keyed_load(struct keyed *keyed, const struct keyed_row *row)
 void keyed_look(struct keyed *keyed, const struct keyed_place *at, int64_t now_ms,
                 struct chatup_result *result_out, struct chatup_text **members_out)
 {
-    const struct entry *entry = entry_find(keyed, at, now_ms);
+    const struct entry *entry = entry_find(keyed, at, hash_of(at));
+    if (!entry_lives(entry, now_ms))
+        entry = NULL;
     *result_out = (struct chatup_result){.ok = entry != NULL, .ttl_ms = ttl_of(entry, now_ms)};
     *members_out = NULL;
     if (!entry)
