@@ -1,5 +1,6 @@
 #include "table.h"
 #include "alloc.h"
+#include "word.h"
 
 #include <assert.h>
 #include <sys/random.h>
@@ -15,15 +16,24 @@ __attribute__((constructor)) static void seed_draw(void)
         abort();
 }
 
+/* Each bit of both halves depends on all of both numbers. */
+static uint64_t multiply_fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 uint64_t table_hash(uint64_t seed, const void *bytes, size_t length)
 {
-    const uint8_t *p = bytes;
-    uint64_t hash = 0xcbf29ce484222325u ^ process_seed ^ seed;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ p[i]) * 0x100000001b3u;
-    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
-    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
-    return hash ^ (hash >> 31);
+    static const uint64_t odd = 0x9e3779b97f4a7c15u, other = 0xbf58476d1ce4e5b9u;
+    const uint8_t *p = bytes, *end = p + length;
+    uint64_t hash = seed ^ process_seed, rest = 0;
+    for (; end - p >= 8; p += 8)
+        hash = multiply_fold(hash ^ word_at(p), odd);
+    if (p < end)
+        memcpy(&rest, p, (size_t)(end - p));
+    hash = multiply_fold(hash ^ rest, odd);
+    return multiply_fold(hash ^ length, other);
 }
 
 static void table_resize(struct table *table, size_t size)
