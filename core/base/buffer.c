@@ -85,19 +85,26 @@ static bool word_is_plain(uint64_t word)
     return word_is_unescaped(word) && !word_has(word, '<') && !word_has(word, 0x7f);
 }
 
+/* Up to where text, from there on, has nothing to escape. */
+static size_t plain_end(struct text text, size_t from)
+{
+    while (from < text.length && !escapes[(unsigned char)text.at[from]])
+        from += text.length - from >= 8 && word_is_plain(word_at(text.at + from)) ? 8 : 1;
+    return from;
+}
+
 void buffer_json_string(struct buffer *buffer, struct text text)
 {
     static const char hex[] = "0123456789abcdef";
-    char *out = buffer_reserve(buffer, text.length * 6 + 2);
+    size_t plain = plain_end(text, 0), i = 0; /* most texts are copied as a whole */
+    char *out = buffer_reserve(buffer, plain + (text.length - plain) * 6 + 2);
     char *p = out;
     if (!out)
         return;
     *p++ = '"';
-    for (size_t i = 0; i < text.length;) {
-        size_t plain = i; /* most texts have nothing to escape: they are copied as a whole */
-        while (plain < text.length && !escapes[(unsigned char)text.at[plain]])
-            plain += text.length - plain >= 8 && word_is_plain(word_at(text.at + plain)) ? 8 : 1;
-        memcpy(p, text.at + i, plain - i);
+    for (;; plain = plain_end(text, i)) {
+        if (plain > i)
+            memcpy(p, text.at + i, plain - i);
         p += plain - i;
         i = plain;
         if (i == text.length)

@@ -5,6 +5,8 @@
 
 #include <stdatomic.h>
 
+enum { JSON_AROUND = 96 }; /* names of the fields, punctuation, the time */
+
 static struct text keep(char **at, struct text from)
 {
     if (!from.at)
@@ -49,10 +51,12 @@ static void write_rest(const struct message_fields *fields, struct buffer *out)
 struct message *message_create(struct name *room, const struct message_fields *fields)
 {
     struct buffer json = {0};
-    write_rest(fields, &json);
-    size_t size = json.length + fields->id.length + fields->user.length + fields->sub.length +
+    size_t size = fields->id.length + fields->user.length + fields->sub.length +
                   fields->name.length + fields->msg.length + fields->ev.length +
                   fields->data.length;
+    buffer_reserve(&json, size + JSON_AROUND); /* it grows only if there is much to escape */
+    write_rest(fields, &json);
+    size += json.length;
     struct message *message = json.failed ? NULL : malloc(sizeof *message + size);
     if (!message) {
         count_up(COUNT_failed_allocations);
