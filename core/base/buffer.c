@@ -88,8 +88,10 @@ static bool word_is_plain(uint64_t word)
 /* Up to where text, from there on, has nothing to escape. */
 static size_t plain_end(struct text text, size_t from)
 {
+    while (text.length - from >= 8 && word_is_plain(word_at(text.at + from)))
+        from += 8;
     while (from < text.length && !escapes[(unsigned char)text.at[from]])
-        from += text.length - from >= 8 && word_is_plain(word_at(text.at + from)) ? 8 : 1;
+        from++;
     return from;
 }
 

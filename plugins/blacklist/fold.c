@@ -1,5 +1,7 @@
 #include "fold.h"
 
+#include <string.h>
+
 struct range {
     uint32_t low, high;
 };
@@ -112,9 +114,28 @@ static int is_space(uint32_t code)
                        : in_ranges(range_spaces, COUNT(range_spaces), code);
 }
 
+static uint64_t eight_at(const char *text)
+{
+    uint64_t eight;
+    memcpy(&eight, text, sizeof eight);
+    return eight;
+}
+
+/* The first eight of nine. Which bytes of a word are less than n, or zero: Mycroft, 1987. */
+static int eight_are_plain(const char *text)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones * 0x80;
+    uint64_t eight = eight_at(text);
+    uint64_t pairs = (eight ^ ones * ' ') | (eight_at(text + 1) ^ ones * ' '); /* 0: two of ' ' */
+    return !((eight | (eight - ones * ' ') | (eight + ones) | ((pairs - ones) & ~pairs)) & high);
+}
+
 int fold_is_plain(const char *text, size_t length)
 {
-    for (size_t i = 0; i < length; i++)
+    size_t i = 0;
+    while (length - i > 8 && eight_are_plain(text + i))
+        i += 8;
+    for (; i < length; i++)
         if ((unsigned char)(text[i] - ' ') > '~' - ' ' ||
             (text[i] == ' ' && i && text[i - 1] == ' '))
             return 0;

@@ -6,8 +6,8 @@
 #include <wctype.h>
 
 struct triggers {
-    locale_t locale;  /* 0: ASCII only */
-    bool begins[128]; /* some trigger begins with that letter */
+    locale_t locale;    /* 0: ASCII only */
+    bool concerns[256]; /* some trigger begins with that letter; or it is not of ASCII */
     uint32_t count;
     struct chatup_text folded[];
 };
@@ -81,8 +81,8 @@ struct triggers *triggers_create(const struct chatup_value *items, uint32_t coun
             triggers_destroy(triggers);
             return NULL;
         }
-        if (folded->length && !(*folded->at & 0x80))
-            triggers->begins[(unsigned char)*folded->at] = true;
+        for (int c = 0; c < 256; c++)
+            triggers->concerns[c] |= c >= 0x80 || (folded->length && lower((char)c) == *folded->at);
     }
     return triggers;
 }
@@ -106,33 +106,35 @@ static bool ascii_begins(struct chatup_text text, struct chatup_text folded)
     return i == folded.length;
 }
 
-/* Most texts are ASCII, and have hardly a letter that a trigger begins with: nothing is copied. */
-static bool ascii_match(const struct triggers *triggers, struct chatup_text text)
+/* Most texts are ASCII, and have hardly a letter that a trigger begins with: nothing is copied.
+ *   rest_out  what was not looked at: empty, but for a text that is not ASCII */
+static bool ascii_match(const struct triggers *triggers, struct chatup_text text,
+                        struct chatup_text *rest_out)
 {
-    for (; text.length; text.at++, text.length--) {
-        if (!triggers->begins[(unsigned char)lower(*text.at)])
-            continue;
+    const char *end = text.at + text.length;
+    for (; text.at < end; text.at++) {
+        while (text.at < end && !triggers->concerns[(unsigned char)*text.at])
+            text.at++;
+        text.length = (size_t)(end - text.at);
+        if (!text.length || *text.at & 0x80)
+            break;
         for (uint32_t i = 0; i < triggers->count; i++)
             if (ascii_begins(text, triggers->folded[i]))
                 return true;
     }
+    *rest_out = (struct chatup_text){text.at, (size_t)(end - text.at)};
     return false;
-}
-
-static bool is_ascii(struct chatup_text text)
-{
-    unsigned char all = 0;
-    for (size_t i = 0; i < text.length; i++)
-        all |= (unsigned char)text.at[i];
-    return all < 0x80;
 }
 
 bool triggers_match(const struct triggers *triggers, struct chatup_text text)
 {
-    if (is_ascii(text))
-        return ascii_match(triggers, text);
+    struct chatup_text rest;
+    if (ascii_match(triggers, text, &rest))
+        return true;
+    if (!rest.length)
+        return false;
     bool found = false;
-    struct chatup_text folded = fold(triggers->locale, text);
+    struct chatup_text folded = fold(triggers->locale, text); /* a trigger may have begun before */
     for (uint32_t i = 0; folded.at && !found && i < triggers->count; i++)
         found = memmem(folded.at, folded.length, triggers->folded[i].at,
                        triggers->folded[i].length) != NULL;

@@ -110,6 +110,32 @@ START_TEST(words_of_other_scripts_are_whole_words_too)
 }
 END_TEST
 
+/* At each place of a text: what makes it not plain, and what does not. */
+START_TEST(a_plain_text_is_told_from_others)
+{
+    static const unsigned char odd[] = {0, 9, 10, 31, 127, 128, 255},
+                               fine[] = {32, 33, '@', 'Z', 126};
+    char text[] = "a text, longer than two words of eight bytes";
+    ck_assert(fold_is_plain(text, sizeof text - 1));
+    ck_assert(fold_is_plain("", 0));
+    for (size_t i = 0; i + 1 < sizeof text; i++) {
+        char was = text[i];
+        for (size_t j = 0; j < sizeof odd; j++) {
+            text[i] = (char)odd[j];
+            ck_assert_msg(!fold_is_plain(text, sizeof text - 1), "%d at %zu", odd[j], i);
+        }
+        for (size_t j = 1; j < sizeof fine; j++) {
+            text[i] = (char)fine[j];
+            ck_assert(fold_is_plain(text, sizeof text - 1));
+        }
+        text[i] = ' ';
+        int two = (i && text[i - 1] == ' ') || text[i + 1] == ' ';
+        ck_assert_msg(fold_is_plain(text, sizeof text - 1) == !two, "' ' at %zu", i);
+        text[i] = was;
+    }
+}
+END_TEST
+
 START_TEST(a_word_of_both_kinds_is_of_both)
 {
     struct word list[] = {{{"x", 1}, WORD_BLOCK}, {{"X", 1}, WORD_MUTE}, {{"\xc2\xad", 2}, 1}};
@@ -259,6 +285,7 @@ START_TEST(ten_thousand_words_cost_what_is_printed)
 END_TEST
 
 UNIT_MAIN("blacklist_words", words_are_found_however_they_are_written,
-          words_of_other_scripts_are_whole_words_too, a_word_of_both_kinds_is_of_both,
-          it_agrees_with_a_slow_matcher, it_agrees_with_a_slow_matcher_about_ten_thousand_words,
+          words_of_other_scripts_are_whole_words_too, a_plain_text_is_told_from_others,
+          a_word_of_both_kinds_is_of_both, it_agrees_with_a_slow_matcher,
+          it_agrees_with_a_slow_matcher_about_ten_thousand_words,
           ten_thousand_words_cost_what_is_printed)

@@ -107,7 +107,10 @@ START_TEST(a_trigger_is_found_anywhere_and_in_any_case)
     ck_assert(
         matches("\u041f\u041e\u041c\u041e\u0429\u042c", "\u043f\u043e\u043c\u043e\u0449\u044c!"));
     ck_assert(matches("\U0001f198", "\U0001f198"));
+    ck_assert(matches("gr\u00fcn", "alles GR\u00dcN"));
+    ck_assert(matches("#help", "\u00c4h, #Help"));
     ck_assert(!matches("#help", "#hel p"));
+    ck_assert(!matches("#help", "a #hel"));
     ck_assert(!matches("#help", ""));
     ck_assert(!matches("\u00e4rger", "arger"));
 }
