@@ -7,39 +7,48 @@
 
 enum { JSON_AROUND = 96 }; /* names of the fields, punctuation, the time */
 
-static struct text keep(char **at, struct text from)
+/* Where a text is in the JSON; 0: it has been escaped, or is not there. */
+struct places {
+    size_t id, user, sub, msg, ev, data;
+};
+
+static size_t write_json(struct buffer *out, struct text json)
 {
-    if (!from.at)
-        return from;
-    char *copy = *at;
-    memcpy(copy, from.at, from.length);
-    *at += from.length;
-    return (struct text){copy, from.length};
+    size_t at = out->length;
+    buffer_bytes(out, json.at, json.length);
+    return at;
 }
 
-static void write_rest(const struct message_fields *fields, struct buffer *out)
+static size_t write_string(struct buffer *out, struct text text)
+{
+    size_t at = out->length + 1;
+    buffer_json_string(out, text);
+    return out->length == at + text.length + 1 ? at : 0;
+}
+
+static void write_rest(const struct message_fields *fields, struct buffer *out,
+                       struct places *places)
 {
     buffer_text(out, "\"user\":");
-    buffer_bytes(out, fields->user.at ? fields->user.at : "null",
-                 fields->user.at ? fields->user.length : 4);
+    places->user = write_json(out, fields->user.at ? fields->user : (struct text){"null", 4});
     if (fields->sub.length) {
         buffer_text(out, ",\"sub\":");
-        buffer_json_string(out, fields->sub);
+        places->sub = write_string(out, fields->sub);
     }
     if (fields->msg.at) {
         buffer_text(out, ",\"msg\":");
-        buffer_json_string(out, fields->msg);
+        places->msg = write_string(out, fields->msg);
     }
     if (fields->ev.at) {
         buffer_text(out, ",\"ev\":");
-        buffer_json_string(out, fields->ev);
+        places->ev = write_string(out, fields->ev);
     }
     if (fields->data.at) {
         buffer_text(out, ",\"data\":");
-        buffer_bytes(out, fields->data.at, fields->data.length);
+        places->data = write_json(out, fields->data);
     }
     buffer_text(out, ",\"i\":");
-    buffer_json_string(out, fields->id);
+    places->id = write_string(out, fields->id);
     int thousandths = (int)(fields->time_ms % 1000);
     char rest[] = {'.', (char)('0' + thousandths / 100), (char)('0' + thousandths / 10 % 10),
                    (char)('0' + thousandths % 10), '}'};
@@ -48,16 +57,37 @@ static void write_rest(const struct message_fields *fields, struct buffer *out)
     buffer_bytes(out, rest, sizeof rest);
 }
 
-struct message *message_create(struct name *room, const struct message_fields *fields)
+static size_t size_beside(struct text text, size_t place)
+{
+    return place ? 0 : text.length;
+}
+
+/* A field is where the JSON has it, else copied behind. */
+static struct text keep(const struct message *message, char **to, struct text from, size_t place)
+{
+    if (!from.at)
+        return from;
+    if (place)
+        return (struct text){message->json.at + place, from.length};
+    char *copy = *to;
+    if (from.length)
+        memcpy(copy, from.at, from.length);
+    *to += from.length;
+    return (struct text){copy, from.length};
+}
+
+struct message *message_create(struct name *room, const struct message_fields *from)
 {
     struct buffer json = {0};
-    size_t size = fields->id.length + fields->user.length + fields->sub.length +
-                  fields->name.length + fields->msg.length + fields->ev.length +
-                  fields->data.length;
-    buffer_reserve(&json, size + JSON_AROUND); /* it grows only if there is much to escape */
-    write_rest(fields, &json);
-    size += json.length;
-    struct message *message = json.failed ? NULL : malloc(sizeof *message + size);
+    struct places at = {0};
+    buffer_reserve(&json, from->id.length + from->user.length + from->sub.length +
+                              from->msg.length + from->ev.length + from->data.length + JSON_AROUND);
+    write_rest(from, &json, &at);
+    size_t beside = size_beside(from->id, at.id) + size_beside(from->user, at.user) +
+                    size_beside(from->sub, at.sub) + size_beside(from->msg, at.msg) +
+                    size_beside(from->ev, at.ev) + size_beside(from->data, at.data) +
+                    from->name.length;
+    struct message *message = json.failed ? NULL : malloc(sizeof *message + json.length + beside);
     if (!message) {
         count_up(COUNT_failed_allocations);
         buffer_finish(&json);
@@ -67,19 +97,19 @@ struct message *message_create(struct name *room, const struct message_fields *f
     message->removed = false;
     message->offset = 0;
     message->room = name_ref(room);
-    char *at = message->storage;
-    message->fields = (struct message_fields){
-        .id = keep(&at, fields->id),
-        .time_ms = fields->time_ms,
-        .user = keep(&at, fields->user),
-        .sub = keep(&at, fields->sub),
-        .name = keep(&at, fields->name),
-        .msg = keep(&at, fields->msg),
-        .ev = keep(&at, fields->ev),
-        .data = keep(&at, fields->data),
-    };
-    message->json = keep(&at, (struct text){json.at, json.length});
+    message->json = (struct text){memcpy(message->storage, json.at, json.length), json.length};
     buffer_finish(&json);
+    char *to = message->storage + message->json.length;
+    message->fields = (struct message_fields){
+        .id = keep(message, &to, from->id, at.id),
+        .time_ms = from->time_ms,
+        .user = keep(message, &to, from->user, at.user),
+        .sub = keep(message, &to, from->sub, at.sub),
+        .name = keep(message, &to, from->name, 0),
+        .msg = keep(message, &to, from->msg, at.msg),
+        .ev = keep(message, &to, from->ev, at.ev),
+        .data = keep(message, &to, from->data, at.data),
+    };
     return message;
 }
 

@@ -26,7 +26,7 @@ struct message {
     bool removed;    /* a tombstone: the offset stays, the content is gone */
     uint64_t offset; /* in its room's epoch, from 1; 0: an event that is not stored (join, leave) */
     struct name *room;
-    struct message_fields fields; /* into storage */
+    struct message_fields fields; /* into json, where it has them as they are; else behind it */
     struct text json;             /* its JSON without the opening brace and the offset */
     char storage[];
 };
