@@ -59,7 +59,7 @@ void redis_do_publish(struct broker *broker, const struct publication *what, bro
         redis_arg_key(link, "room:meta:", name);
         redis_arg_key(link, "room:history:", name);
         redis_arg_key(link, "room:said:", name);
-        redis_arg_key(link, "room:said:order:", name);
+        redis_arg_key(link, "room:said-order:", name);
         redis_arg_key(link, "bans", (struct text){0});
         redis_arg_key(link, "rooms", (struct text){0});
         redis_arg_run(link);

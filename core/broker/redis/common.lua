@@ -1,5 +1,5 @@
--- In front of every script. What a room is in Redis (its name is the last part of each key, so that
--- no two names give one key):
+-- In front of every script. What a room is in Redis (its name is the last part of each key, and what
+-- stands before it has one colon behind "room:", so that no two names give one key):
 --   room:meta     hash: e epoch, o last offset, r run id of the server that wrote it, b bytes
 --   room:history  list of entries, the newest first, offsets without a gap
 -- An entry, in the list and on the room's channel, is epoch:offset:blob; redis_entry.h says what a

@@ -1,10 +1,10 @@
 -- One message: the repetition of one that was answered already, refused, or numbered, stored and
 -- announced.
--- KEYS  meta, history, said, said:order, bans, rooms
+-- KEYS  meta, history, said, said-order, bans, rooms
 -- ARGV  1 run, 2 keeps, 3 fresh epoch, 4 blob, 5 channel, 6 history size, 7 history bytes,
 --       8 history ms, 9 limit of rooms, 10 name, 11 message id, 12 client id or "",
 --       13 how long it is remembered, 14 how many of them, 15… fields of bans to look at
--- said: hash of client id to "time epoch offset id"; said:order: list of them, the newest first
+-- said: hash of client id to "time epoch offset id"; said-order: list of them, the newest first
 local now = now_ms()
 local client, keep_ms, most = ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
 if client ~= '' then
