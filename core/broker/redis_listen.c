@@ -2,6 +2,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
+#include "counters.h"
 #include "redis_parts.h"
 
 #include <hiredis/hiredis.h>
@@ -57,10 +58,12 @@ static void subscribe_arrives(struct letter *letter)
     struct redis_subscribe *subscribe = (struct redis_subscribe *)letter;
     struct redis *redis = subscribe->later.redis;
     struct redis_room *room = redis_room_open(redis, subscribe->name);
-    if (room)
+    if (room) {
         subscribe->needs = redis_room_await(redis, room, &subscribe->waiting);
-    else
+    } else {
+        count_up(COUNT_too_many_rooms);
         redis_subscribe_answer(subscribe, NULL, BROKER_FULL);
+    }
 }
 
 void redis_do_subscribe(struct broker *broker, struct name *name, const struct position *since,

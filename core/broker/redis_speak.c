@@ -25,6 +25,7 @@ static void on_published(void *arg, enum redis_outcome outcome, const struct red
         result.ban_ttl = redis_reply_number(reply, 1);
         result.ban_reason = redis_reply_text(reply, 2);
     } else if (outcome == REDIS_ANSWERED) {
+        count_up(COUNT_too_many_rooms);
         result.status = BROKER_FULL;
     }
     publish->done(publish->arg, &result);

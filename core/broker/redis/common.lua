@@ -43,14 +43,31 @@ local function room_find(meta, run, keeps, fresh)
   return m[1], tonumber(m[2] or 0), tonumber(m[4] or 0)
 end
 
--- Number it, store it, announce it. at: {meta, history, rooms}; is: {run, epoch, offset, bytes,
--- channel, history size, history bytes, history ms}.
+-- It has a history now. Of rooms whose history has expired nobody is told: whenever one comes, some
+-- are looked at, so that those that are gone are never many; all, more or less, if it would not fit.
+local function room_enter(at)
+  local prefix = at.history:sub(1, #at.history - #at.name)
+  local function fits() return not at.limit or redis.call('SCARD', at.rooms) < at.limit end
+  if redis.call('SISMEMBER', at.rooms, at.name) == 1 then return true end
+  for _, name in ipairs(redis.call('SRANDMEMBER', at.rooms, fits() and 3 or 100)) do
+    if redis.call('EXISTS', prefix .. name) == 0 then redis.call('SREM', at.rooms, name) end
+  end
+  if not fits() then return false end
+  redis.call('SADD', at.rooms, at.name)
+  return true
+end
+
+-- Number it, store it, announce it. at: {meta, history, rooms, name, limit of rooms or nil}; is: {run,
+-- epoch, offset, bytes, channel, history size, history bytes, history ms}. nil: beyond the limit.
 local function append(at, is, blob)
   local offset = is.offset + 1
   local entry = is.epoch .. ':' .. int(offset) .. ':' .. blob
   local count = redis.call('LPUSH', at.history, entry)
   local bytes = (count == 1 and 0 or is.bytes) + #entry
-  if count == 1 then redis.call('SADD', at.rooms, at.name) end
+  if count == 1 and not room_enter(at) then
+    redis.call('DEL', at.history)
+    return nil
+  end
   while count > is.size or (is.most > 0 and bytes > is.most and count > 1) do
     bytes = bytes - #redis.call('RPOP', at.history)
     count = count - 1

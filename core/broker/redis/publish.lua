@@ -18,11 +18,12 @@ local ttl, why = banned(KEYS[5], ARGV, 15)
 if ttl then return {'banned', int(ttl), why} end
 
 local epoch, offset, bytes = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
-if not epoch and redis.call('SCARD', KEYS[6]) >= tonumber(ARGV[9]) then return {'full'} end
 epoch = epoch or ARGV[3]
-offset = append({meta = KEYS[1], history = KEYS[2], rooms = KEYS[6], name = ARGV[10]},
+offset = append({meta = KEYS[1], history = KEYS[2], rooms = KEYS[6], name = ARGV[10],
+    limit = tonumber(ARGV[9])},
   {run = ARGV[1], epoch = epoch, offset = offset, bytes = bytes, channel = ARGV[5],
    size = tonumber(ARGV[6]), most = tonumber(ARGV[7]), ms = tonumber(ARGV[8])}, ARGV[4])
+if not offset then return {'full'} end
 
 if client ~= '' and most > 0 and keep_ms > 0 then
   local new = redis.call('HSET', KEYS[3], client,
