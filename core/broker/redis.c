@@ -23,6 +23,7 @@ static void on_ready(void *arg)
     if (ear->was_ready) /* what was told meanwhile was lost, and perhaps all else with it */
         redis_presence_say_again(redis, ear->link);
     ear->was_ready = true;
+    redis_presence_tell_rest(redis);
     redis_onces_give_back(redis);
     if (!redis->index && !ear->server)
         redis_bans_load(redis);
@@ -141,6 +142,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events)
     redis_rooms_sweep(redis, now_ms);
     redis_bans_sweep(redis, now_ms);
     redis_onces_give_back(redis);
+    redis_presence_tell_rest(redis);
     redis_kept_sweep(redis, now_ms);
 }
 

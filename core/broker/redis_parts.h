@@ -39,6 +39,7 @@ struct redis {            /* one loop's handle */
     uint64_t act_number;
     struct table here;       /* redis_presence.c: members that came by this loop */
     struct table later;      /* rooms whose number is to be told */
+    struct table untold;     /* leaves and numbers of readers that Redis may not know of */
     struct list giving_back; /* redis_once.c */
     size_t giving_back_count;
     struct list probes;               /* redis_probe.c: at this loop */
@@ -188,6 +189,8 @@ void redis_presence_take_away(struct redis *redis, const char member[37], struct
                               const char *node);
 /* Redis has forgotten what this process told it. */
 void redis_presence_say_again(struct redis *redis, const struct redis_link *link);
+/* What could not be told. When commands are taken again, and about once a second. */
+void redis_presence_tell_rest(struct redis *redis);
 void redis_presence_stop(struct redis *redis);
 void redis_presence_finish(struct redis *redis);
 

@@ -1,5 +1,6 @@
 /* Who is there. Redis has the numbers and tells who comes and goes (redis/presence.lua); a loop
- * remembers whom it brought, to say so again should Redis have forgotten it. */
+ * remembers whom it brought, to say so again should Redis have forgotten it; and who has left, and
+ * which numbers of readers have changed, until Redis knows. */
 #include "alloc.h"
 #include "clock.h"
 #include "config.h"
@@ -131,6 +132,77 @@ static struct changed *changed_create(struct redis *redis, struct name *room)
     return changed;
 }
 
+/* ---- what Redis is still to be told ---- */
+
+struct untold { /* a leave, or how many readers there are */
+    struct table_link link;
+    struct redis *redis;
+    struct name *room;
+    char member[37]; /* "" the readers */
+};
+
+static uint64_t untold_hash(const struct name *room, const char *member)
+{
+    return *member ? table_hash(0, member, 36) : room->hash;
+}
+
+static bool untold_is(const struct table_link *link, const void *key)
+{
+    const struct untold *a = list_entry(link, struct untold, link), *b = key;
+    return !strcmp(a->member, b->member) && name_equal(a->room, b->room);
+}
+
+static void untold_free(struct untold *untold)
+{
+    name_unref(untold->room);
+    free(untold);
+}
+
+static struct untold *untold_create(struct redis *redis, struct name *room, const char *member)
+{
+    struct untold *untold = xcalloc(1, sizeof *untold);
+    untold->redis = redis;
+    untold->room = name_ref(room);
+    memcpy(untold->member, member, strlen(member));
+    return untold;
+}
+
+static void untold_keep(struct untold *untold)
+{
+    struct redis *redis = untold->redis;
+    uint64_t hash = untold_hash(untold->room, untold->member);
+    const struct here *here = *untold->member ? here_find(redis, untold->member) : NULL;
+    bool came_again = here && name_equal(here->room, untold->room);
+    if (redis->ending || came_again || table_find(&redis->untold, hash, untold_is, untold))
+        untold_free(untold);
+    else
+        table_add(&redis->untold, &untold->link, hash);
+}
+
+/* They came again. */
+static void untold_forget(struct redis *redis, struct name *room, const char *member)
+{
+    struct untold *key = untold_create(redis, room, member);
+    struct table_link *link = table_find(&redis->untold, untold_hash(room, member), untold_is, key);
+    untold_free(key);
+    if (!link)
+        return;
+    table_remove(&redis->untold, link);
+    untold_free(list_entry(link, struct untold, link));
+}
+
+static void on_told(void *arg, enum redis_outcome outcome, const struct redisReply *reply)
+{
+    struct untold *untold = arg;
+    if (outcome != REDIS_ANSWERED) {
+        untold_keep(untold);
+        return;
+    }
+    if (*untold->member)
+        tell_later(untold->redis, untold->room, redis_reply_number(reply, 1));
+    untold_free(untold);
+}
+
 static void on_later(struct ev_loop *ev, ev_timer *timer, int events)
 {
     struct later *later = timer->data;
@@ -182,8 +254,10 @@ static void on_joined(void *arg, enum redis_outcome outcome, const struct redisR
     int64_t ttl = banned ? redis_reply_number(reply, 1) : 0;
     if (outcome == REDIS_ANSWERED && !banned)
         tell_later(join->redis, join->here->room, redis_reply_number(reply, 1));
-    if (status == BROKER_OK && !banned)
+    if (status == BROKER_OK && !banned) {
         here_keep(join->redis, join->here);
+        untold_forget(join->redis, join->here->room, join->here->id);
+    }
     join->done(join->arg, status, ttl, banned ? redis_reply_text(reply, 2) : (struct text){0});
     if (outcome == REDIS_UNKNOWN) /* should it have come in, it is out again */
         redis_do_leave(&join->redis->broker, join->here->room, join->here->id);
@@ -209,6 +283,7 @@ void redis_do_join(struct broker *broker, struct name *name, const char member[3
     struct join *join = xmalloc(sizeof *join);
     struct here *here = here_create(name, member, user, who->sub, who->name);
     *join = (struct join){redis, here, done, arg};
+    untold_forget(redis, name, member);
     struct redis_link *link = join_begin(redis, here);
     redis_arg_bans(link, name, who);
     redis_send(link, on_joined, join);
@@ -223,6 +298,15 @@ void redis_presence_take_away(struct redis *redis, const char member[37], struct
     redis_send(link, on_changed, changed_create(redis, room));
 }
 
+/* untold is taken: it is told, or kept. */
+static void leave_tell(struct untold *untold)
+{
+    struct redis *redis = untold->redis;
+    struct redis_link *link =
+        presence_begin(redis, "leave", untold->member, name_text(untold->room), redis->home->node);
+    redis_send(link, on_told, untold);
+}
+
 void redis_do_leave(struct broker *broker, struct name *name, const char member[37])
 {
     struct redis *redis = redis_of(broker);
@@ -231,13 +315,15 @@ void redis_do_leave(struct broker *broker, struct name *name, const char member[
         table_remove(&redis->here, &here->link);
         here_free(here);
     }
-    redis_presence_take_away(redis, member, name, redis->home->node);
+    leave_tell(untold_create(redis, name, member));
 }
 
 /* ---- readers ---- */
 
-void redis_presence_readers(struct redis *redis, struct name *name, uint32_t count)
+static void readers_tell(struct untold *untold, uint32_t count)
 {
+    struct redis *redis = untold->redis;
+    struct name *name = untold->room;
     struct redis_link *link = redis_link_of(redis, name_text(name));
     char field[64];
     struct buffer entry = {0};
@@ -254,11 +340,36 @@ void redis_presence_readers(struct redis *redis, struct name *name, uint32_t cou
     redis_arg_number(link, count);
     redis_arg(link, (struct text){entry.at, entry.length});
     redis_arg(link, text_of(redis->home->node));
-    redis_send(link, NULL, NULL);
+    redis_send(link, on_told, untold);
     buffer_finish(&entry);
 }
 
+void redis_presence_readers(struct redis *redis, struct name *name, uint32_t count)
+{
+    readers_tell(untold_create(redis, name, ""), count);
+}
+
 /* ---- all of it again ---- */
+
+static void untold_tell(struct table_link *link, void *arg)
+{
+    struct redis *redis = arg;
+    struct untold *untold = list_entry(link, struct untold, link);
+    if (!redis_link_ready(redis_link_of(redis, name_text(untold->room))))
+        return;
+    table_remove(&redis->untold, link);
+    if (*untold->member) {
+        leave_tell(untold);
+    } else {
+        struct redis_room *room = redis_room_find(redis, untold->room);
+        readers_tell(untold, room ? room->readers : 0);
+    }
+}
+
+void redis_presence_tell_rest(struct redis *redis)
+{
+    table_walk(&redis->untold, untold_tell, redis);
+}
 
 struct again {
     struct redis *redis;
@@ -292,6 +403,13 @@ void redis_presence_stop(struct redis *redis)
     table_walk(&redis->later, later_end, NULL);
 }
 
+static void untold_end(struct table_link *link, void *arg)
+{
+    struct redis *redis = arg;
+    table_remove(&redis->untold, link);
+    untold_free(list_entry(link, struct untold, link));
+}
+
 static void here_end(struct table_link *link, void *arg)
 {
     struct redis *redis = arg;
@@ -302,6 +420,8 @@ static void here_end(struct table_link *link, void *arg)
 void redis_presence_finish(struct redis *redis)
 {
     table_walk(&redis->here, here_end, redis);
+    table_walk(&redis->untold, untold_end, redis);
     table_finish(&redis->here);
+    table_finish(&redis->untold);
     table_finish(&redis->later);
 }

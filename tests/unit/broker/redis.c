@@ -1,6 +1,20 @@
 /* What is about Redis and how it is used: keys, what is lost on the way, what comes back. */
 #include "home.h"
 
+#include <signal.h>
+
+static const char *const keeps_all[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
+
+/* On a server that keeps what it has when it is killed. */
+static struct home *home_that_keeps(void)
+{
+    struct home *home = home_create(DURABILITY_COMMIT);
+    redis_process_create(&home->server, false);
+    redis_process_start(&home->server, keeps_all);
+    home->conf.redis.socket = home->server.socket;
+    return home;
+}
+
 /* ---- names ---- */
 
 START_TEST(no_two_rooms_share_a_key)
@@ -76,5 +90,108 @@ START_TEST(a_room_that_was_looked_at_before_is_one_too_many_all_the_same)
 }
 END_TEST
 
+/* ---- who is there, while Redis is away ---- */
+
+static const char *const members[] = {"00000000-0000-4000-8000-000000000001",
+                                      "00000000-0000-4000-8000-000000000002"};
+
+static void leave_make(struct call *call)
+{
+    broker_leave(call->broker, call->room, call->member);
+    call_done(call);
+}
+
+static void readers_make(struct call *call)
+{
+    broker_readers(call->broker, call->room, call->readers_here);
+    call_done(call);
+}
+
+static void do_now(struct home *home, size_t loop, const char *room, const char *member,
+                   void (*make)(struct call *))
+{
+    struct call *call = call_create(home, loop, room, make);
+    call->member = member;
+    call_start(call);
+    call_wait(call);
+    call_free(call);
+}
+
+static void wait_there(struct home *home, const char *room, uint64_t publishers, uint64_t nreaders)
+{
+    struct call *call;
+    int64_t end_ms = clock_mono_ms() + WAIT_S * 1000;
+    for (bool all = false; !all; call_free(call)) {
+        call = look(home, 0, room, 0, FAR);
+        all = call->publishers == publishers && call->readers == nreaders;
+        ck_assert_msg(all || clock_mono_ms() < end_ms, "%d publishers, %d readers",
+                      (int)call->publishers, (int)call->readers);
+    }
+}
+
+START_TEST(who_leaves_while_redis_is_away_has_left_when_it_is_back)
+{
+    struct home *home = home_that_keeps();
+    home_run(home);
+    call_free(subscribe(home, 2, "room", (struct position){0}));
+    readers(home, 2, "room", 1);
+    ck_assert_int_eq(join(home, 0, "room", members[0], "alice", "{}"), 0);
+    ck_assert_int_eq(join(home, 1, "room", members[1], "bob", "{}"), 0);
+    wait_there(home, "room", 2, 1);
+    redis_process_kill(&home->server);
+    do_now(home, 0, "room", members[0], leave_make);
+    do_now(home, 2, "room", NULL, readers_make);
+    redis_process_start(&home->server, keeps_all);
+    settle(home);
+    wait_there(home, "room", 1, 0);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(who_came_in_too_late_is_out_again)
+{
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.limits.store_wait_ms = 300;
+    home_run(home);
+    kill(home->server.pid, SIGSTOP);
+    struct call *call = call_start(join_create(home, 0, "room", members[0], "alice", "{}"));
+    call_wait(call);
+    ck_assert_int_eq(call->status, BROKER_UNKNOWN);
+    call_free(call);
+    kill(home->server.pid, SIGCONT); /* and it comes in */
+    settle(home);
+    wait_there(home, "room", 0, 0);
+    home_close(home);
+}
+END_TEST
+
+START_TEST(who_comes_again_as_redis_does_stays)
+{
+    enum { ROUNDS = 5 };
+    struct home *home = home_that_keeps();
+    home_run(home);
+    ck_assert_int_eq(join(home, 0, "room", members[0], "alice", "{}"), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        enum broker_status status = BROKER_UNAVAILABLE;
+        redis_process_kill(&home->server);
+        do_now(home, 0, "room", members[0], leave_make);
+        redis_process_start(&home->server, keeps_all);
+        while (status != BROKER_OK) {
+            struct call *call = join_create(home, 0, "room", members[0], "alice", "{}");
+            call_wait(call_start(call));
+            status = call->status;
+            call_free(call);
+        }
+        settle(home); /* what is told is told by then */
+        wait_there(home, "room", 1, 0);
+    }
+    do_now(home, 0, "room", members[0], leave_make);
+    wait_there(home, "room", 0, 0);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
-          a_room_that_was_looked_at_before_is_one_too_many_all_the_same)
+          a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
+          who_leaves_while_redis_is_away_has_left_when_it_is_back,
+          who_came_in_too_late_is_out_again, who_comes_again_as_redis_does_stays)
