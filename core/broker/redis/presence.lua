@@ -51,18 +51,19 @@ local function telling(members)
   return 'who'
 end
 
-local function leave(member, node_key)
+-- First what is taken away: a Redis that is full refuses what begins with something new.
+local function leave(member)
+  redis.call('SREM', KEYS[6], member .. ARGV[7])
   local value = redis.call('HGET', KEYS[1], member)
   if not value then return 0 end
+  redis.call('HDEL', KEYS[1], member)
+  redis.call('ZREM', KEYS[2], member)
   local sub_length, name_length, at = value:match('^%S+ (%d+) (%d+) ()')
   local sub = value:sub(at, at + sub_length - 1)
   local name = value:sub(at + sub_length, at + sub_length + name_length - 1)
-  local what = telling(redis.call('ZCARD', KEYS[2]) - 1)
+  local what = telling(redis.call('ZCARD', KEYS[2]))
   if what == 'who' then tell('leave', value:sub(at + sub_length + name_length), sub, name) end
-  redis.call('HDEL', KEYS[1], member)
-  redis.call('ZREM', KEYS[2], member)
   if redis.call('HINCRBY', KEYS[3], sub, -1) <= 0 then redis.call('HDEL', KEYS[3], sub) end
-  redis.call('SREM', KEYS[6], member .. ARGV[7])
   return what == 'number' and number() or 0
 end
 

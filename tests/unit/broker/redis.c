@@ -191,7 +191,56 @@ START_TEST(who_comes_again_as_redis_does_stays)
 }
 END_TEST
 
+/* ---- the dead ---- */
+
+/* A number, as Redis answers it. */
+static int ask_number(struct home *home, const char *command)
+{
+    char reply[64];
+    redis_process_ask(&home->server, command, reply, sizeof reply);
+    ck_assert_msg(reply[0] == ':', "%s: %s", command, reply);
+    return atoi(reply + 1);
+}
+
+static void wait_number(struct home *home, const char *command, int wanted)
+{
+    int64_t end_ms = clock_mono_ms() + WAIT_S * 1000;
+    for (int number = wanted + 1; number != wanted;) {
+        number = ask_number(home, command);
+        ck_assert_msg(number == wanted || clock_mono_ms() < end_ms, "%s: %d", command, number);
+    }
+}
+
+/* Whatever is missing of it, and when Redis takes nothing new. */
+START_TEST(what_a_dead_process_left_behind_is_cleared_in_the_end)
+{
+    static const char *const dead = "00000000-0000-4000-8000-00000000dead";
+    char command[256];
+    struct home *home = home_open(DURABILITY_COMMIT);
+    snprintf(command, sizeof command, "SADD test:node:members:%s %sroom %sroom", dead, members[0],
+             members[1]); /* of the second one there is nothing else */
+    ck_assert_int_eq(ask_number(home, command), 2);
+    snprintf(command, sizeof command, "HSET test:room:members:room %s \"%s 5 5 alicealice{}\"",
+             members[0], dead);
+    ck_assert_int_eq(ask_number(home, command), 1);
+    snprintf(command, sizeof command, "ZADD test:room:order:room 1 %s", members[0]);
+    ck_assert_int_eq(ask_number(home, command), 1);
+    ck_assert_int_eq(ask_number(home, "HSET test:room:users:room alice 1"), 1);
+    ck_assert_int_eq(ask_number(home, "HSET test:room:crowd:room c 1"), 1); /* which ends */
+    snprintf(command, sizeof command, "SADD test:nodes %s", dead);
+    ck_assert_int_eq(ask_number(home, command), 1);
+    redis_process_ask(&home->server, "CONFIG SET maxmemory 1", NULL, 0);
+    snprintf(command, sizeof command, "SISMEMBER test:nodes %s", dead);
+    wait_number(home, command, 0);
+    ck_assert_int_eq(ask_number(home, "HLEN test:room:members:room"), 0);
+    ck_assert_int_eq(ask_number(home, "ZCARD test:room:order:room"), 0);
+    ck_assert_int_eq(ask_number(home, "HLEN test:room:users:room"), 0);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
-          who_came_in_too_late_is_out_again, who_comes_again_as_redis_does_stays)
+          who_came_in_too_late_is_out_again, who_comes_again_as_redis_does_stays,
+          what_a_dead_process_left_behind_is_cleared_in_the_end)
