@@ -184,7 +184,7 @@ void redis_rooms_say_readers(struct redis *redis, const struct redis_link *link)
 /* ---- presence: redis_presence.c ---- */
 
 void redis_presence_readers(struct redis *redis, struct name *name, uint32_t count);
-/* That member of that node is gone. */
+/* That member of that node is gone, unless the node has come back meanwhile. */
 void redis_presence_take_away(struct redis *redis, const char member[37], struct name *room,
                               const char *node);
 /* Redis has forgotten what this process told it. */

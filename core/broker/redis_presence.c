@@ -294,7 +294,7 @@ void redis_do_join(struct broker *broker, struct name *name, const char member[3
 void redis_presence_take_away(struct redis *redis, const char member[37], struct name *room,
                               const char *node)
 {
-    struct redis_link *link = presence_begin(redis, "leave", member, name_text(room), node);
+    struct redis_link *link = presence_begin(redis, "reap", member, name_text(room), node);
     redis_send(link, on_changed, changed_create(redis, room));
 }
 

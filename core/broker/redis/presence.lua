@@ -7,8 +7,9 @@
 -- While a room has few members, each that comes or goes is told; in a crowded one their number is,
 -- at most once a gap. It stops being crowded well below where it began, or it would flap.
 -- KEYS  members, order, users, crowd, bans, node:members, nodes, node
--- ARGV  1 join, leave or tell, 2 channel, 3 id of the event, 4 few, 5 gap in ms, 6 member,
---       7 name of the room, 8 node, 9 user, 10 sub, 11 name, 12… fields of bans to look at
+-- ARGV  1 join, leave, reap (leave, if its node is still dead) or tell, 2 channel, 3 id of the
+--       event, 4 few, 5 gap in ms, 6 member, 7 name of the room, 8 node, 9 user, 10 sub, 11 name,
+--       12… fields of bans to look at
 -- returns  {"banned", seconds, why}, or {"ok", ms after which the number is to be told}
 local now, few, gap = now_ms(), tonumber(ARGV[4]), tonumber(ARGV[5])
 
@@ -68,7 +69,8 @@ local function leave(member)
 end
 
 if ARGV[1] == 'tell' then return {'ok', number()} end
-if ARGV[1] == 'leave' then return {'ok', leave(ARGV[6])} end
+if ARGV[1] == 'reap' and redis.call('EXISTS', KEYS[8]) == 1 then return {'ok', 0} end
+if ARGV[1] == 'leave' or ARGV[1] == 'reap' then return {'ok', leave(ARGV[6])} end
 local ttl, why = banned(KEYS[5], ARGV, 12)
 if ttl then return {'banned', int(ttl), why} end
 local t = redis.call('TIME')
