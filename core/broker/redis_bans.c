@@ -271,6 +271,14 @@ static void told_free(struct told *told)
     free(told);
 }
 
+static void ban_kicks(struct redis *redis, const struct ban *ban, bool because_of_ban)
+{
+    const struct kick kick = {
+        .room = ban->room, .kind = ban->kind, .who = ban->who, .ban = because_of_ban};
+    if (redis->broker.on_kick)
+        redis->broker.on_kick(redis->broker.up, &kick);
+}
+
 static void told_visits(struct letter *letter);
 
 static void told_is_round(struct told *told)
@@ -294,11 +302,8 @@ static void told_visits(struct letter *letter)
         bans_put(&redis->bans, told->ban);
     if (told->what == ACT_UNBAN)
         bans_lift(&redis->bans, told->ban);
-    else if (redis->broker.on_kick)
-        redis->broker.on_kick(redis->broker.up, &(struct kick){.room = told->ban->room,
-                                                               .kind = told->ban->kind,
-                                                               .who = told->ban->who,
-                                                               .ban = told->because_of_ban});
+    else
+        ban_kicks(redis, told->ban, told->because_of_ban);
     if (++told->visited < told->home->count)
         loop_post(told->home->loops[told->visited].loop, &told->letter);
     else
@@ -338,14 +343,28 @@ static int by_age(const void *a, const void *b)
     return (x->created_ms > y->created_ms) - (x->created_ms < y->created_ms);
 }
 
+static bool is_news(const struct bans *bans, const struct ban *ban)
+{
+    const struct ban *known = bans_same(bans, ban);
+    return !known || known->created_ms != ban->created_ms;
+}
+
+/* Of those that were made while nothing was heard nobody here has been told. */
 static void loaded_visits(struct letter *letter)
 {
     struct loaded *loaded = (struct loaded *)letter;
     struct redis *redis = &loaded->home->loops[loaded->visited];
+    bool *news = xcalloc(loaded->count, sizeof *news);
+    for (size_t i = 0; i < loaded->count; i++)
+        news[i] = is_news(&redis->bans, loaded->bans[i]);
     bans_finish(&redis->bans);
     bans_init(&redis->bans);
     for (size_t i = 0; i < loaded->count; i++)
         bans_put(&redis->bans, loaded->bans[i]);
+    for (size_t i = 0; i < loaded->count; i++)
+        if (news[i] && ban_ttl(loaded->bans[i], clock_wall_ms()))
+            ban_kicks(redis, loaded->bans[i], true);
+    free(news);
     if (++loaded->visited < loaded->home->count) {
         loop_post(loaded->home->loops[loaded->visited].loop, &loaded->letter);
         return;

@@ -2,6 +2,7 @@
 #include "home.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 static const char *const keeps_all[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
 
@@ -239,8 +240,52 @@ START_TEST(what_a_dead_process_left_behind_is_cleared_in_the_end)
 }
 END_TEST
 
+/* ---- bans ---- */
+
+static bool was_kicked(struct home *home, size_t loop, const char *line)
+{
+    pthread_mutex_lock(&home->lock);
+    bool found = strstr(home->ears[loop].kicks, line);
+    pthread_mutex_unlock(&home->lock);
+    return found;
+}
+
+/* They read on where a token is needed, or else nobody would cut them off. */
+START_TEST(who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_end)
+{
+    char path[128];
+    struct home *home = home_open(DURABILITY_COMMIT), *other = home_create(DURABILITY_COMMIT);
+    ck_assert_int_eq(ban(home, 0, "room", BAN_NAME, "early", 1000), BROKER_OK);
+    snprintf(path, sizeof path, "%s/way", other->dir);
+    ck_assert_int_eq(symlink(home->server.socket, path), 0);
+    other->conf.redis.socket = path;
+    home_run(other);
+    ck_assert_int_eq(unlink(path), 0);
+    redis_process_ask(&home->server, "CLIENT KILL TYPE normal", NULL, 0);
+    redis_process_ask(&home->server, "CLIENT KILL TYPE pubsub", NULL, 0);
+    settle(home);
+    ck_assert_int_eq(ban(home, 0, "room", BAN_NAME, "late", 1000), BROKER_OK);
+    ck_assert_int_eq(banned_for(other, 0, "room", "late"), 0);
+    ck_assert_int_eq(symlink(home->server.socket, path), 0);
+    settle(other);
+    for (size_t i = 0; i < LOOPS; i++)
+        for (int64_t end_ms = clock_mono_ms() + WAIT_S * 1000;
+             !was_kicked(other, i, "ban name=late in room\n");)
+            ck_assert_msg(clock_mono_ms() < end_ms, "loop %zu was not told", i);
+    for (size_t i = 0; i < LOOPS; i++) { /* once each */
+        const char *kicks = other->ears[i].kicks, *early = strstr(kicks, "name=early");
+        ck_assert_ptr_nonnull(early);
+        ck_assert_ptr_null(strstr(early + 1, "name=early"));
+    }
+    home_close(home);
+    ck_assert_int_eq(unlink(path), 0);
+    home_close(other);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
           who_came_in_too_late_is_out_again, who_comes_again_as_redis_does_stays,
-          what_a_dead_process_left_behind_is_cleared_in_the_end)
+          what_a_dead_process_left_behind_is_cleared_in_the_end,
+          who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_end)
