@@ -98,6 +98,7 @@ void redis_do_readers(struct broker *broker, struct name *name, uint32_t count)
 /* ---- look ---- */
 
 struct look {
+    struct redis *redis;
     struct name *name;
     struct history_part part;
     broker_looked *done;
@@ -141,6 +142,7 @@ static void on_looked(void *arg, enum redis_outcome outcome, const struct redisR
         for (size_t i = 0; i < count; i++)
             history_add(&history, all[i], UINT32_MAX, 0);
         free(all);
+        history_expire(&history, clock_wall_ms() - look->redis->conf->history.expire_ms);
         view_read(&view, reply);
         messages = history_page(&history, &look->part, &view.history.count);
         view.history.messages = messages;
@@ -160,7 +162,7 @@ void redis_do_look(struct broker *broker, struct name *name, const struct room_a
 {
     struct redis_link *link = redis_link_of(redis_of(broker), name_text(name));
     struct look *look = xmalloc(sizeof *look);
-    *look = (struct look){name_ref(name), asked->history, done, arg};
+    *look = (struct look){redis_of(broker), name_ref(name), asked->history, done, arg};
     redis_begin_script(link, SCRIPT_LOOK, 6);
     redis_arg_key(link, "room:meta:", name_text(name));
     redis_arg_key(link, "room:history:", name_text(name));

@@ -145,12 +145,15 @@ static bool room_offer(struct redis *redis, struct redis_room *room, struct text
 static void room_begin_anew(struct redis *redis, struct redis_room *room, const struct position *at,
                             const struct redisReply *entries)
 {
-    size_t count;
+    size_t count, old = 0;
     struct message **messages = redis_entries_read(entries, room->name, &count);
     const struct config *conf = redis->conf;
+    int64_t before_ms = clock_wall_ms() - conf->history.expire_ms;
     bool was_known = room->known;
+    while (old < count && messages[old]->fields.time_ms < before_ms)
+        old++;
     history_finish(&room->history);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = old; i < count; i++)
         history_add(&room->history, message_ref(messages[i]), (uint32_t)conf->history.size,
                     (uint64_t)conf->history.bytes);
     room->at = *at;
@@ -160,7 +163,7 @@ static void room_begin_anew(struct redis *redis, struct redis_room *room, const 
         log_event(LOG_WARN, LOG_FIELDS({"room", name_text(room->name)}),
                   "redis: continuity is lost; its readers are told");
         const struct snapshot snapshot = {
-            .status = BROKER_OK, .at = *at, .messages = messages, .count = count};
+            .status = BROKER_OK, .at = *at, .messages = messages + old, .count = count - old};
         redis->broker.on_reset(redis->broker.up, room->name, &snapshot);
     }
     messages_free(messages, count);

@@ -283,9 +283,36 @@ START_TEST(who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_en
 }
 END_TEST
 
+/* ---- the history ---- */
+
+START_TEST(what_is_too_old_is_shown_to_nobody_while_the_room_goes_on)
+{
+    struct home *home = home_open(DURABILITY_COMMIT);
+    struct call *call = call_create(home, 0, "room", publish_make);
+    call->message = message_create(
+        call->room,
+        &(struct message_fields){.id = text_of("00000000-0000-4000-8000-000000000001"),
+                                 .time_ms = clock_wall_ms() - home->conf.history.expire_ms - 1,
+                                 .sub = text_of("alice"),
+                                 .name = text_of("alice"),
+                                 .msg = text_of("old")});
+    ck_assert_int_eq(said(call_start(call)).status, BROKER_OK);
+    ck_assert_uint_eq(say(home, 0, "room", "alice", "new", NULL).at.offset, 2);
+    call = look(home, 0, "room", 0, FAR);
+    messages_are(call, 2, 2);
+    ck_assert_uint_eq(call->at.offset, 2);
+    call_free(call);
+    call = subscribe(home, 1, "room", (struct position){0});
+    messages_are(call, 2, 2);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
           who_came_in_too_late_is_out_again, who_comes_again_as_redis_does_stays,
           what_a_dead_process_left_behind_is_cleared_in_the_end,
-          who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_end)
+          who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_end,
+          what_is_too_old_is_shown_to_nobody_while_the_room_goes_on)
