@@ -405,6 +405,9 @@ static void on_bans(void *arg, enum redis_outcome outcome, const struct redisRep
         }
         qsort(loaded->bans, loaded->count, sizeof *loaded->bans, by_age);
         loaded_visits(&loaded->letter);
+        redis->home->bans_read = true;
+        for (size_t i = 1; i < redis_servers_count(redis->home->servers); i++)
+            redis_bans_copy(redis, i);
     } else {
         redis->home->bans_wanted = true; /* again, by the sweep */
     }
@@ -426,38 +429,55 @@ void redis_bans_load(struct redis *redis)
     redis_send(link, on_bans, redis);
 }
 
-static void copy_one(struct redis_link *link, struct buffer *text, const struct ban *ban)
+static void copy_key(struct redis_link *link, const struct redis *redis)
 {
+    redis_arg_key(link, "bans:copy:", text_of(redis->home->node));
+}
+
+/* Some of them, since there is a limit to what one command has. */
+static void copy_part(const struct redis *redis, struct redis_link *link, struct ban *const *bans,
+                      size_t count)
+{
+    struct buffer text = {0};
     redis_begin(link, "HSET");
-    redis_arg_key(link, "bans", (struct text){0});
-    field_write(text, ban->kind, ban->room, ban->who);
-    redis_arg(link, (struct text){text->at, text->length});
-    value_write(text, ban);
-    redis_arg(link, (struct text){text->at, text->length});
+    copy_key(link, redis);
+    for (size_t i = 0; i < count; i++) {
+        field_write(&text, bans[i]->kind, bans[i]->room, bans[i]->who);
+        redis_arg(link, (struct text){text.at, text.length});
+        value_write(&text, bans[i]);
+        redis_arg(link, (struct text){text.at, text.length});
+    }
     redis_send(link, NULL, NULL);
+    buffer_finish(&text);
 }
 
 void redis_bans_copy(struct redis *redis, size_t server)
 {
+    enum { PART = 1000, COPY_MS = 60000 };
     struct redis_link *link = redis_link_at(redis, server);
-    struct buffer text = {0};
-    const struct ban *ban;
     uint64_t total;
     size_t count;
     const struct bans_asked all = {.limit = UINT64_MAX};
-    if (!atomic_load(&redis->home->bans_known))
+    if (!redis->home->bans_read || !redis_link_ready(link))
         return;
     struct ban **list = bans_list(&redis->bans, &all, &count, &total);
     redis_begin(link, "DEL");
-    redis_arg_key(link, "bans", (struct text){0});
+    copy_key(link, redis);
     redis_send(link, NULL, NULL);
-    for (size_t i = 0; i < count; i++) {
-        ban = list[i];
-        copy_one(link, &text, ban);
+    for (size_t i = 0; i < count; i += PART)
+        copy_part(redis, link, list + i, count - i < PART ? count - i : PART);
+    redis_begin(link, "PEXPIRE"); /* should we not come to the end */
+    copy_key(link, redis);
+    redis_arg_number(link, COPY_MS);
+    redis_send(link, NULL, NULL);
+    redis_begin_script(link, SCRIPT_BANS, 2);
+    redis_arg_key(link, "bans", (struct text){0});
+    copy_key(link, redis);
+    redis_arg_number(link, (int64_t)count);
+    redis_send(link, NULL, NULL);
+    for (size_t i = 0; i < count; i++)
         ban_unref(list[i]);
-    }
     free(list);
-    buffer_finish(&text);
 }
 
 void redis_bans_sweep(struct redis *redis, int64_t now_ms)

@@ -15,9 +15,10 @@ static const char *const scripts[SCRIPT_COUNT] = {
     [SCRIPT_PUBLISH] = script_publish, [SCRIPT_READ] = script_read,
     [SCRIPT_LOOK] = script_look,       [SCRIPT_PRESENCE] = script_presence,
     [SCRIPT_READERS] = script_readers, [SCRIPT_BAN] = script_ban,
-    [SCRIPT_REMOVE] = script_remove,   [SCRIPT_ONCE] = script_once,
-    [SCRIPT_KEEP] = script_keep,       [SCRIPT_BEAT] = script_beat,
-    [SCRIPT_REAP] = script_reap,       [SCRIPT_WORKERS] = script_workers,
+    [SCRIPT_BANS] = script_bans,       [SCRIPT_REMOVE] = script_remove,
+    [SCRIPT_ONCE] = script_once,       [SCRIPT_KEEP] = script_keep,
+    [SCRIPT_BEAT] = script_beat,       [SCRIPT_REAP] = script_reap,
+    [SCRIPT_WORKERS] = script_workers,
 };
 
 /* ---- trouble ---- */

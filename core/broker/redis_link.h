@@ -62,6 +62,7 @@ enum redis_script {
     SCRIPT_PRESENCE,
     SCRIPT_READERS,
     SCRIPT_BAN,
+    SCRIPT_BANS,
     SCRIPT_REMOVE,
     SCRIPT_ONCE,
     SCRIPT_KEEP,

@@ -78,6 +78,7 @@ struct redis_home {
     /* The first loop only: */
     bool bans_wanted;  /* to be read anew, */
     bool bans_loading; /* and on their way; what is told meanwhile waits */
+    bool bans_read;    /* it has them */
     struct letter *told, **told_tail;
     bool asking_workers;
     struct {
@@ -200,7 +201,8 @@ void redis_presence_finish(struct redis *redis);
 void redis_arg_bans(struct redis_link *link, const struct name *room, const struct identity *who);
 void redis_bans_heard(struct redis *redis, struct text payload);
 void redis_bans_load(struct redis *redis);
-/* A server that was away may have missed some, or lost all of them. The first loop. */
+/* A server that was away may have missed some, or lost all of them: once they are known. The first
+ * loop. */
 void redis_bans_copy(struct redis *redis, size_t server);
 void redis_bans_sweep(struct redis *redis, int64_t now_ms);
 void redis_bans_stop(struct redis *redis);

@@ -309,10 +309,52 @@ START_TEST(what_is_too_old_is_shown_to_nobody_while_the_room_goes_on)
 }
 END_TEST
 
+/* ---- two servers ---- */
+
+START_TEST(a_server_that_lost_its_bans_has_them_again_whoever_finds_it)
+{
+    enum { ROOMS = 20, MANY = 2500 };
+    char servers[256], name[24], reply[64];
+    static const char many[] = "EVAL \"for i = 1, 2500 do redis.call('HSET', 'test:bans', "
+                               "'n:-1:x' .. i, '-1 1 spam') end\" 0";
+    struct redis_process second;
+    struct home *home = home_that_keeps();
+    redis_process_create(&second, false);
+    redis_process_start(&second, NULL);
+    snprintf(servers, sizeof servers, "%s, %s", home->server.socket, second.socket);
+    home->conf.redis.servers = servers;
+    home_run(home);
+    ck_assert_int_eq(ban(home, 0, NULL, BAN_NAME, "alice", 1000), BROKER_OK);
+    ck_assert_int_eq(ban(home, 0, NULL, BAN_NAME, "carol", 1000), BROKER_OK);
+    for (int round = 0; round < 2; round++) {
+        home_end(home);
+        if (!round) {
+            redis_process_kill(&second);
+            redis_process_start(&second, NULL); /* empty */
+        } else {                                /* of long ago: somebody else has ended it */
+            redis_process_ask(&second, "HSET test:bans n:-1:bob \"-1 1 spam\"", NULL, 0);
+            redis_process_ask(&home->server, many, NULL, 0);
+        }
+        home_run(home);
+        redis_process_ask(&second, "HLEN test:bans", reply, sizeof reply);
+        ck_assert_int_eq(atoi(reply + 1), round ? MANY + 2 : 2);
+        for (int i = 0; i < ROOMS; i++) {
+            snprintf(name, sizeof name, "room-%d", i);
+            ck_assert_int_eq(say(home, i % LOOPS, name, "alice", "hi", NULL).status, BROKER_BANNED);
+            ck_assert_int_eq(say(home, i % LOOPS, name, "carol", "hi", NULL).status, BROKER_BANNED);
+            ck_assert_int_eq(say(home, i % LOOPS, name, "bob", "hi", NULL).status, BROKER_OK);
+        }
+    }
+    home_close(home);
+    redis_process_destroy(&second);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
           who_came_in_too_late_is_out_again, who_comes_again_as_redis_does_stays,
           what_a_dead_process_left_behind_is_cleared_in_the_end,
           who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_end,
-          what_is_too_old_is_shown_to_nobody_while_the_room_goes_on)
+          what_is_too_old_is_shown_to_nobody_while_the_room_goes_on,
+          a_server_that_lost_its_bans_has_them_again_whoever_finds_it)
