@@ -147,6 +147,7 @@ struct redis_room { /* one that somebody on this loop listens to, or did a momen
     bool checking;       /* it was live before that: only a subscriber wants to know */
     uint32_t readers;    /* here */
     int64_t used_ms;     /* monotonic */
+    int64_t read_ms;     /* when it was read last; monotonic */
 };
 
 /* NULL: limits.rooms is reached. */

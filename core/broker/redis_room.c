@@ -15,6 +15,8 @@
 #include <limits.h>
 
 enum { UNUSED_MS = 5000, EARLY_MAX_BYTES = 4 * 1024 * 1024 };
+/* How often what somebody listens to is read, so that Redis does not forget it (read.lua). */
+enum { READ_EMPTY_MS = 100 * 1000, READ_MS = 6 * 3600 * 1000 };
 
 static bool room_is(const struct table_link *link, const void *name)
 {
@@ -229,7 +231,7 @@ static void room_read(struct redis *redis, struct redis_room *room)
     *reading = (struct reading){redis, name_ref(room->name), ++room->reading};
     room->checking = false;
     room->state = ROOM_READING;
-    room->used_ms = clock_mono_ms();
+    room->used_ms = room->read_ms = clock_mono_ms();
     redis_begin_script(link, SCRIPT_READ, 2);
     redis_arg_key(link, "room:meta:", name_text(room->name));
     redis_arg_key(link, "room:history:", name_text(room->name));
@@ -423,7 +425,9 @@ static void room_sweep(struct table_link *link, void *arg)
     int64_t wait_ms = redis->conf->limits.store_wait_ms;
     if (!list_empty(&room->waiting) && sweep->now_ms - room->waiting_ms > wait_ms)
         waiting_move(room, UINT_MAX, &sweep->late);
-    if (room->state == ROOM_LIVE && !list_empty(&room->waiting)) {
+    int64_t read_ms = room->at.offset ? READ_MS : READ_EMPTY_MS;
+    bool to_be_kept = room->listening && sweep->now_ms - room->read_ms > read_ms;
+    if (room->state == ROOM_LIVE && (to_be_kept || !list_empty(&room->waiting))) {
         room_check(redis, room);
         return;
     }

@@ -1,5 +1,6 @@
 /* What is about Redis and how it is used: keys, what is lost on the way, what comes back. */
 #include "home.h"
+#include "redis_parts.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -350,6 +351,45 @@ START_TEST(a_server_that_lost_its_bans_has_them_again_whoever_finds_it)
 }
 END_TEST
 
+/* ---- rooms in which nobody said anything ---- */
+
+static void long_not_read_make(struct call *call)
+{
+    struct redis *redis = redis_of(call->broker);
+    redis_room_find(redis, call->room)->read_ms -= 3600 * 1000;
+    call_done(call);
+}
+
+/* Whoever may read makes as many as they like. */
+START_TEST(a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long)
+{
+    enum { SOON_MS = 10 * 60 * 1000 };
+    static const char *const left = "PTTL test:room:meta:room";
+    struct home *home = home_open(DURABILITY_COMMIT);
+    call_free(subscribe(home, 0, "room", (struct position){0}));
+    readers(home, 0, "room", 1);
+    int first_ms = ask_number(home, left);
+    ck_assert_int_gt(first_ms, 0);
+    ck_assert_int_le(first_ms, SOON_MS);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(ask_number(home, "PEXPIRE test:room:meta:room 20000"), 1);
+        if (i)
+            do_now(home, 0, "room", NULL, long_not_read_make);
+        else
+            call_free(subscribe(home, 1, "room", (struct position){0}));
+        for (int64_t end_ms = clock_mono_ms() + 10000; ask_number(home, left) <= 20000;)
+            ck_assert_int_lt(clock_mono_ms(), end_ms);
+    }
+    say_many(home, "room", 1);
+    ck_assert_int_eq(ask_number(home, "EXISTS test:room:meta:room"), 1);
+    char reply[64];
+    redis_process_ask(&home->server, left, reply, sizeof reply);
+    ck_assert_int_gt(strtoll(reply + 1, NULL, 10), SOON_MS);
+    ck_assert_ptr_nonnull(heard(home, 0, 0));
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
@@ -357,4 +397,5 @@ UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_
           what_a_dead_process_left_behind_is_cleared_in_the_end,
           who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_end,
           what_is_too_old_is_shown_to_nobody_while_the_room_goes_on,
-          a_server_that_lost_its_bans_has_them_again_whoever_finds_it)
+          a_server_that_lost_its_bans_has_them_again_whoever_finds_it,
+          a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long)
