@@ -1,6 +1,7 @@
 -- In front of every script. What a room is in Redis (its name is the last part of each key, and what
 -- stands before it has one colon behind "room:", so that no two names give one key):
---   room:meta     hash: e epoch, o last offset, r run id of the server that wrote it, b bytes
+--   room:meta     hash: e epoch, o last offset, r run id of the server that wrote it, k whether that
+--                 one kept all, b bytes
 --   room:history  list of entries, the newest first, offsets without a gap
 -- An entry, in the list and on the room's channel, is epoch:offset:blob; redis_entry.h says what a
 -- blob is. Offset 0: an event that is not stored.
@@ -33,18 +34,27 @@ local function banned(key, fields, first)
 end
 
 -- Epoch (false: there is no such room), offset and bytes. A server that was started again, or is
--- another one, may have lost what it had told: unless it keeps all, the room begins a new epoch.
+-- another one, may have lost what it had told: unless it keeps all, and did so before, the room
+-- begins a new epoch.
 local function room_find(meta, run, keeps, fresh)
-  local m = redis.call('HMGET', meta, 'e', 'o', 'r', 'b')
-  if m[1] and m[3] ~= run and keeps ~= '1' then
+  local m = redis.call('HMGET', meta, 'e', 'o', 'r', 'k', 'b')
+  if m[1] and m[3] ~= run and (keeps ~= '1' or m[4] ~= '1') then
     m[1] = fresh
-    redis.call('HSET', meta, 'e', fresh, 'r', run)
+    redis.call('HSET', meta, 'e', fresh, 'r', run, 'k', keeps)
   end
-  return m[1], tonumber(m[2] or 0), tonumber(m[4] or 0)
+  return m[1], tonumber(m[2] or 0), tonumber(m[5] or 0)
 end
 
--- It has a history now. Of rooms whose history has expired nobody is told: whenever one comes, some
--- are looked at, so that those that are gone are never many; all, more or less, if it would not fit.
+-- One in which nothing was said yet.
+local function room_make(meta, run, keeps, fresh, ms)
+  redis.call('HSET', meta, 'e', fresh, 'o', 0, 'r', run, 'k', keeps, 'b', 0)
+  redis.call('PEXPIRE', meta, ms)
+  return fresh
+end
+
+-- It has a history now. That others have lost theirs, by time, nobody is told: whenever a room
+-- comes, some are looked at, and more if it would not fit; so those that are gone are never many.
+-- returns  false: it does not fit
 local function room_enter(at)
   local prefix = at.history:sub(1, #at.history - #at.name)
   local function fits() return not at.limit or redis.call('SCARD', at.rooms) < at.limit end
@@ -57,8 +67,9 @@ local function room_enter(at)
   return true
 end
 
--- Number it, store it, announce it. at: {meta, history, rooms, name, limit of rooms or nil}; is: {run,
--- epoch, offset, bytes, channel, history size, history bytes, history ms}. nil: beyond the limit.
+-- Number it, store it, announce it. at: {meta, history, rooms, name, limit of rooms or nil}; is:
+-- {run, keeps, epoch, offset, bytes, channel, history size, history bytes, history ms}.
+-- returns  the offset; nil: beyond the limit
 local function append(at, is, blob)
   local offset = is.offset + 1
   local entry = is.epoch .. ':' .. int(offset) .. ':' .. blob
@@ -72,7 +83,8 @@ local function append(at, is, blob)
     bytes = bytes - #redis.call('RPOP', at.history)
     count = count - 1
   end
-  redis.call('HSET', at.meta, 'e', is.epoch, 'o', int(offset), 'r', is.run, 'b', int(bytes))
+  redis.call('HSET', at.meta, 'e', is.epoch, 'o', int(offset), 'r', is.run, 'k', is.keeps,
+    'b', int(bytes))
   if count > 0 then redis.call('PEXPIRE', at.history, is.ms) end
   redis.call('PEXPIRE', at.meta, is.ms * 2 + 86400000)
   redis.call('PUBLISH', is.channel, entry)

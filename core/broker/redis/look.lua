@@ -5,9 +5,7 @@
 -- returns  epoch ("" of a room that is not there), offset, readers, publishers, users, clients, entries
 local epoch, offset = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 if not epoch and ARGV[4] == '1' then
-  epoch = ARGV[3]
-  redis.call('HSET', KEYS[1], 'e', epoch, 'o', 0, 'r', ARGV[1], 'b', 0)
-  redis.call('PEXPIRE', KEYS[1], 600000)
+  epoch = room_make(KEYS[1], ARGV[1], ARGV[2], ARGV[3], 600000)
 end
 local readers, clients, entries = 0, {}, {}
 for _, count in ipairs(redis.call('HVALS', KEYS[3])) do readers = readers + count end

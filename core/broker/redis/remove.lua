@@ -39,6 +39,6 @@ else
   blob = blob:gsub(' %-1\n', ' ' .. #which .. '\n', 1) .. which
 end
 append({meta = KEYS[1], history = KEYS[2], rooms = KEYS[3], name = ARGV[8]},
-  {run = ARGV[1], epoch = epoch or ARGV[3], offset = offset, bytes = bytes, channel = ARGV[4],
-   size = tonumber(ARGV[5]), most = tonumber(ARGV[6]), ms = tonumber(ARGV[7])}, blob)
+  {run = ARGV[1], keeps = ARGV[2], epoch = epoch or ARGV[3], offset = offset, bytes = bytes,
+   channel = ARGV[4], size = tonumber(ARGV[5]), most = tonumber(ARGV[6]), ms = tonumber(ARGV[7])}, blob)
 return count

@@ -390,6 +390,38 @@ START_TEST(a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_
 }
 END_TEST
 
+/* ---- epochs ---- */
+
+/* What it has lost it lost before: how it keeps it now says nothing of that. */
+START_TEST(a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before)
+{
+    static const char *const keeps_most[] = {"--appendonly", "yes", "--appendfsync", "everysec",
+                                             NULL};
+    struct home *home = home_create(DURABILITY_COMMIT);
+    redis_process_create(&home->server, false);
+    redis_process_start(&home->server, keeps_most);
+    home->conf.redis.socket = home->server.socket;
+    home_run(home);
+    say_many(home, "room", 2);
+    redis_process_ask(&home->server, "CONFIG SET appendonly no", NULL, 0); /* so it is lost */
+    struct published lost = say(home, 0, "room", "alice", "lost", NULL);
+    ck_assert_uint_eq(lost.at.offset, 3);
+    redis_process_kill(&home->server);
+    redis_process_start(&home->server, keeps_all);
+    settle(home);
+    struct published after = say(home, 0, "room", "alice", "after", NULL);
+    ck_assert_int_eq(after.status, BROKER_OK);
+    ck_assert_str_ne(after.at.epoch, lost.at.epoch);
+    redis_process_kill(&home->server);
+    redis_process_start(&home->server, keeps_all);
+    settle(home);
+    struct published last = say(home, 0, "room", "alice", "last", NULL);
+    ck_assert_str_eq(last.at.epoch, after.at.epoch); /* it keeps all now */
+    ck_assert_uint_eq(last.at.offset, after.at.offset + 1);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
@@ -398,4 +430,5 @@ UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_
           who_was_banned_while_a_process_was_cut_off_is_cut_off_there_in_the_end,
           what_is_too_old_is_shown_to_nobody_while_the_room_goes_on,
           a_server_that_lost_its_bans_has_them_again_whoever_finds_it,
-          a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long)
+          a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long,
+          a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before)
