@@ -14,7 +14,8 @@ struct redis_subscribe {
     struct list waiting; /* the room's, or nobody's */
     struct name *name;
     struct position since;
-    unsigned needs; /* the reading of the room that it waits for */
+    unsigned needs;   /* the reading of the room that it waits for */
+    int64_t asked_ms; /* monotonic */
     broker_subscribed *done;
     void *arg;
 };
@@ -27,6 +28,11 @@ struct redis_subscribe *redis_subscribe_at(struct list *link)
 unsigned redis_subscribe_needs(struct list *link)
 {
     return redis_subscribe_at(link)->needs;
+}
+
+int64_t redis_subscribe_asked_ms(struct list *link)
+{
+    return redis_subscribe_at(link)->asked_ms;
 }
 
 void redis_subscribe_answer(struct redis_subscribe *subscribe, struct redis_room *room,
@@ -59,6 +65,7 @@ static void subscribe_arrives(struct letter *letter)
     struct redis *redis = subscribe->later.redis;
     struct redis_room *room = redis_room_open(redis, subscribe->name);
     if (room) {
+        subscribe->asked_ms = clock_mono_ms();
         subscribe->needs = redis_room_await(redis, room, &subscribe->waiting);
     } else {
         count_up(COUNT_too_many_rooms);

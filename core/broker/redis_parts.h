@@ -140,7 +140,6 @@ struct redis_room { /* one that somebody on this loop listens to, or did a momen
     struct position at;
     struct history history;
     struct list waiting; /* struct redis_subscribe */
-    int64_t waiting_ms;  /* since when; monotonic */
     struct buffer early; /* heard while reading: each a size_t of its length, and the entry */
     bool early_lost;     /* too much: read again */
     unsigned reading;    /* which one counts */
@@ -176,6 +175,8 @@ void redis_subscribe_answer(struct redis_subscribe *subscribe, struct redis_room
 struct redis_subscribe *redis_subscribe_at(struct list *link);
 /* The reading that it waits for: one that began after it. */
 unsigned redis_subscribe_needs(struct list *link);
+/* When it came; monotonic. */
+int64_t redis_subscribe_asked_ms(struct list *link);
 /* It waits for a reading that begins after now.
  *   returns  the number of that reading */
 unsigned redis_room_await(struct redis *redis, struct redis_room *room, struct list *link);

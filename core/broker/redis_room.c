@@ -79,6 +79,18 @@ static void waiting_move(struct redis_room *room, unsigned reading, struct list 
     }
 }
 
+/* Those that have waited since before then; they are in the order in which they came. */
+static void waiting_give_up(struct redis_room *room, int64_t before_ms, struct list *to)
+{
+    while (!list_empty(&room->waiting)) {
+        struct list *first = room->waiting.next;
+        if (redis_subscribe_asked_ms(first) >= before_ms)
+            break;
+        list_remove(first);
+        list_append(to, first);
+    }
+}
+
 static void waiting_answer(struct list *waiting, struct redis_room *room, enum broker_status status)
 {
     while (!list_empty(waiting)) {
@@ -251,8 +263,6 @@ static void room_check(struct redis *redis, struct redis_room *room)
 
 unsigned redis_room_await(struct redis *redis, struct redis_room *room, struct list *link)
 {
-    if (list_empty(&room->waiting))
-        room->waiting_ms = clock_mono_ms();
     list_append(&room->waiting, link);
     if (room->state == ROOM_LIVE)
         room_check(redis, room);
@@ -423,8 +433,7 @@ static void room_sweep(struct table_link *link, void *arg)
     struct sweep *sweep = arg;
     struct redis *redis = sweep->redis;
     int64_t wait_ms = redis->conf->limits.store_wait_ms;
-    if (!list_empty(&room->waiting) && sweep->now_ms - room->waiting_ms > wait_ms)
-        waiting_move(room, UINT_MAX, &sweep->late);
+    waiting_give_up(room, sweep->now_ms - wait_ms, &sweep->late);
     int64_t read_ms = room->at.offset ? READ_MS : READ_EMPTY_MS;
     bool to_be_kept = room->listening && sweep->now_ms - room->read_ms > read_ms;
     if (room->state == ROOM_LIVE && (to_be_kept || !list_empty(&room->waiting))) {

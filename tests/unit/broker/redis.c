@@ -422,6 +422,68 @@ START_TEST(a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before)
 }
 END_TEST
 
+/* ---- many who come ---- */
+
+struct arrivals { /* one after the other, for a while */
+    struct call call;
+    int64_t end_ms;
+    size_t served, refused;
+};
+
+static void arrival_served(void *arg, const struct snapshot *snapshot)
+{
+    struct arrivals *arrivals = arg;
+    struct call *call = &arrivals->call;
+    arrivals->served += snapshot->status == BROKER_OK;
+    arrivals->refused += snapshot->status != BROKER_OK;
+    if (clock_mono_ms() < arrivals->end_ms)
+        broker_subscribe(call->broker, call->room, &call->since, arrival_served, call);
+    else
+        call_done(call);
+}
+
+static void arrivals_make(struct call *call)
+{
+    broker_subscribe(call->broker, call->room, &call->since, arrival_served, call);
+}
+
+static struct arrivals *arrivals_start(struct home *home, int64_t end_ms)
+{
+    struct arrivals *arrivals = xcalloc(1, sizeof *arrivals);
+    struct call *call = call_create(home, 0, "room", arrivals_make);
+    arrivals->call = *call;
+    arrivals->end_ms = end_ms;
+    free(call);
+    call_start(&arrivals->call);
+    return arrivals;
+}
+
+/* Each has waited for a moment only, though there always was somebody who waited. */
+START_TEST(who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_long)
+{
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.limits.store_wait_ms = 500;
+    home_run(home);
+    call_free(subscribe(home, 0, "room", (struct position){0}));
+    int64_t end_ms = clock_mono_ms() + 3000;
+    struct arrivals *arrivals[2];
+    kill(home->server.pid, SIGSTOP); /* so that the second comes while the first waits */
+    for (size_t i = 0; i < 2; i++) {
+        arrivals[i] = arrivals_start(home, end_ms);
+        banned_for(home, 0, "room", "nobody"); /* when that is answered, it has come */
+        banned_for(home, 0, "room", "nobody");
+    }
+    kill(home->server.pid, SIGCONT);
+    for (size_t i = 0; i < 2; i++) {
+        call_wait(&arrivals[i]->call);
+        ck_assert_uint_gt(arrivals[i]->served, 10);
+        ck_assert_uint_eq(arrivals[i]->refused, 0);
+        call_free(&arrivals[i]->call);
+    }
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
@@ -431,4 +493,5 @@ UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_
           what_is_too_old_is_shown_to_nobody_while_the_room_goes_on,
           a_server_that_lost_its_bans_has_them_again_whoever_finds_it,
           a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long,
-          a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before)
+          a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before,
+          who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_long)
