@@ -187,7 +187,7 @@ static void room_begin_anew(struct redis *redis, struct redis_room *room, const 
 static void room_live(struct redis *redis, struct redis_room *room, bool answered)
 {
     struct buffer early = room->early;
-    bool missing = room->early_lost;
+    bool missing = room->early_lost || room->early.failed;
     struct list waiting;
     list_init(&waiting);
     room->early = (struct buffer){0};
@@ -441,7 +441,7 @@ static void room_sweep(struct table_link *link, void *arg)
         return;
     }
     if (room->state == ROOM_READING && !room->checking && redis_link_ready(room->via) &&
-        sweep->now_ms - room->used_ms > wait_ms) {
+        sweep->now_ms - room->read_ms > wait_ms) {
         room_read(redis, room);
         return;
     }
