@@ -11,7 +11,10 @@
 
 #include <hiredis/hiredis.h>
 
-enum { REAP_AT_ONCE = 100 };
+enum {
+    REAP_AT_ONCE = 100,
+    BACK_MS = 3000 /* until others have tried to connect again, and said that they live */
+};
 
 static void key_arg(struct redis_link *link, const char *part, const char *node)
 {
@@ -105,6 +108,18 @@ static void say_again_arrives(struct letter *letter)
     free(again);
 }
 
+/* Where we have not been heard for long, others may not have been, either: what kept us from it may
+ * have been Redis. Who is back first leaves them the time to be back, too. */
+static bool spares_the_dead(struct redis *redis, size_t server, bool forgotten)
+{
+    struct redis_home *home = redis->home;
+    int64_t now_ms = clock_mono_ms(), beaten_ms = home->at[server].beaten_ms;
+    home->at[server].beaten_ms = now_ms;
+    if (forgotten || (beaten_ms && now_ms - beaten_ms > redis->conf->redis.expire_ms * 2 / 3))
+        home->at[server].spares_until_ms = now_ms + BACK_MS;
+    return now_ms < home->at[server].spares_until_ms;
+}
+
 static void on_beat(void *arg, enum redis_outcome outcome, const struct redisReply *reply)
 {
     struct redis_ear *ear = arg;
@@ -115,6 +130,7 @@ static void on_beat(void *arg, enum redis_outcome outcome, const struct redisRep
         return;
     const struct redisReply *dead = redis_reply_array(reply, 1);
     bool forgotten = redis_reply_number(reply, 0) == 1 && home->at[ear->server].known;
+    bool spares = spares_the_dead(redis, ear->server, forgotten);
     home->at[ear->server].known = true;
     for (size_t i = 0; forgotten && i < home->count; i++) {
         struct say_again *again = xmalloc(sizeof *again);
@@ -123,7 +139,7 @@ static void on_beat(void *arg, enum redis_outcome outcome, const struct redisRep
     }
     if (forgotten)
         log_warn("redis: this process was forgotten; it says again who is here");
-    if (dead && dead->elements)
+    if (dead && dead->elements && !spares)
         reap_begin(redis, ear->server, redis_reply_text(dead, 0));
 }
 

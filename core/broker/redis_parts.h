@@ -83,7 +83,8 @@ struct redis_home {
     bool asking_workers;
     struct {
         bool known, beating, reaping;
-    } at[REDIS_SERVERS_MAX]; /* each server */
+        int64_t beaten_ms, spares_until_ms; /* monotonic */
+    } at[REDIS_SERVERS_MAX];                /* each server */
     size_t count;
     struct redis loops[];
 };

@@ -484,6 +484,44 @@ START_TEST(who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_lo
 }
 END_TEST
 
+/* As after Redis was away for longer than redis.expire: one is back earlier than the other. */
+START_TEST(who_is_back_first_does_not_take_the_others_for_dead)
+{
+    static const char forget[] =
+        "EVAL \"for _, n in ipairs(redis.call('SMEMBERS', 'test:nodes')) do "
+        "redis.call('DEL', 'test:node:' .. n) end\" 0";
+    static const char count[] =
+        "EVAL \"local alive = 0 for _, n in ipairs(redis.call('SMEMBERS', 'test:nodes')) do "
+        "alive = alive + redis.call('EXISTS', 'test:node:' .. n) end return alive\" 0";
+    char path[128];
+    struct home *home = home_open(DURABILITY_COMMIT), *other = home_create(DURABILITY_COMMIT);
+    snprintf(path, sizeof path, "%s/way", other->dir);
+    ck_assert_int_eq(symlink(home->server.socket, path), 0);
+    other->conf.redis.socket = path;
+    home_run(other);
+    call_free(subscribe(home, 0, "room", (struct position){0}));
+    readers(home, 0, "room", 1);
+    ck_assert_int_eq(join(other, 0, "room", members[0], "alice", "{}"), 0);
+    ck_assert(text_is(heard(home, 0, 0)->fields.ev, "join"));
+    wait_number(home, count, 2);
+    ck_assert_int_eq(unlink(path), 0);
+    redis_process_ask(&home->server, "CLIENT KILL TYPE normal", NULL, 0);
+    redis_process_ask(&home->server, "CLIENT KILL TYPE pubsub", NULL, 0);
+    redis_process_ask(&home->server, forget, NULL, 0);
+    wait_number(home, count, 1);
+    settle(home); /* what it did at once would be done */
+    settle(home);
+    ck_assert_int_eq(symlink(home->server.socket, path), 0);
+    wait_number(home, count, 2);
+    settle(other);
+    say_many(home, "room", 1);
+    ck_assert_uint_eq(heard(home, 0, 1)->offset, 1); /* nobody has left */
+    home_close(home);
+    ck_assert_int_eq(unlink(path), 0);
+    home_close(other);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
@@ -494,4 +532,5 @@ UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_
           a_server_that_lost_its_bans_has_them_again_whoever_finds_it,
           a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long,
           a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before,
-          who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_long)
+          who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_long,
+          who_is_back_first_does_not_take_the_others_for_dead)
