@@ -198,6 +198,7 @@ struct redis_home *redis_open(const struct config *conf, const char node[37], en
     home->told_tail = &home->told;
     home->host = host;
     atomic_init(&home->takes_clients, role == REDIS_WORKER);
+    atomic_init(&home->waiting_bytes, 0);
     home->wants_workers = role == REDIS_DISPATCHER;
     home->count = loop_count;
     for (size_t i = 0; i < loop_count; i++)

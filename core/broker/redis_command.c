@@ -20,7 +20,6 @@ static bool is_error(const redisReply *reply)
 
 static void call_free(struct call *call)
 {
-    call->link->open_bytes -= call->bytes;
     list_remove(&call->link_calls);
     free(call);
 }
@@ -177,14 +176,11 @@ void redis_send(struct redis_link *link, redis_answered *done, void *arg)
         !link_is_overdue(link, now_ms)) {
         char *at = link->out.at + HEADER_ROOM - length;
         memcpy(at, header, (size_t)length);
-        call->bytes = (size_t)(link->out.at + link->out.length - at);
-        sent = redisAsyncFormattedCommand(link->commands.context, on_reply, call, at,
-                                          call->bytes) == REDIS_OK;
-        if (!sent)
-            call->bytes = 0;
+        size_t bytes = (size_t)(link->out.at + link->out.length - at);
+        sent = redisAsyncFormattedCommand(link->commands.context, on_reply, call, at, bytes) ==
+               REDIS_OK;
     }
     if (sent) {
-        link->open_bytes += call->bytes;
         list_append(&link->calls, &call->link_calls);
     } else {
         call->letter.deliver = call_refused;

@@ -305,11 +305,6 @@ bool redis_link_hears(const struct redis_link *link)
     return link->channels.ready;
 }
 
-size_t redis_link_open_bytes(const struct redis_link *link)
-{
-    return link->open_bytes;
-}
-
 const char *redis_link_trouble(const struct redis_link *link, int64_t *since_ms)
 {
     *since_ms = link->since_ms;

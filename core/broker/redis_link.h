@@ -89,8 +89,6 @@ void redis_send(struct redis_link *link, redis_answered *done, void *arg);
 uint64_t redis_link_pulse(struct redis_link *link);
 bool redis_link_ready(const struct redis_link *link);
 bool redis_link_hears(const struct redis_link *link);
-/* Bytes of commands without an answer. */
-size_t redis_link_open_bytes(const struct redis_link *link);
 /* One sentence of what is wrong; NULL while all is well. *since_ms: Unix time. */
 const char *redis_link_trouble(const struct redis_link *link, int64_t *since_ms);
 

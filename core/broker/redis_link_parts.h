@@ -50,7 +50,6 @@ struct redis_link {
         int port;
     } sentinel;
     struct list calls; /* without an answer, the oldest first */
-    size_t open_bytes;
     int64_t pulse_ms;  /* when the last one was sent, */
     uint64_t pulses;   /* and its number */
     struct buffer out; /* the command that is being written */
@@ -66,7 +65,6 @@ struct call {
     struct list link_calls;
     redis_answered *done; /* NULL: nobody waits for it any more */
     void *arg;
-    size_t bytes;
     int64_t sent_ms;
 };
 

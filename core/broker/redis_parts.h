@@ -73,7 +73,8 @@ struct redis_home {
     char control[CONFIG_PREFIX_MAX + 16];      /* the channel of acts */
     char rooms_prefix[CONFIG_PREFIX_MAX + 16]; /* of the channels of rooms */
     atomic_bool takes_clients;
-    atomic_bool bans_known; /* on each loop: they were read once */
+    atomic_bool bans_known;      /* on each loop: they were read once */
+    atomic_size_t waiting_bytes; /* redis_speak.c: of what is said, without an answer */
     bool wants_workers;
     /* The first loop only: */
     bool bans_wanted;  /* to be read anew, */

@@ -6,6 +6,7 @@
 
 struct publish {
     struct redis_later later; /* if it is refused here */
+    size_t bytes;             /* that wait to be stored: of all loops together limits.store_bytes */
     broker_published *done;
     void *arg;
 };
@@ -28,6 +29,7 @@ static void on_published(void *arg, enum redis_outcome outcome, const struct red
         count_up(COUNT_too_many_rooms);
         result.status = BROKER_FULL;
     }
+    atomic_fetch_sub(&publish->later.redis->home->waiting_bytes, publish->bytes);
     publish->done(publish->arg, &result);
     free(publish);
 }
@@ -48,10 +50,11 @@ void redis_do_publish(struct broker *broker, const struct publication *what, bro
     struct redis_link *link = redis_link_of(redis, name);
     struct buffer blob = {0};
     struct publish *publish = xmalloc(sizeof *publish);
-    *publish = (struct publish){.done = done, .arg = arg};
     redis_blob_write(fields, &entry, &blob);
-    if (blob.failed ||
-        redis_link_open_bytes(link) + blob.length > (size_t)conf->limits.store_bytes) {
+    *publish =
+        (struct publish){.later.redis = redis, .bytes = blob.length, .done = done, .arg = arg};
+    size_t waiting = atomic_fetch_add(&redis->home->waiting_bytes, blob.length);
+    if (blob.failed || waiting + blob.length > (size_t)conf->limits.store_bytes) {
         count_up(COUNT_store_refused);
         publish->later.letter.deliver = publish_refused;
         loop_post(redis->loop, &publish->later.letter);

@@ -522,6 +522,38 @@ START_TEST(who_is_back_first_does_not_take_the_others_for_dead)
 }
 END_TEST
 
+/* ---- what waits ---- */
+
+START_TEST(what_waits_to_be_stored_is_bounded_for_all_loops_together)
+{
+    enum { LARGE = 300 * 1024, TRIED = 2 * LOOPS };
+    struct home *home = home_create(DURABILITY_COMMIT);
+    struct call *calls[TRIED];
+    size_t refused = 0;
+    char *large = xmalloc(LARGE + 1);
+    memset(large, 'x', LARGE);
+    large[LARGE] = 0;
+    home->conf.limits.store_bytes = 1024 * 1024; /* three of them */
+    home_run(home);
+    kill(home->server.pid, SIGSTOP);
+    for (size_t i = 0; i < TRIED; i++) {
+        calls[i] = say_start(home, i % LOOPS, "room", "alice", large, NULL);
+        banned_for(home, i % LOOPS, "room", "nobody"); /* it is on its way by then */
+    }
+    kill(home->server.pid, SIGCONT);
+    for (size_t i = 0; i < TRIED; i++) {
+        enum broker_status status = said(calls[i]).status;
+        ck_assert_int_eq(status, i < 3 ? BROKER_OK : BROKER_UNAVAILABLE);
+        refused += status != BROKER_OK;
+    }
+    ck_assert_uint_eq(refused, TRIED - 3);
+    for (size_t i = 0; i < TRIED; i++) /* and then there is room again */
+        ck_assert_int_eq(say(home, i % LOOPS, "room", "alice", large, NULL).status, BROKER_OK);
+    free(large);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
@@ -533,4 +565,5 @@ UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_
           a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long,
           a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before,
           who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_long,
-          who_is_back_first_does_not_take_the_others_for_dead)
+          who_is_back_first_does_not_take_the_others_for_dead,
+          what_waits_to_be_stored_is_bounded_for_all_loops_together)
