@@ -4,8 +4,8 @@
  * Asynchronous: a call answers by calling done(arg, …) exactly once, later, never from within the
  * call, and in no order to the event it caused. What a result points to is lent until done returns.
  *
- * Two homes give the same promises (docs/guarantees.md): embedded.h, and Redis to come. Redis
- * shaped it as much as SQLite did: an outcome may be unknown, the epoch belongs to each answer, and
+ * Two homes give the same promises (docs/guarantees.md): embedded.h and redis.h. Redis shaped it as
+ * much as SQLite did: an outcome may be unknown, the epoch belongs to each answer, and
  * a subscription's snapshot and the events after it are in one order (docs/decisions.md). */
 #pragma once
 #include "bans.h"
