@@ -349,9 +349,12 @@ static bool is_news(const struct bans *bans, const struct ban *ban)
     return !known || known->created_ms != ban->created_ms;
 }
 
-/* Of those that were made while nothing was heard nobody here has been told. */
+/* Of those that were made while nothing was heard nobody here has been told. Each costs a walk over
+ * all connections: of a great many, as they are when a process begins, the latest have to do. */
 static void loaded_visits(struct letter *letter)
 {
+    enum { KICKS_MAX = 256 };
+    size_t kicks = 0;
     struct loaded *loaded = (struct loaded *)letter;
     struct redis *redis = &loaded->home->loops[loaded->visited];
     bool *news = xcalloc(loaded->count, sizeof *news);
@@ -361,9 +364,12 @@ static void loaded_visits(struct letter *letter)
     bans_init(&redis->bans);
     for (size_t i = 0; i < loaded->count; i++)
         bans_put(&redis->bans, loaded->bans[i]);
-    for (size_t i = 0; i < loaded->count; i++)
-        if (news[i] && ban_ttl(loaded->bans[i], clock_wall_ms()))
-            ban_kicks(redis, loaded->bans[i], true);
+    for (size_t i = loaded->count; i-- && kicks < KICKS_MAX;) {
+        if (!news[i] || !ban_ttl(loaded->bans[i], clock_wall_ms()))
+            continue;
+        ban_kicks(redis, loaded->bans[i], true);
+        kicks++;
+    }
     free(news);
     if (++loaded->visited < loaded->home->count) {
         loop_post(loaded->home->loops[loaded->visited].loop, &loaded->letter);
