@@ -554,6 +554,32 @@ START_TEST(what_waits_to_be_stored_is_bounded_for_all_loops_together)
 }
 END_TEST
 
+/* However it promised to keep it. */
+START_TEST(a_server_that_has_less_than_a_loop_heard_begins_a_new_epoch)
+{
+    struct home *home = home_that_keeps();
+    home_run(home);
+    listen_on_all_loops(home, "room");
+    say_many(home, "room", 2);
+    struct published lost = say(home, 0, "room", "alice", "lost", NULL);
+    for (size_t i = 0; i < LOOPS; i++)
+        ck_assert_uint_eq(heard(home, i, 2)->offset, 3);
+    redis_process_ask(&home->server, "LPOP test:room:history:room", NULL, 0);
+    ck_assert_int_eq(ask_number(home, "HSET test:room:meta:room o 2"), 0);
+    redis_process_kill(&home->server);
+    redis_process_start(&home->server, keeps_all);
+    settle(home);
+    struct call *call = subscribe(home, 1, "room", lost.at); /* so it has been read */
+    ck_assert_str_ne(call->at.epoch, lost.at.epoch);
+    ck_assert(!call->recovered);
+    messages_are(call, 1, 2);
+    struct published after = say(home, 0, "room", "alice", "after", NULL);
+    ck_assert_str_eq(after.at.epoch, call->at.epoch);
+    call_free(call);
+    home_close(home);
+}
+END_TEST
+
 UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_room_for_another,
           a_room_that_was_looked_at_before_is_one_too_many_all_the_same,
           who_leaves_while_redis_is_away_has_left_when_it_is_back,
@@ -566,4 +592,5 @@ UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_
           a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before,
           who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_long,
           who_is_back_first_does_not_take_the_others_for_dead,
-          what_waits_to_be_stored_is_bounded_for_all_loops_together)
+          what_waits_to_be_stored_is_bounded_for_all_loops_together,
+          a_server_that_has_less_than_a_loop_heard_begins_a_new_epoch)
