@@ -1,10 +1,83 @@
 #include "tls.h"
 
+#include <errno.h>
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509err.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+
+/* ---- the socket ---- */
+
+/* openssl's own calls read and write, which take a longer way to a socket than recv and send do,
+ * and raise SIGPIPE. */
+
+static int fd_of(BIO *bio)
+{
+    return (int)(intptr_t)BIO_get_data(bio);
+}
+
+static int is_retry(ssize_t result)
+{
+    return result < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+static int socket_write(BIO *bio, const char *bytes, int size)
+{
+    ssize_t sent = send(fd_of(bio), bytes, (size_t)size, MSG_NOSIGNAL);
+    BIO_clear_retry_flags(bio);
+    if (is_retry(sent))
+        BIO_set_retry_write(bio);
+    return (int)sent;
+}
+
+static int socket_read(BIO *bio, char *bytes, int size)
+{
+    ssize_t got = recv(fd_of(bio), bytes, (size_t)size, 0);
+    BIO_clear_retry_flags(bio);
+    if (is_retry(got))
+        BIO_set_retry_read(bio);
+    else if (got == 0)
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    return (int)got;
+}
+
+static long socket_control(BIO *bio, int what, long number, void *arg)
+{
+    return what == BIO_CTRL_FLUSH ? 1
+           : what == BIO_CTRL_EOF ? BIO_test_flags(bio, BIO_FLAGS_IN_EOF)
+                                  : 0;
+}
+
+static BIO_METHOD *socket_method;
+
+static void socket_method_make(void)
+{
+    socket_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket of ChatUp");
+    if (socket_method) {
+        BIO_meth_set_write(socket_method, socket_write);
+        BIO_meth_set_read(socket_method, socket_read);
+        BIO_meth_set_ctrl(socket_method, socket_control);
+    }
+}
+
+/* NULL without memory. */
+static BIO *socket_bio(int fd)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, socket_method_make);
+    BIO *bio = socket_method ? BIO_new(socket_method) : NULL;
+    if (bio) {
+        BIO_set_data(bio, (void *)(intptr_t)fd);
+        BIO_set_init(bio, 1);
+    }
+    return bio;
+}
+
+/* ---- contexts ---- */
 
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length,
                            const unsigned char *offered, unsigned offered_length, void *arg)
@@ -64,11 +137,13 @@ void tls_context_destroy(SSL_CTX *context)
 SSL *tls_session_create(SSL_CTX *context, int fd)
 {
     SSL *ssl = SSL_new(context);
-    if (ssl && SSL_set_fd(ssl, fd) == 1) {
-        SSL_set_accept_state(ssl);
-        return ssl;
+    BIO *bio = ssl ? socket_bio(fd) : NULL;
+    if (!bio) {
+        SSL_free(ssl);
+        ERR_clear_error();
+        return NULL;
     }
-    SSL_free(ssl);
-    ERR_clear_error();
-    return NULL;
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_accept_state(ssl);
+    return ssl;
 }
