@@ -397,12 +397,18 @@ static void pipeline_arrive(void *arg, struct message *message)
 
 /* Steps 8 and 9: {"channel":"lobby","offset":15,"messages":[…]}, in a websocket frame. The first
  * frame of a subscription says where it stands too. */
+enum { AROUND_FRAME = 128, AROUND_MESSAGE = 32 }; /* about what encode writes beside messages */
+
 static struct frame *encode(struct pipeline *pipeline, struct name *room, uint64_t offset,
                             const struct snapshot *first, struct message *const *messages,
                             size_t count)
 {
     struct position upto = {.offset = offset};
     struct buffer json = {0};
+    size_t size = AROUND_FRAME;
+    for (size_t i = 0; i < count; i++)
+        size += messages[i]->json.length + AROUND_MESSAGE;
+    frame_begin(&json, size);
     buffer_text(&json, "{\"channel\":");
     buffer_json_string(&json, name_text(room));
     if (first) {
@@ -418,11 +424,7 @@ static struct frame *encode(struct pipeline *pipeline, struct name *room, uint64
     buffer_text(&json, "]}");
     if (first)
         upto = first->at;
-    /* of json that has failed there is no text, and so no frame */
-    struct frame *frame = frame_create_in((struct text){json.at, json.length}, room, &upto,
-                                          !first || !first->recovered || count > 0);
-    buffer_finish(&json);
-    return frame;
+    return frame_end(&json, room, &upto, !first || !first->recovered || count > 0);
 }
 
 static struct frame *pipeline_encode(void *arg, struct room *room, struct message *const *messages,

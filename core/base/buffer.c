@@ -80,16 +80,16 @@ static const char escapes[256] = {
     'u', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',           'u',         'u',
     'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\', ['<'] = 'u', [0x7f] = 'u'};
 
-static bool word_is_plain(uint64_t word)
+static bool block_is_plain(block all)
 {
-    return word_is_unescaped(word) && !word_has(word, '<') && !word_has(word, 0x7f);
+    return !block_any(block_escaped(all) | (block)(all == '<') | (block)(all == 0x7f));
 }
 
 /* Up to where text, from there on, has nothing to escape. */
 static size_t plain_end(struct text text, size_t from)
 {
-    while (text.length - from >= 8 && word_is_plain(word_at(text.at + from)))
-        from += 8;
+    while (text.length - from >= BLOCK && block_is_plain(block_at(text.at + from)))
+        from += BLOCK;
     while (from < text.length && !escapes[(unsigned char)text.at[from]])
         from++;
     return from;

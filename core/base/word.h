@@ -1,12 +1,10 @@
-/* word.h: looking at text eight bytes at a time (Mycroft, 1987; "Bit Twiddling Hacks", Anderson:
- * which bytes of a word are zero, or less than n). Says whether there is one, not where. */
+/* word.h: looking at text eight or sixteen bytes at a time. Says whether one of them is such, not
+ * which. Blocks are vectors of the compiler (GCC and Clang): without instructions for them they are
+ * compiled to others. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-
-#define WORD_ONES UINT64_C(0x0101010101010101)
-#define WORD_HIGH UINT64_C(0x8080808080808080)
 
 static inline uint64_t word_at(const void *bytes)
 {
@@ -17,24 +15,29 @@ static inline uint64_t word_at(const void *bytes)
 
 static inline bool word_is_ascii(uint64_t word)
 {
-    return !(word & WORD_HIGH);
+    return !(word & UINT64_C(0x8080808080808080));
 }
 
-static inline bool word_has(uint64_t word, unsigned char byte)
+enum { BLOCK = 16 };
+typedef uint8_t block __attribute__((vector_size(BLOCK)));
+
+static inline block block_at(const void *bytes)
 {
-    uint64_t zero = word ^ WORD_ONES * byte;
-    return (zero - WORD_ONES) & ~zero & WORD_HIGH;
+    block all;
+    memcpy(&all, bytes, sizeof all);
+    return all;
 }
 
-/* Of ASCII only. */
-static inline bool word_has_control(uint64_t word)
+/* marks: of comparisons */
+static inline bool block_any(block marks)
 {
-    return (word - WORD_ONES * 0x20) & ~word & WORD_HIGH;
+    uint64_t halves[2];
+    memcpy(halves, &marks, sizeof halves);
+    return halves[0] | halves[1];
 }
 
-/* ASCII that a string of JSON (RFC 8259) has as it is. */
-static inline bool word_is_unescaped(uint64_t word)
+/* What a string of JSON (RFC 8259) cannot have as it is: controls, quotes, backslashes. */
+static inline block block_escaped(block all)
 {
-    return word_is_ascii(word) && !word_has_control(word) && !word_has(word, '"') &&
-           !word_has(word, '\\');
+    return (block)(all < 0x20) | (block)(all == '"') | (block)(all == '\\');
 }

@@ -2,6 +2,7 @@
  * 6455, section 5.2), encoded once and sent as it is to every reader. Other transports take the
  * JSON out of it, and where it leads to. Counted and immutable; one loop's only. */
 #pragma once
+#include "buffer.h"
 #include "position.h"
 #include "text.h"
 #include <stddef.h>
@@ -20,10 +21,13 @@ struct frame {
     unsigned char storage[];
 };
 
-/* returns NULL without memory for it, or without a payload, as of a buffer that has failed. */
+/* Made where its JSON, of about size bytes, is written: begin in an empty buffer, write it behind
+ * that, and end. frame_end takes the buffer's bytes, refs room (NULL: of none) and copies upto; it
+ * returns NULL without memory for it, as if the buffer has failed. */
+void frame_begin(struct buffer *buffer, size_t size);
+struct frame *frame_end(struct buffer *buffer, struct name *room, const struct position *upto,
+                        bool is_news);
+/* Of no room; NULL also without a payload, as of a buffer that has failed. */
 struct frame *frame_create(struct text payload);
-/* The same of a room. refs room. */
-struct frame *frame_create_in(struct text payload, struct name *room, const struct position *upto,
-                              bool is_news);
 struct frame *frame_ref(struct frame *frame);
 void frame_unref(struct frame *frame);

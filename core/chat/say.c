@@ -45,8 +45,8 @@ static struct text scan_string(struct scan *scan)
     scan_literal(scan, "\"");
     const char *from = scan->p, *p = from;
     for (; !scan->failed && p < scan->end && *p != '"'; p++) {
-        while (scan->end - p > 8 && word_is_unescaped(word_at(p)))
-            p += 8;
+        while (scan->end - p > BLOCK && !block_any(block_escaped(block_at(p))))
+            p += BLOCK;
         if (*p == '"')
             break;
         scan->failed = (unsigned char)*p < 0x20 || *p == '\\';
