@@ -1,7 +1,7 @@
 -- In front of every script. What a room is in Redis (its name is the last part of each key, and what
 -- stands before it has one colon behind "room:", so that no two names give one key):
 --   room:meta     hash: e epoch, o last offset, r run id of the server that wrote it, k whether that
---                 one kept all, b bytes
+--                 one kept all, b bytes, l until when the history lives
 --   room:history  list of entries, the newest first, offsets without a gap
 -- An entry, in the list and on the room's channel, is epoch:offset:blob; redis_entry.h says what a
 -- blob is. Offset 0: an event that is not stored.
@@ -33,16 +33,18 @@ local function banned(key, fields, first)
   return ends == -1 and -1 or math.ceil((ends - now) / 1000), why
 end
 
--- Epoch (false: there is no such room), offset and bytes. A server that was started again, or is
+-- Epoch (false: there is no such room), offset, bytes, until when the history lives, and whether
+-- epoch, run and keeps are written there as they are. A server that was started again, or is
 -- another one, may have lost what it had told: unless it keeps all, and did so before, the room
 -- begins a new epoch.
 local function room_find(meta, run, keeps, fresh)
-  local m = redis.call('HMGET', meta, 'e', 'o', 'r', 'k', 'b')
+  local m = redis.call('HMGET', meta, 'e', 'o', 'r', 'k', 'b', 'l')
   if m[1] and m[3] ~= run and (keeps ~= '1' or m[4] ~= '1') then
     m[1] = fresh
     redis.call('HSET', meta, 'e', fresh, 'r', run, 'k', keeps)
   end
-  return m[1], tonumber(m[2] or 0), tonumber(m[5] or 0)
+  return m[1], tonumber(m[2] or 0), tonumber(m[5] or 0), tonumber(m[6] or 0),
+    m[1] and m[3] == run and m[4] == keeps
 end
 
 -- One in which nothing was said yet.
@@ -68,9 +70,10 @@ local function room_enter(at)
 end
 
 -- Number it, store it, announce it. at: {meta, history, rooms, name, limit of rooms or nil}; is:
--- {run, keeps, epoch, offset, bytes, channel, history size, history bytes, history ms}.
+-- {run, keeps, epoch, offset, bytes, lives, same, channel, history size, history bytes, history ms}.
+-- Keys live a little longer than they must, so that not each message has to prolong their lives.
 -- returns  the offset; nil: beyond the limit
-local function append(at, is, blob)
+local function append(at, is, blob, now)
   local offset = is.offset + 1
   local entry = is.epoch .. ':' .. int(offset) .. ':' .. blob
   local count = redis.call('LPUSH', at.history, entry)
@@ -83,10 +86,20 @@ local function append(at, is, blob)
     bytes = bytes - #redis.call('RPOP', at.history)
     count = count - 1
   end
-  redis.call('HSET', at.meta, 'e', is.epoch, 'o', int(offset), 'r', is.run, 'k', is.keeps,
-    'b', int(bytes))
-  if count > 0 then redis.call('PEXPIRE', at.history, is.ms) end
-  redis.call('PEXPIRE', at.meta, is.ms * 2 + 86400000)
+  local fields = {'o', int(offset), 'b', int(bytes)}
+  if not is.same then
+    for _, field in ipairs({'e', is.epoch, 'r', is.run, 'k', is.keeps}) do fields[#fields + 1] = field end
+  end
+  local ms = is.ms + math.floor(is.ms / 16)
+  if count <= 1 or is.lives < now + is.ms or is.lives > now + ms then
+    fields[#fields + 1] = 'l'
+    fields[#fields + 1] = int(now + ms)
+    redis.call('PEXPIRE', at.history, ms)
+    redis.call('HSET', at.meta, unpack(fields))
+    redis.call('PEXPIRE', at.meta, ms * 2 + 86400000)
+  else
+    redis.call('HSET', at.meta, unpack(fields))
+  end
   redis.call('PUBLISH', is.channel, entry)
   return offset
 end

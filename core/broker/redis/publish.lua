@@ -17,12 +17,13 @@ end
 local ttl, why = banned(KEYS[5], ARGV, 15)
 if ttl then return {'banned', int(ttl), why} end
 
-local epoch, offset, bytes = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+local epoch, offset, bytes, lives, same = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 epoch = epoch or ARGV[3]
 offset = append({meta = KEYS[1], history = KEYS[2], rooms = KEYS[6], name = ARGV[10],
     limit = tonumber(ARGV[9])},
-  {run = ARGV[1], keeps = ARGV[2], epoch = epoch, offset = offset, bytes = bytes, channel = ARGV[5],
-   size = tonumber(ARGV[6]), most = tonumber(ARGV[7]), ms = tonumber(ARGV[8])}, ARGV[4])
+  {run = ARGV[1], keeps = ARGV[2], epoch = epoch, offset = offset, bytes = bytes, lives = lives,
+   same = same, channel = ARGV[5], size = tonumber(ARGV[6]), most = tonumber(ARGV[7]),
+   ms = tonumber(ARGV[8])}, ARGV[4], now)
 if not offset then return {'full'} end
 
 if client ~= '' and most > 0 and keep_ms > 0 then

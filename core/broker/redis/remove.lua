@@ -4,7 +4,7 @@
 --       8 name of the room, 9 how: n by name, s by sub, i by id, o by offset, 10 which, 11 the same
 --       as JSON, 12 id of the event, 13 "1": only if there is something of theirs
 -- returns  how many messages
-local epoch, offset, bytes = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+local epoch, offset, bytes, lives, same = room_find(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 local how, which = ARGV[9], ARGV[10]
 local entries = epoch and redis.call('LRANGE', KEYS[2], 0, -1) or {}
 local count, found = 0, nil
@@ -40,5 +40,6 @@ else
 end
 append({meta = KEYS[1], history = KEYS[2], rooms = KEYS[3], name = ARGV[8]},
   {run = ARGV[1], keeps = ARGV[2], epoch = epoch or ARGV[3], offset = offset, bytes = bytes,
-   channel = ARGV[4], size = tonumber(ARGV[5]), most = tonumber(ARGV[6]), ms = tonumber(ARGV[7])}, blob)
+   lives = lives, same = same, channel = ARGV[4], size = tonumber(ARGV[5]), most = tonumber(ARGV[6]),
+   ms = tonumber(ARGV[7])}, blob, now)
 return count

@@ -390,6 +390,32 @@ START_TEST(a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_
 }
 END_TEST
 
+/* ---- how long a history lives ---- */
+
+/* Not each message has to say so: l of the meta knows until when it does. */
+START_TEST(a_history_lives_as_long_as_it_must_after_its_last_message)
+{
+    enum { HOUR_MS = 3600 * 1000 };
+    static const char *const known[] = {"HSET test:room:meta:room l 1",
+                                        "HSET test:room:meta:room l 99999999999999"};
+    static const char *const left = "PTTL test:room:history:room";
+    struct home *home = home_create(DURABILITY_COMMIT);
+    home->conf.history.expire_ms = HOUR_MS;
+    home_run(home);
+    say_many(home, "room", 2);
+    ck_assert_int_gt(ask_number(home, left), HOUR_MS);
+    ck_assert_int_le(ask_number(home, left), HOUR_MS + HOUR_MS / 16);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        ask_number(home, known[i]);
+        ck_assert_int_eq(ask_number(home, "PEXPIRE test:room:history:room 20000"), 1);
+        say_many(home, "room", 1);
+        ck_assert_int_gt(ask_number(home, left), HOUR_MS);
+        ck_assert_int_gt(ask_number(home, "PTTL test:room:meta:room"), HOUR_MS);
+    }
+    home_close(home);
+}
+END_TEST
+
 /* ---- epochs ---- */
 
 /* What it has lost it lost before: how it keeps it now says nothing of that. */
@@ -589,6 +615,7 @@ UNIT_MAIN("redis", no_two_rooms_share_a_key, a_room_whose_history_is_gone_makes_
           what_is_too_old_is_shown_to_nobody_while_the_room_goes_on,
           a_server_that_lost_its_bans_has_them_again_whoever_finds_it,
           a_room_that_is_only_read_lives_in_redis_while_somebody_reads_and_not_for_long,
+          a_history_lives_as_long_as_it_must_after_its_last_message,
           a_server_that_is_made_to_keep_all_has_lost_what_it_had_lost_before,
           who_comes_while_others_come_is_not_taken_for_one_who_has_waited_as_long,
           who_is_back_first_does_not_take_the_others_for_dead,
