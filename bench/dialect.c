@@ -31,6 +31,15 @@ static const struct dialect dialects[] = {
         .say = {"", ""},
         .posts = true,
     },
+    {
+        .name = "original", /* peers/original.js; publishers speak socket.io, and want an answer */
+        .target = {"/ws?id=%s", "/socket.io/?EIO=4&transport=websocket&publish=%s"},
+        .say = {"421[\"say\",{\"msg\":\"", "\"}]"},
+        .frames_to_ready = {0, 2},
+        .greeting = "40",
+        .ping = "2",
+        .pong = "3",
+    },
 };
 
 const struct dialect *dialect_find(const char *name)

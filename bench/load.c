@@ -18,7 +18,7 @@ static const char usage[] =
     "  storm    readers come back for --backlog messages that they have missed (chatup)\n"
     "  say      publishers alone (chatup)\n"
     "\n"
-    "  --dialect NAME    chatup, plain, socketio or nchan\n"
+    "  --dialect NAME    chatup, plain, socketio, nchan or original\n"
     "  --host ADDRESS    of the server (127.0.0.1)\n"
     "  --port N\n"
     "  --pid N           process whose CPU and memory, with its children's, are told\n"

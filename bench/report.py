@@ -30,7 +30,7 @@ def short(value):
 
 def table(results, wanted, servers):
     """A row per scenario and server: the figure, what it is times the raw limits', latency."""
-    lines = [f"\n{'':26}{'':>10}{'':4}{'x send':>8}{'x coal.':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'a second':>13}"]
+    lines = [f"\n{'':28}{'':>10}{'':4}{'x send':>8}{'x coal.':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'a second':>13}"]
     for scenario in wanted:
         lines.append(scenario.title)
         for server in servers:
@@ -38,7 +38,7 @@ def table(results, wanted, servers):
             if not result:
                 continue
             value = result[scenario.value]
-            line = f"  {server.title:24}{short(value):>10}{scenario.unit:>4}"
+            line = f"  {server.title:26}{short(value):>10}{scenario.unit:>4}"
             for raw in ("raw-send", "raw-coalesce"):
                 limit = results.get((scenario.name, raw), {}).get(scenario.value)
                 line += f"{short(value / limit) if limit else '':>8}"
@@ -51,13 +51,13 @@ def table(results, wanted, servers):
 
 
 def targets(results):
-    lines = ["", f"{'target':58}{'':3}{'limit':>9}{'measured':>10}"]
+    lines = ["", f"{'target':62}{'':3}{'limit':>9}{'measured':>10}"]
     for target in scenarios.TARGETS:
         figure = target.measured(results)
         if figure is not None:
             sign = ">=" if target.above else "<="
             verdict = "met" if target.met(figure) else "missed"
-            lines.append(f"{target.text:58}{sign:3}{short(target.limit):>9}{short(figure):>10}  {verdict}")
+            lines.append(f"{target.text:62}{sign:3}{short(target.limit):>9}{short(figure):>10}  {verdict}")
     return "\n".join(lines) + "\n"
 
 

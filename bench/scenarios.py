@@ -3,6 +3,7 @@
 EVERY = ("chatup", "chatup-commit", "chatup-no-gap", "chatup-tls", "raw-send", "raw-coalesce", "ws", "socketio", "nchan")
 MAIN = ("chatup", "raw-send", "raw-coalesce", "ws", "socketio", "nchan")
 CHATUP = ("chatup",)
+BATCHES = ("chatup", "chatup-500ms", "original")
 BOTH = ("chatup", "chatup-commit", "chatup-plugins")
 
 
@@ -37,6 +38,10 @@ ALL = [
     fanout("busy", "150 messages a second, 1 000 readers", EVERY, {}, readers=1000, rate=150),
     fanout("rooms", "1 000 rooms of 5 readers, 10 messages a second each", EVERY, {"rooms": 500},
            readers=5, rooms=1000, rate=10),
+    # The window is far beyond what 500 ms gather; in 6 seconds there are 12 batches.
+    fanout("batch-2000", "2 000 messages a second, 1 000 readers", BATCHES, readers=1000, rate=2000, window=100000, seconds=6),
+    fanout("batch-500", "500 messages a second, 1 000 readers", BATCHES, readers=1000, rate=500, window=100000, seconds=6),
+    fanout("batch-150", "150 messages a second, 1 000 readers", BATCHES, readers=1000, rate=150, window=100000, seconds=6),
     Scenario("idle", "memory of an idle reader", "kb_per_reader", "KB", MAIN + ("chatup-tls",),
              {"scenario": "idle", "readers": 10000, "publishers": 0}, {"readers": 5000}),
     Scenario("idle-publishers", "memory of an idle publisher", "kb_per_publisher", "KB", CHATUP,
@@ -84,6 +89,10 @@ TARGETS = [
     Target("150 a second: CPU against a send each", "busy", "chatup", 0.5, "raw-send"),
     Target("150 a second: p99, ms", "busy", "chatup", 50, value="p99_ms"),
     Target("1 000 rooms: CPU against a send each", "rooms", "chatup", 1.3, "raw-send"),
+    Target("2 000 a second, gap 500 ms: CPU against the original's like", "batch-2000", "chatup-500ms", 1.0, "original"),
+    Target("the same, gap 20 ms", "batch-2000", "chatup", 2.0, "original"),
+    Target("500 a second, gap 500 ms", "batch-500", "chatup-500ms", 1.0, "original"),
+    Target("150 a second, gap 500 ms", "batch-150", "chatup-500ms", 1.0, "original"),
     Target("TLS against plain: flat out, 1 000 readers", "flat", "chatup-tls", 1.6, "chatup"),
     Target("TLS against plain: 20 a second", "light", "chatup-tls", 1.6, "chatup"),
     Target("TLS against plain: 150 a second", "busy", "chatup-tls", 1.6, "chatup"),

@@ -153,18 +153,33 @@ def need_npm():
     return (PEERS / "node_modules").exists() or run_quietly("npm", "ci", "--silent", cwd=PEERS)
 
 
-def nchan_command(port):
-    text = (PEERS / "nchan.conf").read_text()
-    for word, value in {"MODULES": NCHAN_MODULES, "USER": getpass.getuser(), "DIR": OUT, "PORT": port}.items():
+def need_original():
+    return need_nchan() and need_npm() and (shutil.which("redis-server") or apt_install("redis-server"))
+
+
+def nginx_config(name, **words):
+    text = (PEERS / name).read_text()
+    for word, value in {"MODULES": NCHAN_MODULES, "USER": getpass.getuser(), "DIR": OUT, **words}.items():
         text = text.replace(word, str(value))
-    (OUT / "nchan.conf").write_text(text)
-    return [nginx(), "-c", OUT / "nchan.conf", "-e", OUT / "nginx.log"]
+    (OUT / name).write_text(text)
+    return OUT / name
+
+
+def nchan_command(port):
+    return [nginx(), "-c", nginx_config("nchan.conf", PORT=port), "-e", OUT / "nginx.log"]
+
+
+def original_command(port):
+    worker, redis = free_port(), free_port()
+    config = nginx_config("original.conf", PORT=port, WORKER=worker)
+    return ["node", PEERS / "original.js", worker, redis, port, nginx(), config]
 
 
 ALL = [
     Server("chatup", "ChatUp", "chatup", chatup(durability="memory")),
     Server("chatup-commit", "ChatUp, commit", "chatup", chatup(durability="commit")),
     Server("chatup-no-gap", "ChatUp, gap 0", "chatup", chatup(durability="memory", rooms__flush_gap="0ms")),
+    Server("chatup-500ms", "ChatUp, gap 500 ms", "chatup", chatup(durability="memory", rooms__flush_gap="500ms")),
     Server("chatup-tls", "ChatUp, TLS", "chatup",
            chatup(durability="memory", prepare=certificate, tls__certificate=OUT / "tls.pem", tls__key=OUT / "tls.key"),
            tls=True),
@@ -176,6 +191,7 @@ ALL = [
     Server("ws", "ws", "plain", lambda port: ["node", PEERS / "ws.js", port], need_npm),
     Server("socketio", "socket.io", "socketio", lambda port: ["node", PEERS / "socketio.js", port], need_npm),
     Server("nchan", "Nchan", "nchan", nchan_command, need_nchan),
+    Server("original", "like the original's stack", "original", original_command, need_original),
 ]
 
 
