@@ -6,14 +6,12 @@
 
 enum { AT_ONCE = 100, SETTLE_MS = 1500 };
 
-static double kb_each(struct usage before, struct usage after, unsigned n)
-{
-    return ((double)after.rss_bytes - (double)before.rss_bytes) / 1000 / n;
-}
-
 bool run_idle(const struct options *options, struct net *net)
 {
-    struct room *rooms = rooms_create(options->rooms);
+    struct room *rooms = rooms_create(options->rooms), *held = NULL;
+    double kb_per_idle_room = 0;
+    if (options->idle_rooms && !(held = rooms_hold(options, net, &kb_per_idle_room)))
+        return false;
     settle(net, SETTLE_MS);
     struct usage before = process_usage(options->pid);
     bool good = !options->readers ||
@@ -29,12 +27,16 @@ bool run_idle(const struct options *options, struct net *net)
         line_number("readers", options->readers);
         line_number("publishers", options->publishers);
         line_number("rss_mb_before", (double)before.rss_bytes / 1e6);
+        line_number("idle_rooms", options->idle_rooms);
+        if (options->idle_rooms)
+            line_number("kb_per_idle_room", kb_per_idle_room);
         if (options->readers)
-            line_number("kb_per_reader", kb_each(before, between, options->readers));
+            line_number("kb_per_reader", usage_kb_each(before, between, options->readers));
         if (options->publishers)
-            line_number("kb_per_publisher", kb_each(between, after, options->publishers));
+            line_number("kb_per_publisher", usage_kb_each(between, after, options->publishers));
         good = line_end(net, 0);
     }
+    free(held);
     free(rooms);
     return good;
 }

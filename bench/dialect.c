@@ -5,9 +5,10 @@
 static const struct dialect dialects[] = {
     {
         .name = "chatup",
-        .target = {"/ws/%s", "/pub"},
+        .target = {"/ws/%s", "/pub", "/ws"},
         .say = {"{\"id\":1,\"say\":{\"msg\":\"", "\"}}"},
-        .frames_to_ready = {1, 2}, /* the history; the replies to auth and join */
+        .frames_to_ready = {1, 2,
+                            ROOMS_HELD}, /* a history per room; the replies to auth and join */
         .acknowledges = true,
     },
     {

@@ -3,17 +3,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum role { READER, PUBLISHER };
+/* A holder keeps many rooms in being in which nothing happens, and reads them all. */
+enum role { READER, PUBLISHER, HOLDER, N_ROLES };
+enum { ROOMS_HELD = 100 }; /* by each; as many as limits.channels lets by default */
 
 struct dialect {
     const char *name;
-    const char *target[2];       /* by role; %s is the room */
-    const char *say[2];          /* what a publisher puts before and behind its text */
-    unsigned frames_to_ready[2]; /* by role: so many frames of the server, then it listens */
-    bool acknowledges;           /* each say is answered by one frame */
-    bool posts;                  /* publishers use HTTP instead of a websocket */
-    const char *greeting;        /* what a client answers to the first frame */
-    const char *ping, *pong;     /* frames that are no messages, and the answer to them */
+    const char *target[N_ROLES];       /* by role, or NULL; %s is the room */
+    const char *say[2];                /* what a publisher puts before and behind its text */
+    unsigned frames_to_ready[N_ROLES]; /* so many frames of the server, then it listens */
+    bool acknowledges;                 /* each say is answered by one frame */
+    bool posts;                        /* publishers use HTTP instead of a websocket */
+    const char *greeting;              /* what a client answers to the first frame */
+    const char *ping, *pong;           /* frames that are no messages, and the answer to them */
 };
 
 /* NULL if there is none of that name. */

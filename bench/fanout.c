@@ -1,7 +1,8 @@
 /* One publisher and some readers in each room. Either each room gets `rate` messages a second, or
  * as many as it takes: half a window is sent whenever no more than half a window is under way, and
  * a message is under way until all readers have it. Every server gets the same load that way, and
- * none is driven into dropping readers. */
+ * none is driven into dropping readers.
+ * With idle rooms it is measured twice: before they are there, and with them. */
 #include "load.h"
 
 #include <stdlib.h>
@@ -93,49 +94,86 @@ static double own_cpu(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+struct cost {
+    double seconds, deliveries, cpu, load_cpu;
+};
+
+static double cost_each(const struct cost *cost)
+{
+    return cost->cpu * 1e6 / cost->deliveries;
+}
+
+static struct cost measure(struct fanout *fanout)
+{
+    struct net *net = fanout->net;
+    const struct options *options = fanout->options;
+    if (options->rate <= 0) {
+        flat_out = options;
+        net->on_delivery = refill;
+        for (unsigned i = 0; i < options->rooms; i++)
+            refill(net, &fanout->rooms[i]);
+    }
+    fanout->started_ns = clock_ns();
+    fanout->due = 0;
+    speak(fanout, options->warm);
+    count_begin(&net->count);
+    struct usage before = process_usage(options->pid);
+    uint64_t begun = clock_ns();
+    double own = own_cpu();
+    speak(fanout, options->seconds);
+    net->on_delivery = NULL;
+    drain(fanout);
+    return (struct cost){
+        .seconds = (double)(clock_ns() - begun) / 1e9,
+        .deliveries = (double)net->count.messages,
+        .cpu = process_usage(options->pid).cpu_seconds - before.cpu_seconds,
+        .load_cpu = own_cpu() - own,
+    };
+}
+
 bool run_fanout(const struct options *options, struct net *net)
 {
     struct fanout fanout = {.net = net, .options = options, .rooms = rooms_create(options->rooms)};
+    struct room *held = NULL;
+    double kb_per_idle_room = 0;
     if (!net_open_all(net, READER, fanout.rooms, options->rooms, options->rooms * options->readers,
                       AT_ONCE) ||
         !net_open_all(net, PUBLISHER, fanout.rooms, options->rooms, options->rooms, AT_ONCE))
         return false;
     settle(net, 300);
-
-    if (options->rate <= 0) {
-        flat_out = options;
-        net->on_delivery = refill;
-        for (unsigned i = 0; i < options->rooms; i++)
-            refill(net, &fanout.rooms[i]);
+    struct cost without = {0}, cost;
+    struct count count = {0};
+    if (options->idle_rooms) {
+        without = measure(&fanout);
+        count = net->count;
+        if (!(held = rooms_hold(options, net, &kb_per_idle_room)))
+            return false;
     }
-    fanout.started_ns = clock_ns();
-    speak(&fanout, options->warm);
-    count_begin(&net->count);
-    struct usage before = process_usage(options->pid);
-    uint64_t begun = clock_ns();
-    double own = own_cpu();
-    speak(&fanout, options->seconds);
-    net->on_delivery = NULL;
-    drain(&fanout);
-    double elapsed = (double)(clock_ns() - begun) / 1e9;
-    struct usage after = process_usage(options->pid);
+    cost = measure(&fanout);
+    net->count.gaps += count.gaps;
+    net->count.duplicates += count.duplicates;
 
-    double deliveries = (double)net->count.messages;
-    double cpu = after.cpu_seconds - before.cpu_seconds;
     line_begin(options->rooms > 1 ? "rooms" : "fanout", options);
     line_number("readers", options->readers);
     line_number("rooms", options->rooms);
     line_number("rate", options->rate);
     line_number("window", options->window);
-    line_number("seconds", elapsed);
-    line_number("deliveries", deliveries);
-    line_number("deliveries_per_second", deliveries / elapsed);
-    line_number("server_cpu", cpu);
-    line_number("cpu_us_per_delivery", cpu * 1e6 / deliveries);
-    line_number("load_cpu", own_cpu() - own);
+    line_number("seconds", cost.seconds);
+    line_number("deliveries", cost.deliveries);
+    line_number("deliveries_per_second", cost.deliveries / cost.seconds);
+    line_number("server_cpu", cost.cpu);
+    line_number("cpu_us_per_delivery", cost_each(&cost));
+    if (options->idle_rooms) {
+        line_number("idle_rooms", options->idle_rooms);
+        line_number("kb_per_idle_room", kb_per_idle_room);
+        line_number("cpu_us_without", cost_each(&without));
+        line_number("times_without", cost_each(&cost) / cost_each(&without));
+    }
+    line_number("load_cpu", cost.load_cpu);
     line_number("held", (double)fanout.held);
-    line_number("rss_mb", (double)after.rss_bytes / 1e6);
+    line_number("rss_mb", (double)process_usage(options->pid).rss_bytes / 1e6);
     bool good = line_end(net, (int64_t)missing(&fanout));
+    free(held);
     free(fanout.rooms);
     return good;
 }

@@ -26,6 +26,7 @@ static const char usage[] =
     "  --sources N       loopback addresses to come from (8)\n"
     "  --readers N       with --rooms, of each room in fanout (1000)\n"
     "  --rooms N         (1)\n"
+    "  --idle-rooms N    with nothing but one reader; fanout, idle (chatup; 0)\n"
     "  --publishers N    (0; say: 1)\n"
     "  --rate N          messages per second and room; 0: as many as --window lets (0)\n"
     "  --window N        messages under way per room, or unanswered per publisher (128)\n"
@@ -68,12 +69,38 @@ bool line_end(struct net *net, int64_t missing)
 
 /* ---- what scenarios share ---- */
 
+double usage_kb_each(struct usage before, struct usage after, unsigned n)
+{
+    return ((double)after.rss_bytes - (double)before.rss_bytes) / 1000 / n;
+}
+
 struct room *rooms_create(unsigned n)
 {
     struct room *rooms = calloc(n, sizeof *rooms);
     for (unsigned i = 0; i < n; i++) /* of this run alone: a server may serve several */
         snprintf(rooms[i].name, sizeof rooms[i].name, "%d-%u", (int)getpid(), i);
     return rooms;
+}
+
+unsigned holders_of(const struct options *options)
+{
+    return (options->idle_rooms + ROOMS_HELD - 1) / ROOMS_HELD;
+}
+
+struct room *rooms_hold(const struct options *options, struct net *net, double *kb_each_out)
+{
+    enum { AT_ONCE = 10, SETTLE_MS = 1500 };
+    unsigned n = holders_of(options);
+    struct room *holders = rooms_create(n);
+    for (unsigned i = 0; i < n; i++)
+        snprintf(holders[i].name, sizeof holders[i].name, "%d-idle-%u", (int)getpid(), i);
+    settle(net, SETTLE_MS);
+    struct usage before = process_usage(options->pid);
+    if (!net_open_all(net, HOLDER, holders, n, n, AT_ONCE))
+        return NULL;
+    settle(net, SETTLE_MS);
+    *kb_each_out = usage_kb_each(before, process_usage(options->pid), n * ROOMS_HELD);
+    return holders;
 }
 
 bool rooms_fill(struct net *net, struct room *rooms, unsigned n_rooms, unsigned messages,
@@ -132,13 +159,14 @@ static double number(const char *text)
 
 static void options_read(struct options *options, int argc, char **argv)
 {
-    static const char *const names[] = {"dialect", "host",    "port",  "pid",        "token",
-                                        "sources", "readers", "rooms", "publishers", "rate",
-                                        "window",  "backlog", "bytes", "seconds",    "warm"};
+    static const char *const names[] = {
+        "dialect",    "host", "port",   "pid",     "token", "sources", "readers", "rooms",
+        "publishers", "rate", "window", "backlog", "bytes", "seconds", "warm",    "idle-rooms"};
     enum { N = sizeof names / sizeof *names };
     unsigned *numbers[N] = {
-        [6] = &options->readers, [7] = &options->rooms,    [8] = &options->publishers,
-        [10] = &options->window, [11] = &options->backlog, [12] = &options->bytes};
+        [6] = &options->readers,    [7] = &options->rooms,    [8] = &options->publishers,
+        [10] = &options->window,    [11] = &options->backlog, [12] = &options->bytes,
+        [15] = &options->idle_rooms};
     double *reals[N] = {[9] = &options->rate, [13] = &options->seconds, [14] = &options->warm};
     int *ints[N] = {[2] = &options->port, [3] = &options->pid, [5] = &options->sources};
     struct option known[N + 2] = {0};
@@ -170,6 +198,8 @@ static void options_read(struct options *options, int argc, char **argv)
     if (!options->dialect || !options->port || !options->pid || !options->sources ||
         !options->rooms || !options->window || options->bytes < MARK_MAX)
         wrong("something is missing or too small", "see below");
+    if (options->idle_rooms && !options->dialect->target[HOLDER])
+        wrong("no idle rooms for this dialect", options->dialect->name);
 }
 
 int main(int argc, char **argv)
@@ -201,8 +231,8 @@ int main(int argc, char **argv)
                           .token = options.token,
                           .tls = options.tls,
                           .sources = options.sources};
-        net_begin(&net,
-                  options.rooms * (options.readers + 1) + options.readers + options.publishers + 8);
+        net_begin(&net, options.rooms * (options.readers + 1) + options.readers +
+                            options.publishers + holders_of(&options) + 8);
         bool good = scenarios[i].run(&options, &net);
         net_end(&net);
         return good ? 0 : 1;

@@ -13,6 +13,7 @@ struct options {
     unsigned rooms;
     unsigned publishers;
     unsigned window;      /* messages under way per room, or unanswered per publisher */
+    unsigned idle_rooms;  /* beside the others, each with a reader and without a message */
     unsigned backlog;     /* messages that a room has already, or that readers have missed */
     unsigned bytes;       /* of a text */
     double rate;          /* messages per second and room; 0: as many as the window lets */
@@ -33,6 +34,14 @@ bool line_end(struct net *net, int64_t missing);
 
 /* Rooms with names of their own; free() them. */
 struct room *rooms_create(unsigned n);
+
+/* Memory that each of n costs the server. */
+double usage_kb_each(struct usage before, struct usage after, unsigned n);
+
+/* Open what holds the idle rooms, and tell their memory. Returns rooms that must live as long as
+ * the net, free() them; NULL if that fails. */
+struct room *rooms_hold(const struct options *options, struct net *net, double *kb_each_out);
+unsigned holders_of(const struct options *options); /* connections that it takes */
 
 /* Publish so many into each room, with the publishers that it has; false if it does not answer. */
 bool rooms_fill(struct net *net, struct room *rooms, unsigned n_rooms, unsigned messages,

@@ -83,7 +83,7 @@ void conn_flush(struct net *net, struct conn *conn)
         conn->out_sent += (size_t)n;
     }
     conn->out_have = conn->out_sent = 0;
-    if (conn->role == READER) { /* thousands of them, and nothing more to say */
+    if (conn->role != PUBLISHER) { /* thousands of them, and nothing more to say */
         free(conn->out);
         conn->out = NULL;
         conn->out_size = 0;
@@ -193,9 +193,23 @@ static int token_of(const struct net *net, const struct conn *conn, const char *
     return (int)strcspn(token, ",");
 }
 
+/* A holder's first frame: its rooms, named after the one that it was opened for. */
+static void rooms_ask(struct net *net, struct conn *conn)
+{
+    char text[ROOMS_HELD * 40];
+    size_t n = (size_t)sprintf(text, "{\"channels\":[");
+    for (int i = 0; i < ROOMS_HELD; i++)
+        n += (size_t)sprintf(text + n, "%s\"%s-%d\"", i ? "," : "", conn->room->name, i);
+    n += (size_t)sprintf(text + n, "]}");
+    out_frame(conn, WS_TEXT, text, n);
+    conn_flush(net, conn);
+}
+
 static void upgraded(struct net *net, struct conn *conn)
 {
     conn->state = CONN_HELLO;
+    if (conn->role == HOLDER)
+        rooms_ask(net, conn);
     if (conn->role == PUBLISHER && net->token) {
         char text[2048];
         const char *token;

@@ -180,6 +180,7 @@ ALL = [
     Server("chatup-commit", "ChatUp, commit", "chatup", chatup(durability="commit")),
     Server("chatup-no-gap", "ChatUp, gap 0", "chatup", chatup(durability="memory", rooms__flush_gap="0ms")),
     Server("chatup-500ms", "ChatUp, gap 500 ms", "chatup", chatup(durability="memory", rooms__flush_gap="500ms")),
+    Server("chatup-2-loops", "ChatUp, 2 loops", "chatup", chatup(durability="memory", threads=2)),
     Server("chatup-tls", "ChatUp, TLS", "chatup",
            chatup(durability="memory", prepare=certificate, tls__certificate=OUT / "tls.pem", tls__key=OUT / "tls.key"),
            tls=True),
