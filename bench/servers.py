@@ -150,7 +150,8 @@ def need_npm():
     if not shutil.which("node") or not shutil.which("npm"):
         if not apt_install("nodejs", "npm"):
             return False
-    return (PEERS / "node_modules").exists() or run_quietly("npm", "ci", "--silent", cwd=PEERS)
+    wanted = json.loads((PEERS / "package.json").read_text())["dependencies"]
+    return all((PEERS / "node_modules" / name).exists() for name in wanted) or run_quietly("npm", "ci", "--silent", cwd=PEERS)
 
 
 def need_original():
