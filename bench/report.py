@@ -51,13 +51,13 @@ def table(results, wanted, servers):
 
 
 def targets(results):
-    lines = ["", f"{'target':62}{'':3}{'limit':>9}{'measured':>10}"]
+    lines = ["", f"{'target':64}{'':3}{'limit':>9}{'measured':>10}"]
     for target in scenarios.TARGETS:
         figure = target.measured(results)
         if figure is not None:
             sign = ">=" if target.above else "<="
             verdict = "met" if target.met(figure) else "missed"
-            lines.append(f"{target.text:62}{sign:3}{short(target.limit):>9}{short(figure):>10}  {verdict}")
+            lines.append(f"{target.text:64}{sign:3}{short(target.limit):>9}{short(figure):>10}  {verdict}")
     return "\n".join(lines) + "\n"
 
 

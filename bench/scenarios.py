@@ -94,7 +94,7 @@ TARGETS = [
     Target("150 a second: CPU against a send each", "busy", "chatup", 0.5, "raw-send"),
     Target("150 a second: p99, ms", "busy", "chatup", 50, value="p99_ms"),
     Target("1 000 rooms: CPU against a send each", "rooms", "chatup", 1.3, "raw-send"),
-    Target("2 000 a second, gap 500 ms: CPU against like the original's", "batch-2000", "chatup-500ms", 1.0, "original"),
+    Target("2 000 a second, gap 500 ms: against a stack like the original's", "batch-2000", "chatup-500ms", 1.0, "original"),
     Target("the same, gap 20 ms", "batch-2000", "chatup", 2.0, "original"),
     Target("500 a second, gap 500 ms", "batch-500", "chatup-500ms", 1.0, "original"),
     Target("150 a second, gap 500 ms", "batch-150", "chatup-500ms", 1.0, "original"),
