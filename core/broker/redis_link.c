@@ -157,8 +157,8 @@ static void on_info(redisAsyncContext *context, void *got, void *unused)
     char role[16];
     if (!reply || end->context != context)
         return;
-    if (is_error(reply)) {
-        link_trouble(link, "INFO: %s", reply->str);
+    if (is_error(reply) || !reply->str) {
+        link_trouble(link, "INFO: %s", reply->str ? reply->str : "no text");
         link_end_give_up(end);
         return;
     }
@@ -180,11 +180,8 @@ static void on_config(redisAsyncContext *context, void *got, void *field)
     redisReply *reply = got;
     if (!reply || end->context != context)
         return;
-    *(bool *)field = false;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
-        const char *value = reply->element[1]->str;
-        *(bool *)field = !strcmp(value, field == &end->link->always ? "always" : "yes");
-    }
+    *(bool *)field =
+        text_is(redis_reply_text(reply, 1), field == &end->link->always ? "always" : "yes");
     greeted(end);
 }
 

@@ -36,6 +36,7 @@ static void on_master(redisAsyncContext *context, void *got, void *unused)
 {
     struct redis_link *link = context->data;
     redisReply *reply = got;
+    struct text host = redis_reply_text(reply, 0), port = redis_reply_text(reply, 1);
     if (link->sentinel.context != context)
         return;
     link->sentinel.asking = false;
@@ -44,8 +45,8 @@ static void on_master(redisAsyncContext *context, void *got, void *unused)
         sentinel_next(link);
         if (!*link->sentinel.host)
             link_trouble(link, "no Sentinel can be reached");
-    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
-        master_is_at(link, reply->element[0]->str, atoi(reply->element[1]->str));
+    } else if (host.at && port.at) {
+        master_is_at(link, host.at, atoi(port.at));
     } else {
         if (!*link->sentinel.host)
             link_trouble(link, "the Sentinels know no master of that name");
