@@ -342,10 +342,26 @@ static void run_to(struct run *run, const struct chatup_op *op)
     run->hash = table_hash(run->group_hash, op->key.at, op->key.length);
 }
 
+/* Times of a clock that has been set back since are taken for now: else a full window would stay
+ * so until it is as late again. */
+static void window_settle(struct entry *entry, int64_t now_ms)
+{
+    for (size_t i = entry->first + entry->count; i-- > entry->first && entry->times[i] > now_ms;)
+        entry->times[i] = now_ms;
+}
+
+static struct entry *run_find(const struct run *run)
+{
+    struct entry *entry = entry_find(run->keyed, &run->at, run->hash);
+    if (entry && entry->type == KEYED_WINDOW)
+        window_settle(entry, run->now_ms);
+    return entry;
+}
+
 /* NULL: there is none that has not expired. */
 static struct entry *run_entry(const struct run *run)
 {
-    struct entry *entry = entry_find(run->keyed, &run->at, run->hash);
+    struct entry *entry = run_find(run);
     return entry_lives(entry, run->now_ms) ? entry : NULL;
 }
 
@@ -449,7 +465,7 @@ static void tell(const struct run *run, enum keyed_change change, const struct e
 /* As run_entry; one that has expired is gone then. */
 static struct entry *run_entry_clean(const struct run *run)
 {
-    struct entry *entry = entry_find(run->keyed, &run->at, run->hash);
+    struct entry *entry = run_find(run);
     if (!entry || entry_lives(entry, run->now_ms))
         return entry;
     tell(run, KEYED_DELETE, NULL, (struct text){0});

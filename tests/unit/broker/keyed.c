@@ -265,6 +265,23 @@ START_TEST(a_window_slides)
 }
 END_TEST
 
+START_TEST(a_clock_that_is_set_back_keeps_a_window_full_no_longer_than_its_period)
+{
+    const struct chatup_op window = WINDOW("w", 2, 1000);
+    if (home)
+        return;
+    BATCH("1 n1", window);
+    BATCH("1 n2 t1000", window);
+    now_ms -= 60000;
+    BATCH("0 n2 t1000 !", window);
+    now_ms += 1000;
+    BATCH("1 n1", window);
+    now_ms -= 500; /* also where there is room */
+    BATCH("1 n2 t1000", window);
+    BATCH("0 n2 t1000 !", window);
+}
+END_TEST
+
 START_TEST(groups_and_plugins_do_not_see_each_other)
 {
     const struct chatup_op get[] = {GET("a")};
@@ -476,8 +493,10 @@ END_TEST
 
 UNIT_MAIN_IN("keyed", begin, end, texts_numbers_and_sets_are_what_was_done_to_them,
              another_type_is_an_error_of_that_op_alone, a_must_that_is_not_ok_stops_all,
-             keys_expire, a_window_slides, groups_and_plugins_do_not_see_each_other,
-             what_is_taken_back_never_was, beyond_the_limit_nothing_is_added_and_deleting_goes_on,
+             keys_expire, a_window_slides,
+             a_clock_that_is_set_back_keeps_a_window_full_no_longer_than_its_period,
+             groups_and_plugins_do_not_see_each_other, what_is_taken_back_never_was,
+             beyond_the_limit_nothing_is_added_and_deleting_goes_on,
              what_is_written_makes_the_same_keys,
              keys_expire_and_windows_slide_by_the_clock_of_redis,
              the_last_millisecond_is_over_at_its_beginning,
