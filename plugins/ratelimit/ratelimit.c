@@ -12,7 +12,7 @@ enum { DEFER_MS = 2000, DAY_MS = 24 * 60 * 60 * 1000 };
 enum { RULES, LEVELS, SCOPE, EXEMPT }; /* positions in: */
 static const struct chatup_option rule_fields[] = {
     {.name = "messages", .type = CHATUP_INT, .help = "so many messages", .min = 1, .max = 10000},
-    {.name = "per", .type = CHATUP_DURATION, .help = "in so long", .min = 100, .max = DAY_MS},
+    {.name = "per", .type = CHATUP_DURATION, .help = "in so long", .min = 10, .max = DAY_MS},
 };
 static const struct chatup_option rule[] = {
     {.name = "rule", .type = CHATUP_MAP, .children = rule_fields, .child_count = 2},
