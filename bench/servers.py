@@ -92,7 +92,7 @@ plugins_dir: {BUILD / "plugins"}
 plugins:
   - name: blacklist
   - name: ratelimit
-    config: {{rules: [{{messages: 10000, per: 100ms}}]}}
+    config: {{rules: [{{messages: 10000, per: 10ms}}]}}
   - name: slack
     on_error: open
     config: {{url: "http://127.0.0.1:9/", triggers: ["!help"]}}
