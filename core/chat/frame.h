@@ -22,8 +22,8 @@ struct frame {
 };
 
 /* Made where its JSON, of about size bytes, is written: begin in an empty buffer, write it behind
- * that, and end. frame_end takes the buffer's bytes, refs room (NULL: of none) and copies upto; it
- * returns NULL without memory for it, as if the buffer has failed. */
+ * that, and end. frame_end takes the buffer's bytes, refs room (NULL: of none) and copies upto;
+ * NULL if the buffer has failed, for want of memory. */
 void frame_begin(struct buffer *buffer, size_t size);
 struct frame *frame_end(struct buffer *buffer, struct name *room, const struct position *upto,
                         bool is_news);
