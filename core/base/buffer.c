@@ -60,17 +60,23 @@ void buffer_text(struct buffer *buffer, const char *string)
     buffer_bytes(buffer, string, strlen(string));
 }
 
-void buffer_number(struct buffer *buffer, int64_t number)
+struct text number_write(char room[NUMBER_MAX], int64_t number)
 {
-    char digits[24];
-    char *p = digits + sizeof digits;
+    char *p = room + NUMBER_MAX;
     uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
     do
         *--p = (char)('0' + rest % 10);
     while (rest /= 10);
     if (number < 0)
         *--p = '-';
-    buffer_bytes(buffer, p, (size_t)(digits + sizeof digits - p));
+    return (struct text){p, (size_t)(room + NUMBER_MAX - p)};
+}
+
+void buffer_number(struct buffer *buffer, int64_t number)
+{
+    char room[NUMBER_MAX];
+    struct text digits = number_write(room, number);
+    buffer_bytes(buffer, digits.at, digits.length);
 }
 
 /* 0: as it is; 'u': \u00XX; else the letter behind the backslash. '<' too: a frame pasted into a

@@ -25,5 +25,8 @@ void buffer_text(struct buffer *buffer, const char *string);
 /* Drop the first size bytes. */
 void buffer_skip(struct buffer *buffer, size_t size);
 void buffer_number(struct buffer *buffer, int64_t number);
+/* Its decimal digits, written into room. */
+enum { NUMBER_MAX = 20 };
+struct text number_write(char room[NUMBER_MAX], int64_t number);
 /* "…" with everything escaped that JSON, or JSON inside a <script>, wants escaped. */
 void buffer_json_string(struct buffer *buffer, struct text text);

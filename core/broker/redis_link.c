@@ -410,6 +410,8 @@ struct redis_link *redis_link_create(struct loop *loop, const struct redis_serve
     link->conf = conf;
     link->self = xstrdup(self);
     link->up = *up;
+    if (getrandom(&link->epochs, sizeof link->epochs, 0) != sizeof link->epochs)
+        abort();
     link->commands.link = link->channels.link = link;
     list_init(&link->calls);
     ev_timer_init(&link->tick, on_tick, 0, TICK_MS / 1000.0);

@@ -40,6 +40,7 @@ struct redis_link {
     ev_timer tick;
     char run[SHA_LENGTH + 1]; /* of the server: another one each time it starts */
     bool appendonly, always;  /* how it keeps what it has */
+    uint64_t epochs;          /* a random number at first: the next one that a room may begin */
     char shas[SCRIPT_COUNT][SHA_LENGTH + 1];
     struct { /* who says where the server is, if it is not the configuration */
         redisAsyncContext *context; /* NULL: none is asked */
