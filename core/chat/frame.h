@@ -12,13 +12,12 @@ struct name;
 struct frame {
     unsigned refs;
     size_t length;
-    unsigned char *at; /* first byte of the header */
+    unsigned char *at; /* first byte of the header, in the same block of memory */
     struct text json;  /* the payload */
     struct name *room; /* NULL: of no room */
     struct position
         upto;     /* it speaks up to here; a live frame names no epoch: the last one holds */
     bool is_news; /* false: the first frame for somebody who missed nothing */
-    unsigned char storage[];
 };
 
 /* Made where its JSON, of about size bytes, is written: begin in an empty buffer, write it behind
