@@ -12,6 +12,7 @@ export const openWebSocket: OpenTransport = (env, request, on) => {
   const socket = new env.WebSocket!(workerUrl(env, request.host, '/ws', 'ws'));
   let timer: Timer;
   let pings = 0;
+  let patience = 0; /* how long an unanswered ping may stay so, after the last that came; 0: there is none */
   let isOpen = false;
 
   const down = (how: Down) => {
@@ -27,9 +28,16 @@ export const openWebSocket: OpenTransport = (env, request, on) => {
   };
   const ping = (ms: number) => {
     socket.send(JSON.stringify({ ping: ++pings }));
-    wait(ms, () => down({ code: 1006, reason: 'no answer to a ping' }));
+    patience = ms;
+    heard();
   };
-  const heard = () => wait(PING_MS, () => ping(PONG_MS));
+  /* What was still under way when it was asked is no answer. */
+  const heard = () => {
+    if (patience)
+      wait(patience, () => down({ code: 1006, reason: 'no answer to a ping' }));
+    else
+      wait(PING_MS, () => ping(PONG_MS));
+  };
 
   socket.onopen = () => socket.send(JSON.stringify({ channels: request.channels, token: request.token }));
   socket.onmessage = ({ data }) => {
@@ -39,6 +47,8 @@ export const openWebSocket: OpenTransport = (env, request, on) => {
       return;
     }
     isOpen = true;
+    if (frame.pong === pings)
+      patience = 0;
     heard();
     if ('messages' in frame)
       on.frame(frame as Frame);

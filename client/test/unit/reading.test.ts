@@ -215,6 +215,26 @@ test('a page that comes back asks at once whether its connection lives', async (
   await world.reading(); /* at once, not after the pause */
 });
 
+test('what was still under way is no answer to whether it lives', async () => {
+  const world = await World.guest();
+  world.wake(false);
+  world.wake(false);
+  world.socket('/ws').receive({ pong: 1 });
+  await world.pass(3000);
+  world.socket('/ws').receive({ channel: 'lobby', offset: 1, messages: [] });
+  await world.pass(4000);
+  assert.equal(world.chat.status, 'subConnectError');
+});
+
+test('an answered question leaves it alone', async () => {
+  const world = await World.guest();
+  world.wake(false);
+  world.socket('/ws').receive({ pong: 1 });
+  await world.pass(24000);
+  assert.deepEqual(world.socket('/ws').sent.at(-1), { ping: 1 });
+  assert.equal(world.chat.status, 'connected');
+});
+
 test('after five minutes of another transport it tries websockets again, and back', async () => {
   const world = await World.guest();
   await world.pass(20000);
