@@ -116,7 +116,8 @@ export class Server {
 /* ---- a proxy in front of it, that cuts ---- */
 
 /** Passes bytes on to a server, on a port of its own. `mode`:
- *  pass; websockets: those refused; streams: server-sent events too; stall: nothing more comes through; dead: refuses. */
+ *  pass; websockets: those refused; streams: server-sent events too; dead: refuses;
+ *  stall: nothing comes through, and what had any held back stays so, as where a router forgot about it. */
 export class Proxy {
   target = null; /* a Server */
   mode = 'pass';
@@ -147,21 +148,31 @@ export class Proxy {
       socket.on('error', end);
       socket.on('close', end);
     }
+    const isStalled = () => {
+      if (this.mode === 'stall')
+        pair.stalled = true; /* bytes are never missing in the middle */
+      return pair.stalled;
+    };
     down.on('data', (data) => {
+      if (isStalled())
+        return;
       const line = /^[A-Z]+ (\/[^ ?]*)/.exec(data.toString('latin1'))?.[1];
       if (line)
         this.paths.push(line);
       pair.path = line ?? pair.path;
       const refused = (this.mode !== 'pass' && /^GET \/(ws|pub)/.test(data.toString('latin1'))) ||
         (this.mode === 'streams' && line === '/ev');
-      if (this.mode === 'stall')
-        return;
       if (refused)
         down.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
       else
         up.write(data);
     });
-    up.on('data', (data) => this.mode !== 'stall' && down.write(data));
+    up.on('data', (data) => isStalled() || down.write(data));
+  }
+
+  /** How many connections there are for a path. */
+  count(path) {
+    return [...this.sockets].filter((pair) => pair.path === path).length;
   }
 
   /** Cut what is open now. */

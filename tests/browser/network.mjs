@@ -70,6 +70,11 @@ async function flapping(home, browser) {
   const all = async () => (await server.history('lobby')).map(({ msg }) => msg);
   await checkSoon(async () => (await all()).length === 44 && equal(await ann.texts(), await all()), 'a line that is cut ten times loses and doubles nothing, both ways',
                   async () => [await ann.texts(), await all()]);
+  /* Cut so often it may read by events, which cannot be asked whether they live. */
+  await checkSoon(async () => {
+    await ann.js(() => dispatchEvent(new Event('online')));
+    return await ann.isOpen() && proxy.count('/ws') === 2 && proxy.count('/ev') === 0;
+  }, 'the room and what is for Ann alone are read by websockets again', () => [...proxy.sockets].map(({ path }) => path));
   proxy.mode = 'stall';
   await post(server, 'lobby', 'into a line that is dead and does not know it');
   await ann.js(() => dispatchEvent(new Event('offline')));
