@@ -1,7 +1,9 @@
--- In front of every script. What a room is in Redis (its name is the last part of each key, and what
+-- In front of every script, and so run by each: it is short. Numbers that Redis gets are texts, since
+-- Lua's own way of making them such costs as much as a small command. What a room is in Redis (its name is the last part of each key, and what
 -- stands before it has one colon behind "room:", so that no two names give one key):
 --   room:meta     hash: e epoch, o last offset, r run id of the server that wrote it, k whether that
---                 one kept all, b bytes, l until when the history lives
+--                 one kept all, b bytes, l until when the history lives, s until when what was
+--                 said is known by its client ids
 --   room:history  list of entries, the newest first, offsets without a gap
 -- An entry, in the list and on the room's channel, is epoch:offset:blob; redis_entry.h says what a
 -- blob is. Offset 0: an event that is not stored.
@@ -33,18 +35,18 @@ local function banned(key, fields, first)
   return ends == -1 and -1 or math.ceil((ends - now) / 1000), why
 end
 
--- Epoch (false: there is no such room), offset, bytes, until when the history lives, and whether
--- epoch, run and keeps are written there as they are. A server that was started again, or is
+-- Epoch (false: there is no such room), offset, bytes, until when the history lives, whether epoch,
+-- run and keeps are written there as they are, and until when client ids are known. A server that was started again, or is
 -- another one, may have lost what it had told: unless it keeps all, and did so before, the room
 -- begins a new epoch.
 local function room_find(meta, run, keeps, fresh)
-  local m = redis.call('HMGET', meta, 'e', 'o', 'r', 'k', 'b', 'l')
+  local m = redis.call('HMGET', meta, 'e', 'o', 'r', 'k', 'b', 'l', 's')
   if m[1] and m[3] ~= run and (keeps ~= '1' or m[4] ~= '1') then
     m[1] = fresh
     redis.call('HSET', meta, 'e', fresh, 'r', run, 'k', keeps)
   end
   return m[1], tonumber(m[2] or 0), tonumber(m[5] or 0), tonumber(m[6] or 0),
-    m[1] and m[3] == run and m[4] == keeps
+    m[1] and m[3] == run and m[4] == keeps, tonumber(m[7] or 0)
 end
 
 -- One in which nothing was said yet.
@@ -69,70 +71,34 @@ local function room_enter(at)
   return true
 end
 
--- Number it, store it, announce it. at: {meta, history, rooms, name, limit of rooms or nil}; is:
--- {run, keeps, epoch, offset, bytes, lives, same, channel, history size, history bytes, history ms}.
+-- Number it, store it, announce it. at: {meta, history, rooms, name, limit of rooms or nil, run, keeps,
+-- epoch, offset, bytes, lives, same, channel, history size, most bytes of it, ms of it}.
 -- Keys live a little longer than they must, so that not each message has to prolong their lives.
--- returns  the offset; nil: beyond the limit
-local function append(at, is, blob, now)
-  local offset = is.offset + 1
-  local entry = is.epoch .. ':' .. int(offset) .. ':' .. blob
+-- returns  the offset, as text; nil: beyond the limit
+local function append(at, blob, now)
+  local offset = int(at.offset + 1)
+  local entry = at.epoch .. ':' .. offset .. ':' .. blob
   local count = redis.call('LPUSH', at.history, entry)
-  local bytes = (count == 1 and 0 or is.bytes) + #entry
+  local bytes = (count == 1 and 0 or at.bytes) + #entry
   if count == 1 and not room_enter(at) then
     redis.call('DEL', at.history)
     return nil
   end
-  while count > is.size or (is.most > 0 and bytes > is.most and count > 1) do
+  while count > at.size or (at.most > 0 and bytes > at.most and count > 1) do
     bytes = bytes - #redis.call('RPOP', at.history)
     count = count - 1
   end
-  local fields = {'o', int(offset), 'b', int(bytes)}
-  if not is.same then
-    for _, field in ipairs({'e', is.epoch, 'r', is.run, 'k', is.keeps}) do fields[#fields + 1] = field end
-  end
-  local ms = is.ms + math.floor(is.ms / 16)
-  if count <= 1 or is.lives < now + is.ms or is.lives > now + ms then
-    fields[#fields + 1] = 'l'
-    fields[#fields + 1] = int(now + ms)
-    redis.call('PEXPIRE', at.history, ms)
-    redis.call('HSET', at.meta, unpack(fields))
-    redis.call('PEXPIRE', at.meta, ms * 2 + 86400000)
+  local ms = at.ms + math.floor(at.ms / 16)
+  if at.same and count > 1 and at.lives >= now + at.ms and at.lives <= now + ms then
+    redis.call('HSET', at.meta, 'o', offset, 'b', int(bytes))
   else
-    redis.call('HSET', at.meta, unpack(fields))
+    redis.call('HSET', at.meta, 'o', offset, 'b', int(bytes), 'e', at.epoch, 'r', at.run, 'k', at.keeps,
+               'l', int(now + ms))
+    redis.call('PEXPIRE', at.history, int(ms))
+    redis.call('PEXPIRE', at.meta, int(ms * 2 + 86400000))
   end
-  redis.call('PUBLISH', is.channel, entry)
+  redis.call('PUBLISH', at.channel, entry)
   return offset
-end
-
-local FIELDS = {'id', 'user', 'sub', 'name', 'msg', 'ev', 'data', 'who'}
-
--- An entry as a table: epoch, offset, kind, time, target and the fields that it has.
-local function parse(entry)
-  local e = {}
-  local lengths = {}
-  local at
-  e.epoch, e.offset, e.kind, e.time, e.target, lengths[1], lengths[2], lengths[3], lengths[4],
-    lengths[5], lengths[6], lengths[7], lengths[8], at = entry:match(
-      '^([^:]*):(%d+):(%a) (%d+) (%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+)\n()')
-  for i, field in ipairs(FIELDS) do
-    local length = tonumber(lengths[i])
-    if length >= 0 then
-      e[field] = entry:sub(at, at + length - 1)
-      at = at + length
-    end
-  end
-  return e
-end
-
--- What is left of a removed message.
-local function tombstone(e)
-  return e.epoch .. ':' .. e.offset .. ':t ' .. e.time .. ' 0 ' .. #e.id .. ' -1 -1 -1 -1 -1 -1 -1\n' .. e.id
-end
-
--- An event of nobody, with data.
-local function event(kind, time, target, id, ev, data)
-  return kind .. ' ' .. int(time) .. ' ' .. target .. ' ' .. #id .. ' -1 -1 -1 -1 ' .. #ev .. ' ' .. #data ..
-    ' -1\n' .. id .. ev .. data
 end
 
 -- A process that has not said yet that it lives brings somebody: from now on it is looked after.
