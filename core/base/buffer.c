@@ -17,31 +17,39 @@ void buffer_fail(struct buffer *buffer)
     count_up(COUNT_failed_allocations);
 }
 
+/* returns  false: it has failed */
+__attribute__((noinline)) static bool grow(struct buffer *buffer, size_t size)
+{
+    size_t room = buffer->room ? buffer->room : 256;
+    if (buffer->failed)
+        return false;
+    while (room - buffer->length < size)
+        room *= 2;
+    char *at = realloc(buffer->at, room);
+    if (!at) {
+        buffer_fail(buffer);
+        return false;
+    }
+    buffer->at = at;
+    buffer->room = room;
+    return true;
+}
+
+static inline bool has_room(struct buffer *buffer, size_t size)
+{
+    return buffer->room - buffer->length >= size || grow(buffer, size);
+}
+
 char *buffer_reserve(struct buffer *buffer, size_t size)
 {
-    if (buffer->failed)
-        return NULL;
-    if (buffer->room - buffer->length < size) {
-        size_t room = buffer->room ? buffer->room : 256;
-        while (room - buffer->length < size)
-            room *= 2;
-        char *at = realloc(buffer->at, room);
-        if (!at) {
-            buffer_fail(buffer);
-            return NULL;
-        }
-        buffer->at = at;
-        buffer->room = room;
-    }
-    return buffer->at + buffer->length;
+    return !buffer->failed && has_room(buffer, size) ? buffer->at + buffer->length : NULL;
 }
 
 void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size)
 {
-    char *to = size ? buffer_reserve(buffer, size) : NULL;
-    if (!to)
+    if (!size || !has_room(buffer, size))
         return;
-    memcpy(to, bytes, size);
+    memcpy(buffer->at + buffer->length, bytes, size);
     buffer->length += size;
 }
 
@@ -53,11 +61,6 @@ void buffer_skip(struct buffer *buffer, size_t size)
     }
     memmove(buffer->at, buffer->at + size, buffer->length - size);
     buffer->length -= size;
-}
-
-void buffer_text(struct buffer *buffer, const char *string)
-{
-    buffer_bytes(buffer, string, strlen(string));
 }
 
 struct text number_write(char room[NUMBER_MAX], int64_t number)

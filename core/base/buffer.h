@@ -7,6 +7,7 @@
 #pragma once
 #include "text.h"
 #include <stdint.h>
+#include <string.h>
 
 struct buffer {
     char *at;
@@ -21,7 +22,10 @@ void buffer_fail(struct buffer *buffer);
  */
 char *buffer_reserve(struct buffer *buffer, size_t size);
 void buffer_bytes(struct buffer *buffer, const void *bytes, size_t size);
-void buffer_text(struct buffer *buffer, const char *string);
+static inline void buffer_text(struct buffer *buffer, const char *string)
+{
+    buffer_bytes(buffer, string, strlen(string));
+}
 /* Drop the first size bytes. */
 void buffer_skip(struct buffer *buffer, size_t size);
 void buffer_number(struct buffer *buffer, int64_t number);
