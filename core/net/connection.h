@@ -150,6 +150,8 @@ size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t leng
 void websocket_close(struct connection *conn, uint16_t code, const char *reason);
 /* A text frame that is no room's. */
 void websocket_send(struct connection *conn, struct text json);
+/* Takes the reference; NULL: there was no memory for it. */
+void websocket_send_frame(struct connection *conn, struct frame *frame);
 void websocket_on_clear(struct connection *conn);
 void websocket_tick(struct connection *conn, int64_t now_ms);
 

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "connection.h"
 #include "counters.h"
+#include "frame.h"
 #include "json.h"
 #include "name.h"
 #include "pipeline.h"
@@ -45,10 +46,9 @@ struct publisher { /* outlives its connection while the broker is asked for it *
 struct reply {
     struct list in_order, waiting;
     struct publisher *publisher;
-    struct buffer json;    /* empty until it is known */
+    struct buffer frame;   /* as far as it is known */
+    bool known;            /* whole */
     struct buffer request; /* of one that waits behind another */
-    size_t id_length;
-    char id[]; /* JSON */
 };
 
 static void publisher_unref(struct publisher *publisher)
@@ -65,10 +65,13 @@ static void publisher_unref(struct publisher *publisher)
 /* id: JSON, at most some hundred bytes */
 static struct reply *reply_open(struct publisher *publisher, struct text id)
 {
-    struct reply *reply = xcalloc(1, sizeof *reply + id.length);
-    reply->publisher = publisher;
-    reply->id_length = id.length;
-    memcpy(reply->id, id.at, id.length);
+    enum { MOST_ARE = 192 };
+    struct reply *reply = xmalloc(sizeof *reply);
+    *reply = (struct reply){.publisher = publisher};
+    frame_begin(&reply->frame, MOST_ARE);
+    buffer_text(&reply->frame, "{\"id\":");
+    buffer_bytes(&reply->frame, id.at, id.length);
+    buffer_text(&reply->frame, ",\"reply\":");
     list_append(&publisher->replies, &reply->in_order);
     list_init(&reply->waiting);
     publisher->refs++;
@@ -82,7 +85,7 @@ static struct reply *reply_open(struct publisher *publisher, struct text id)
 static void reply_free(struct reply *reply)
 {
     list_remove(&reply->in_order);
-    buffer_finish(&reply->json);
+    buffer_finish(&reply->frame);
     buffer_finish(&reply->request);
     free(reply);
 }
@@ -92,20 +95,11 @@ static void replies_write(struct publisher *publisher)
 {
     while (!list_empty(&publisher->replies)) {
         struct reply *reply = list_entry(publisher->replies.next, struct reply, in_order);
-        if (!reply->json.length && !reply->json.failed)
+        if (!reply->known)
             return;
-        if (publisher->conn && publisher->conn->out.state == SUBSCRIBER_OPEN) {
-            struct buffer json = {0};
-            buffer_text(&json, "{\"id\":");
-            buffer_bytes(&json, reply->id, reply->id_length);
-            buffer_text(&json, ",\"reply\":");
-            buffer_bytes(&json, reply->json.at, reply->json.length);
-            buffer_text(&json, "}");
-            if (reply->json.failed)
-                buffer_fail(&json);
-            websocket_send(publisher->conn, (struct text){json.at, json.length});
-            buffer_finish(&json);
-        }
+        if (publisher->conn)
+            websocket_send_frame(publisher->conn,
+                                 frame_end(&reply->frame, NULL, &(struct position){0}, true));
         reply_free(reply);
         publisher->pending--;
     }
@@ -150,9 +144,11 @@ static void reply_with(void *arg, struct text json)
 {
     struct reply *reply = arg;
     struct publisher *publisher = reply->publisher;
-    buffer_bytes(&reply->json, json.at, json.length);
+    buffer_bytes(&reply->frame, json.at, json.length);
+    buffer_text(&reply->frame, "}");
     if (!json.length) /* of a buffer that has failed */
-        buffer_fail(&reply->json);
+        buffer_fail(&reply->frame);
+    reply->known = true;
     if (publisher->conn) /* what is ready by the end of the turn leaves as one */
         server_answer_later(publisher->conn->server, publisher->conn);
     else

@@ -135,7 +135,11 @@ size_t websocket_take(struct connection *conn, unsigned char *bytes, size_t leng
 
 void websocket_send(struct connection *conn, struct text json)
 {
-    struct frame *frame = frame_create(json);
+    websocket_send_frame(conn, frame_create(json));
+}
+
+void websocket_send_frame(struct connection *conn, struct frame *frame)
+{
     if (conn->out.state != SUBSCRIBER_OPEN)
         ;
     else if (!frame)
