@@ -16,6 +16,7 @@ refuse() {
 home_of() {
     case $1 in
     sqlite3.h) home=core/broker/store ;;
+    liburing.h) home=core/net/send_queue ;;
     openssl/ssl.h) home=core/net/ ;;
     dlfcn.h) # plugin check asks what a plugin was not linked with; it opens none
         home=core/host/plugin.c

@@ -73,6 +73,7 @@ struct config {
     char *address;
     int port;       /* 0: any free one */
     int threads;    /* >= 1; 0 in the file means one per core */
+    bool io_uring;  /* where the kernel lets us */
     char *announce; /* URL that /join hands to clients; "" means the Host of their request */
     char *origins;  /* value of Access-Control-Allow-Origin */
     bool proxy_protocol;

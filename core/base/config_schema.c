@@ -43,6 +43,7 @@ static const struct row rows[] = {
     {{"tls.certificate", CONFIG_STRING, "", 0, 1024}, AT(tls.certificate)},
     {{"tls.key", CONFIG_STRING, "", 0, 1024}, AT(tls.key)},
     {{"threads", CONFIG_INT, "0", 0, 256}, AT(threads), .fixed = true},
+    {{"io_uring", CONFIG_BOOL, "true", 0, 0}, AT(io_uring), .fixed = true},
     {{"announce", CONFIG_STRING, "", 0, 1024}, AT(announce), .check = check_announce},
     {{"origins", CONFIG_STRING, "*", 1, 1024}, AT(origins)},
     {{"data_dir", CONFIG_STRING, "./chatup-data", 1, 1024}, AT(data_dir), .fixed = true},

@@ -47,9 +47,12 @@ void connection_drop(struct connection *conn)
 void connection_finish(struct connection *conn)
 {
     bool was_websocket = conn->phase == PHASE_WEBSOCKET;
-    connection_uncork(conn);
     if (conn->phase == PHASE_DEAD)
         return;
+    if (!wire_uncork(&conn->wire)) {
+        connection_drop(conn);
+        return;
+    }
     conn->phase = PHASE_LINGER;
     subscriber_close(&conn->out, CLOSE_UNAVAILABLE); /* its queue is dropped */
     buffer_finish(&conn->in);
@@ -372,7 +375,7 @@ static void on_clear(struct connection *conn)
 static void on_io(struct ev_loop *ev, ev_io *io, int events)
 {
     struct connection *conn = io->data;
-    size_t unsent = conn->wire.rest.length - conn->wire.rest_at;
+    bool unsent = wire_has_unsent(&conn->wire);
     if (unsent && !wire_flush(&conn->wire)) {
         connection_drop(conn);
         return;
@@ -395,6 +398,12 @@ void connection_write(struct connection *conn, const void *bytes, size_t length)
         connection_drop(conn);
 }
 
+void connection_write_soon(struct connection *conn, const void *bytes, size_t length)
+{
+    if (conn->phase != PHASE_DEAD && !wire_write_soon(&conn->wire, bytes, length))
+        connection_drop(conn);
+}
+
 void connection_cork(struct connection *conn)
 {
     if (conn->phase != PHASE_DEAD)
@@ -403,7 +412,7 @@ void connection_cork(struct connection *conn)
 
 void connection_uncork(struct connection *conn)
 {
-    if (conn->phase != PHASE_DEAD && !wire_uncork(&conn->wire))
+    if (conn->phase != PHASE_DEAD && !wire_uncork_soon(&conn->wire))
         connection_drop(conn);
 }
 
@@ -439,7 +448,7 @@ static bool socket_writable(struct subscriber *out)
 static bool socket_write(struct subscriber *out, const struct frame *frame)
 {
     struct connection *conn = connection_of(out);
-    return wire_write(&conn->wire, frame->at, frame->length);
+    return wire_write_soon(&conn->wire, frame->at, frame->length);
 }
 
 static void socket_admitted(struct subscriber *out)
@@ -485,7 +494,8 @@ void connection_open(struct server *server, int fd, const struct address *peer)
     conn->heard_ms = clock_mono_ms();
     conn->deadline_ms = conn->heard_ms + conf->limits.header_ms;
     subscriber_init(&conn->out, &websocket, (size_t)conf->limits.queue_bytes);
-    wire_init(&conn->wire, loop_ev(pipeline->loop), fd, NULL, on_io, conn);
+    wire_init(&conn->wire, loop_ev(pipeline->loop), server_send_queue(server), fd, NULL, on_io,
+              conn);
     server_count(server, conn);
     count_up(COUNT_connections_now);
     count_up(COUNT_connections);

@@ -100,7 +100,10 @@ void connection_resume(struct connection *conn, enum connection_pause why);
 void connection_process(struct connection *conn);
 /* Write; a broken connection is dropped. */
 void connection_write(struct connection *conn, const void *bytes, size_t length);
-/* What is written between these leaves as one, as far as the kernel takes it. */
+/* The same, by the end of the turn. */
+void connection_write_soon(struct connection *conn, const void *bytes, size_t length);
+/* What is written between these leaves as one by the end of the turn, as far as the kernel takes
+ * it. */
 void connection_cork(struct connection *conn);
 void connection_uncork(struct connection *conn);
 /* Write; and finish the buffer. Of one that has failed nothing can be said: it is dropped. */

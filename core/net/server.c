@@ -14,6 +14,7 @@
 #include <ev.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ struct server {
     ev_io acceptable;
     ev_timer tick;
     struct turn_end at_turn_end;
+    struct send_queue *send_queue; /* NULL: there is none */
     int64_t refusal_logged_ms;
     struct {
         ev_timer timer;
@@ -54,6 +56,11 @@ const struct route *server_routes(const struct server *server)
 bool server_is_closing(const struct server *server)
 {
     return server->closing;
+}
+
+struct send_queue *server_send_queue(const struct server *server)
+{
+    return server->send_queue;
 }
 
 unsigned char *server_scratch(struct server *server, size_t *size_out)
@@ -128,6 +135,7 @@ static void on_turn_end(void *arg)
             stream_answer(conn);
         connection_uncork(conn);
     }
+    send_queue_submit(server->send_queue);
     while (!list_empty(&server->dead))
         connection_free(list_entry(server->dead.next, struct connection, in_server));
 }
@@ -281,6 +289,18 @@ void server_drain(struct server *server, int64_t over_ms)
 
 /* ---- life ---- */
 
+static struct send_queue *make_send_queue(const struct config *conf)
+{
+    static bool told;
+    struct send_queue *queue = conf->io_uring ? wire_queue_create() : NULL;
+    if (conf->io_uring && !queue && !told) {
+        log_info("without io_uring (%s): each message to a client is a system call of its own",
+                 strerror(errno));
+        told = true;
+    }
+    return queue;
+}
+
 struct server *server_create(struct pipeline *pipeline, const struct route *routes, int listen_fd)
 {
     struct server *server = xcalloc(1, sizeof *server);
@@ -289,6 +309,7 @@ struct server *server_create(struct pipeline *pipeline, const struct route *rout
     server->routes = routes;
     server->listen_fd = listen_fd;
     server->descriptors_max = descriptors_max(pipeline->conf);
+    server->send_queue = make_send_queue(pipeline->conf);
     list_init(&server->connections);
     list_init(&server->dead);
     list_init(&server->due);
@@ -345,6 +366,7 @@ void server_destroy(struct server *server)
     if (!server)
         return;
     server_end(server);
+    send_queue_destroy(server->send_queue);
     close(server->listen_fd);
     free(server);
 }

@@ -12,6 +12,7 @@ struct connection;
 struct kick;
 struct pipeline;
 struct route;
+struct send_queue;
 struct server;
 
 /* Listening descriptors for count loops on one address. port 0 takes a free one.
@@ -34,6 +35,8 @@ void server_destroy(struct server *server);
 /* ---- for the files of net/ ---- */
 struct pipeline *server_pipeline(const struct server *server);
 const struct route *server_routes(const struct server *server);
+/* For the wires of its connections. */
+struct send_queue *server_send_queue(const struct server *server);
 /* Where reads go: one for all connections, looked at before the next is read. */
 unsigned char *server_scratch(struct server *server, size_t *size_out);
 bool server_is_closing(const struct server *server);

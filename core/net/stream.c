@@ -89,7 +89,11 @@ static void stream_write(struct connection *conn, const char *event, struct text
         buffer_text(&out, "\n");
     }
     conn->stream->wrote_ms = clock_mono_ms();
-    connection_write_buffer(conn, &out);
+    if (out.failed)
+        connection_drop(conn);
+    else
+        connection_write_soon(conn, out.at, out.length);
+    buffer_finish(&out);
 }
 
 static void poll_answer_soon(struct connection *conn)

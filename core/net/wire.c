@@ -21,10 +21,54 @@ static void watch(struct wire *wire)
         ev_io_start(wire->ev, &wire->io);
 }
 
-void wire_init(struct wire *wire, struct ev_loop *ev, int fd, SSL *ssl,
+/* ---- what waits ---- */
+
+/* What the kernel did not take. */
+static bool keep(struct wire *wire, const char *bytes, size_t length)
+{
+    if (!wire->rest.length && !wire->corked)
+        wire->progress_ms = clock_mono_ms();
+    buffer_bytes(&wire->rest, bytes, length);
+    if (wire->rest.failed) {
+        wire->rest_at = 0;
+        return false;
+    }
+    if (!wire->corked)
+        watch(wire);
+    return true;
+}
+
+static void on_sent(void *sender, const char *bytes, size_t length, ssize_t result)
+{
+    struct wire *wire = sender;
+    wire->queued = false;
+    if (result == (ssize_t)length)
+        return;
+    if (result == -EAGAIN || result == -EINTR)
+        result = 0;
+    wire->broken = result < 0 || !keep(wire, bytes + (size_t)result, length - (size_t)result);
+    if (wire->broken)
+        ev_feed_event(wire->ev, &wire->io, EV_WRITE);
+}
+
+struct send_queue *wire_queue_create(void)
+{
+    return send_queue_create(on_sent);
+}
+
+/* Before anything else is done with the socket. */
+static void settle(struct wire *wire)
+{
+    if (wire->queued)
+        send_queue_submit(wire->queue);
+}
+
+/* ---- its life ---- */
+
+void wire_init(struct wire *wire, struct ev_loop *ev, struct send_queue *queue, int fd, SSL *ssl,
                void (*on_io)(struct ev_loop *, ev_io *, int), void *owner)
 {
-    *wire = (struct wire){.ev = ev, .ssl = ssl};
+    *wire = (struct wire){.ev = ev, .queue = queue, .ssl = ssl};
     ev_io_init(&wire->io, on_io, fd, 0);
     wire->io.data = owner;
     wire_want_read(wire, true);
@@ -34,6 +78,7 @@ void wire_close(struct wire *wire)
 {
     if (wire->io.fd < 0)
         return;
+    settle(wire);
     ev_io_stop(wire->ev, &wire->io);
     SSL_free(wire->ssl);
     wire->ssl = NULL;
@@ -45,6 +90,7 @@ void wire_close(struct wire *wire)
 
 void wire_shutdown(struct wire *wire)
 {
+    settle(wire);
     if (wire->ssl && SSL_is_init_finished(wire->ssl))
         SSL_shutdown(wire->ssl); /* its alert; the answer is not waited for */
     ERR_clear_error();
@@ -54,8 +100,8 @@ void wire_shutdown(struct wire *wire)
 bool wire_is_delivered(const struct wire *wire)
 {
     int unread = 0, unsent = 0;
-    return wire_is_clear(wire) && !ioctl(wire->io.fd, FIONREAD, &unread) && !unread &&
-           !ioctl(wire->io.fd, SIOCOUTQ, &unsent) && !unsent;
+    return !wire->queued && wire_is_clear(wire) && !ioctl(wire->io.fd, FIONREAD, &unread) &&
+           !unread && !ioctl(wire->io.fd, SIOCOUTQ, &unsent) && !unsent;
 }
 
 void wire_want_read(struct wire *wire, bool on)
@@ -151,35 +197,43 @@ static ssize_t send_all(struct wire *wire, const char *bytes, size_t length)
 bool wire_write(struct wire *wire, const void *bytes, size_t length)
 {
     ssize_t sent = 0;
-    if (wire->io.fd < 0)
+    settle(wire);
+    if (wire->io.fd < 0 || wire->broken)
         return false;
     if (!wire->rest.length && !wire->corked)
         sent = send_all(wire, bytes, length);
     if (sent < 0)
         return false;
-    if ((size_t)sent < length) {
-        if (!wire->rest.length && !wire->corked)
-            wire->progress_ms = clock_mono_ms();
-        buffer_bytes(&wire->rest, (const char *)bytes + sent, length - (size_t)sent);
-        if (wire->rest.failed) {
-            wire->rest_at = 0;
-            return false;
-        }
-        if (!wire->corked)
-            watch(wire);
-    }
-    return true;
+    return (size_t)sent == length || keep(wire, (const char *)bytes + sent, length - (size_t)sent);
+}
+
+static bool queue_up(struct wire *wire, const void *bytes, size_t length)
+{
+    if (wire->ssl || wire->io.fd < 0 || wire->broken)
+        return false;
+    wire->queued = send_queue_add(wire->queue, wire->io.fd, bytes, length, wire);
+    return wire->queued;
+}
+
+bool wire_write_soon(struct wire *wire, const void *bytes, size_t length)
+{
+    settle(wire);
+    if (!wire->rest.length && !wire->corked && queue_up(wire, bytes, length))
+        return true;
+    return wire_write(wire, bytes, length);
 }
 
 void wire_cork(struct wire *wire)
 {
+    settle(wire);
     wire->corked |= wire->io.fd >= 0 && !wire->rest.length;
 }
 
 bool wire_uncork(struct wire *wire)
 {
+    settle(wire);
     if (!wire->corked)
-        return true;
+        return !wire->broken;
     wire->corked = false;
     wire->progress_ms = clock_mono_ms();
     if (!wire_flush(wire))
@@ -189,8 +243,25 @@ bool wire_uncork(struct wire *wire)
     return true;
 }
 
+bool wire_uncork_soon(struct wire *wire)
+{
+    if (!wire->corked || !queue_up(wire, wire->rest.at, wire->rest.length))
+        return wire_uncork(wire);
+    wire->corked = false;
+    buffer_finish(&wire->rest);
+    return true;
+}
+
+bool wire_has_unsent(const struct wire *wire)
+{
+    return wire->broken || wire->rest.length > wire->rest_at;
+}
+
 bool wire_flush(struct wire *wire)
 {
+    settle(wire);
+    if (wire->broken)
+        return false;
     size_t length = wire->rest.length - wire->rest_at;
     if (!length)
         return true;

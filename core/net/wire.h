@@ -1,9 +1,11 @@
 /* wire.h: the bytes of one connection, plain or over TLS. What the kernel does not take at once is
- * kept, and sent as soon as it does: the owner asks wire_is_clear before it writes more.
+ * kept, and sent as soon as it does: the owner asks wire_is_clear before it writes more. What may
+ * wait for the end of the turn (the _soon functions) leaves together with that of other wires.
  *
  * One watcher; its loop only. */
 #pragma once
 #include "buffer.h"
+#include "send_queue.h"
 #include <ev.h>
 #include <openssl/types.h>
 #include <stdbool.h>
@@ -13,17 +15,25 @@
 struct wire {
     ev_io io; /* data: the owner's */
     struct ev_loop *ev;
-    SSL *ssl; /* NULL: plain */
+    struct send_queue *queue; /* the loop's */
+    SSL *ssl;                 /* NULL: plain */
     struct buffer rest;
     size_t rest_at;
     int64_t progress_ms; /* monotonic: since when the kernel takes nothing of the rest */
     bool reading, read_wants_write, write_wants_read, corked;
+    bool queued; /* a write of it is in the queue */
+    bool broken; /* as was seen when the queue was submitted; the owner is told by wire_flush */
 };
 
 enum wire_status { WIRE_AGAIN = -1, WIRE_BROKEN = -2 }; /* and 0: the peer has ended */
 
-/* fd and ssl are taken. on_io is called for both directions, until wire_close. */
-void wire_init(struct wire *wire, struct ev_loop *ev, int fd, SSL *ssl,
+/* The queue in which the wires of a loop leave what may wait: the owner of the loop submits it at
+ * the end of each turn. NULL: there is none to be had, and nothing waits. */
+struct send_queue *wire_queue_create(void);
+
+/* fd and ssl are taken, queue is borrowed. on_io is called for both directions, until wire_close.
+ */
+void wire_init(struct wire *wire, struct ev_loop *ev, struct send_queue *queue, int fd, SSL *ssl,
                void (*on_io)(struct ev_loop *, ev_io *, int), void *owner);
 /* Let go of the socket: at once, whatever is unsent. Twice does no harm. */
 void wire_close(struct wire *wire);
@@ -38,12 +48,17 @@ ssize_t wire_read(struct wire *wire, void *bytes, size_t size);
 bool wire_has_unread(const struct wire *wire);
 /* Take all of them. false: the connection is broken. */
 bool wire_write(struct wire *wire, const void *bytes, size_t length);
+/* The same, by the end of the turn: if it is broken, on_io is called. */
+bool wire_write_soon(struct wire *wire, const void *bytes, size_t length);
+/* Whether wire_flush has something to do, or to tell. */
+bool wire_has_unsent(const struct wire *wire);
 /* Send what was kept, after an event for writing. false: broken. */
 bool wire_flush(struct wire *wire);
 /* From here on what is written is kept, and sent by wire_uncork; not if it is not clear. Several
  * small writes are one system call, or one record of TLS, so. */
 void wire_cork(struct wire *wire);
 bool wire_uncork(struct wire *wire); /* false: broken */
+bool wire_uncork_soon(struct wire *wire);
 
 static inline bool wire_is_clear(const struct wire *wire)
 {

@@ -89,6 +89,7 @@ static void assert_same(const struct config *a, const struct config *b)
     SAME_TEXT(address);
     SAME_NUMBER(port);
     SAME_NUMBER(threads);
+    SAME_NUMBER(io_uring);
     SAME_TEXT(announce);
     SAME_TEXT(origins);
     SAME_TEXT(data_dir);
@@ -205,6 +206,7 @@ static const char *const texts[] = {"listen.address",
                                     "broker",
                                     "durability",
                                     "demo",
+                                    "io_uring",
                                     "log_level",
                                     "log_format",
                                     "supervise",
@@ -325,6 +327,7 @@ START_TEST(an_empty_file_gives_the_defaults)
         ck_assert_int_eq(conf->drain_ms, 5000);
         ck_assert_int_eq(conf->durability, DURABILITY_COMMIT);
         ck_assert(!conf->demo);
+        ck_assert(conf->io_uring);
         ck_assert_int_eq(conf->log_level, LOG_INFO);
         ck_assert_int_eq(conf->log_format, LOG_TEXT);
         ck_assert_int_eq(conf->history.size, 100);
@@ -350,7 +353,7 @@ END_TEST
 START_TEST(each_option_of_the_file_lands_in_its_own_field)
 {
     struct config *conf = load(
-        "listen: {address: '::', port: 1}\nthreads: 2\nannounce: https://chat.example.org\n"
+        "listen: {address: '::', port: 1}\nthreads: 2\nio_uring: no\nannounce: https://chat.example.org\n"
         "origins: https://example.org\ndata_dir: /d\nclient_dir: ''\nplugins_dir: /p\n"
         "broker: redis\ndrain_time: 26s\ndurability: memory\ndemo: yes\nlog_level: "
         "debug\nlog_format: json\nsupervise: "
@@ -369,6 +372,7 @@ START_TEST(each_option_of_the_file_lands_in_its_own_field)
         .address = (char *)"::",
         .port = 1,
         .threads = 2,
+        .io_uring = false,
         .announce = (char *)"https://chat.example.org",
         .origins = (char *)"https://example.org",
         .data_dir = (char *)"/d",
