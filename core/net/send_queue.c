@@ -65,6 +65,11 @@ bool send_queue_add(struct send_queue *queue, int fd, const char *bytes, size_t 
     return true;
 }
 
+bool send_queue_is_empty(const struct send_queue *queue)
+{
+    return !queue || !queue->count;
+}
+
 /* returns  how many the kernel took: all, or it is out of memory */
 static unsigned hand_over(struct send_queue *queue)
 {
@@ -81,7 +86,7 @@ static unsigned hand_over(struct send_queue *queue)
 
 void send_queue_submit(struct send_queue *queue)
 {
-    if (!queue || !queue->count)
+    if (send_queue_is_empty(queue))
         return;
     unsigned taken = hand_over(queue);
     for (unsigned done = 0; done < taken;) {

@@ -243,9 +243,11 @@ bool wire_uncork(struct wire *wire)
     return true;
 }
 
+/* One that goes alone is not put into the queue: a ring costs as much as a call then. */
 bool wire_uncork_soon(struct wire *wire)
 {
-    if (!wire->corked || !queue_up(wire, wire->rest.at, wire->rest.length))
+    if (!wire->corked || send_queue_is_empty(wire->queue) ||
+        !queue_up(wire, wire->rest.at, wire->rest.length))
         return wire_uncork(wire);
     wire->corked = false;
     buffer_finish(&wire->rest);

@@ -33,12 +33,13 @@ static void *talk(void *arg)
     return NULL;
 }
 
-static void cut_again_and_again(int threads)
+static void cut_again_and_again(int threads, const char *options)
 {
     atomic_int cuts = 0;
     pthread_t ids[PUBLISHERS];
     struct talk talks[PUBLISHERS];
-    struct server *server = server_start(.threads = threads, .yaml = "history:\n  size: 1000\n");
+    struct server *server =
+        server_start(.threads = threads, .yaml = textf("history:\n  size: 1000\n%s", options));
     struct reader *reader = reader_open(server, "lobby");
     struct account *account = reader_account(reader, "lobby");
     for (int i = 0; i < PUBLISHERS; i++) {
@@ -72,13 +73,19 @@ static void cut_again_and_again(int threads)
 
 START_TEST(fifty_cuts_lose_nothing)
 {
-    cut_again_and_again(1);
+    cut_again_and_again(1, "");
 }
 END_TEST
 
 START_TEST(fifty_cuts_lose_nothing_on_three_loops)
 {
-    cut_again_and_again(3);
+    cut_again_and_again(3, "");
+}
+END_TEST
+
+START_TEST(fifty_cuts_lose_nothing_without_io_uring)
+{
+    cut_again_and_again(1, "io_uring: no\n");
 }
 END_TEST
 
@@ -154,5 +161,6 @@ START_TEST(each_channel_has_a_position_of_its_own)
 END_TEST
 
 FLOW_MAIN("resume", fifty_cuts_lose_nothing, fifty_cuts_lose_nothing_on_three_loops,
+          fifty_cuts_lose_nothing_without_io_uring,
           what_cannot_be_proven_continuous_is_the_whole_history,
           each_channel_has_a_position_of_its_own)
