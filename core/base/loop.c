@@ -82,7 +82,8 @@ static void on_before_sleep(struct ev_loop *ev, ev_prepare *prepare, int events)
 {
     struct loop *loop = prepare->data;
     turn_end(loop);
-    if (loop->own)
+    /* What was fed to a watcher meanwhile is looked at before the sleep, what that posts is not. */
+    if (loop->own || ev_pending_count(ev))
         ev_async_send(ev, &loop->wake);
 }
 

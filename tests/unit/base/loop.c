@@ -2,6 +2,7 @@
 
 #include "loop.h"
 
+#include <ev.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,14 @@ static void own_arrives(struct letter *letter)
 }
 
 static struct letter own = {.deliver = own_arrives};
+
+static void own_stops_arrives(struct letter *letter)
+{
+    write_down("own stops ");
+    loop_stop(loop);
+}
+
+static struct letter own_stops = {.deliver = own_stops_arrives};
 
 static void asks_arrives(struct letter *letter)
 {
@@ -89,6 +98,45 @@ START_TEST(what_the_end_of_the_turn_posts_is_delivered_in_it)
     loop_on_turn_end(loop, &hook);
     loop_drain(loop);
     ck_assert_str_eq(diary, "hook own hook ");
+    loop_destroy(loop);
+}
+END_TEST
+
+/* As a socket's, of which openssl has read more than was asked for. */
+static void fed(struct ev_loop *ev, ev_io *io, int events)
+{
+    write_down("fed ");
+    loop_post(loop, &own_stops);
+}
+
+static void hook_feeds_once(void *arg)
+{
+    ev_io **io = arg;
+    if (*io)
+        ev_feed_event(loop_ev(loop), *io, EV_READ);
+    *io = NULL;
+}
+
+static void on_late(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    write_down("late ");
+    loop_stop(loop);
+}
+
+START_TEST(what_an_event_of_the_end_of_the_turn_posts_does_not_wait_for_another)
+{
+    ev_io io, *to_feed = &io;
+    ev_timer late;
+    struct turn_end hook = {.run = hook_feeds_once, .arg = &to_feed};
+    begin();
+    ev_io_init(&io, fed, 0, EV_READ);
+    ev_timer_init(&late, on_late, 10, 0);
+    ev_timer_start(loop_ev(loop), &late);
+    loop_on_turn_end(loop, &hook);
+    loop_start(loop);
+    loop_join(loop);
+    ck_assert_str_eq(diary, "fed own stops ");
+    ev_timer_stop(loop_ev(loop), &late);
     loop_destroy(loop);
 }
 END_TEST
@@ -162,6 +210,8 @@ START_TEST(what_was_posted_after_the_stop_is_left_to_drain)
 END_TEST
 
 UNIT_MAIN("loop", a_letter_to_oneself_waits_for_the_end_of_the_turn,
-          what_the_end_of_the_turn_posts_is_delivered_in_it, an_empty_inbox_has_nothing_to_drain,
+          what_the_end_of_the_turn_posts_is_delivered_in_it,
+          what_an_event_of_the_end_of_the_turn_posts_does_not_wait_for_another,
+          an_empty_inbox_has_nothing_to_drain,
           letters_of_one_sender_arrive_in_order_and_before_the_stop,
           what_was_posted_after_the_stop_is_left_to_drain)
