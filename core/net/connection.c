@@ -34,10 +34,6 @@ void connection_drop(struct connection *conn)
 {
     if (conn->phase == PHASE_DEAD)
         return;
-    if (conn->wire.rest.length) { /* the kernel need not keep what nobody takes */
-        struct linger at_once = {1, 0};
-        setsockopt(conn->wire.io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    }
     conn->phase = PHASE_DEAD;
     conn->out.state = SUBSCRIBER_CLOSING;
     wire_close(&conn->wire);
@@ -287,7 +283,7 @@ static bool start_tls(struct connection *conn)
         proceed_to_head(conn);
         return true;
     }
-    conn->wire.ssl = tls_session_create(context, conn->wire.io.fd);
+    conn->wire.ssl = tls_session_create(context, &conn->wire);
     conn->phase = PHASE_TLS;
     conn->secure = true;
     return conn->wire.ssl != NULL;

@@ -31,5 +31,4 @@ void send_queue_destroy(struct send_queue *queue);
  * short, it must come behind the rest of that. returns  false: not taken, too long or no queue */
 bool send_queue_add(struct send_queue *queue, int fd, const char *bytes, size_t length,
                     void *sender);
-bool send_queue_is_empty(const struct send_queue *queue);
 void send_queue_submit(struct send_queue *queue);

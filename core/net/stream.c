@@ -242,8 +242,8 @@ void stream_tick(struct connection *conn, int64_t now_ms)
     } else if (now_ms - stream->wrote_ms > conf_of(conn)->limits.idle_ms / 2 &&
                wire_is_clear(&conn->wire)) {
         stream->wrote_ms = now_ms; /* a proxy between us may have limits of its own */
-        connection_write(conn, stream->kind == EVENTS ? ":\n\n" : "\n",
-                         stream->kind == EVENTS ? 3 : 1);
+        connection_write_soon(conn, stream->kind == EVENTS ? ":\n\n" : "\n",
+                              stream->kind == EVENTS ? 3 : 1);
     }
 }
 

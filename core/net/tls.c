@@ -1,4 +1,5 @@
 #include "tls.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -15,11 +16,6 @@
 /* openssl's own calls read and write, which take a longer way to a socket than recv and send do,
  * and raise SIGPIPE. */
 
-static int fd_of(BIO *bio)
-{
-    return (int)(intptr_t)BIO_get_data(bio);
-}
-
 static int is_retry(ssize_t result)
 {
     return result < 0 && (errno == EAGAIN || errno == EINTR);
@@ -27,7 +23,7 @@ static int is_retry(ssize_t result)
 
 static int socket_write(BIO *bio, const char *bytes, int size)
 {
-    ssize_t sent = send(fd_of(bio), bytes, (size_t)size, MSG_NOSIGNAL);
+    ssize_t sent = wire_put(BIO_get_data(bio), bytes, (size_t)size);
     BIO_clear_retry_flags(bio);
     if (is_retry(sent))
         BIO_set_retry_write(bio);
@@ -36,7 +32,8 @@ static int socket_write(BIO *bio, const char *bytes, int size)
 
 static int socket_read(BIO *bio, char *bytes, int size)
 {
-    ssize_t got = recv(fd_of(bio), bytes, (size_t)size, 0);
+    const struct wire *wire = BIO_get_data(bio);
+    ssize_t got = recv(wire->io.fd, bytes, (size_t)size, 0);
     BIO_clear_retry_flags(bio);
     if (is_retry(got))
         BIO_set_retry_read(bio);
@@ -65,13 +62,13 @@ static void socket_method_make(void)
 }
 
 /* NULL without memory. */
-static BIO *socket_bio(int fd)
+static BIO *socket_bio(struct wire *wire)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, socket_method_make);
     BIO *bio = socket_method ? BIO_new(socket_method) : NULL;
     if (bio) {
-        BIO_set_data(bio, (void *)(intptr_t)fd);
+        BIO_set_data(bio, wire);
         BIO_set_init(bio, 1);
     }
     return bio;
@@ -134,10 +131,10 @@ void tls_context_destroy(SSL_CTX *context)
     SSL_CTX_free(context);
 }
 
-SSL *tls_session_create(SSL_CTX *context, int fd)
+SSL *tls_session_create(SSL_CTX *context, struct wire *wire)
 {
     SSL *ssl = SSL_new(context);
-    BIO *bio = ssl ? socket_bio(fd) : NULL;
+    BIO *bio = ssl ? socket_bio(wire) : NULL;
     if (!bio) {
         SSL_free(ssl);
         ERR_clear_error();

@@ -180,7 +180,7 @@ void websocket_tick(struct connection *conn, int64_t now_ms)
     } else if (silent_ms > conf->limits.idle_ms / 2 && !conn->pinged &&
                wire_is_clear(&conn->wire)) {
         conn->pinged = true; /* and it has until the next tick, however short limits.idle is */
-        connection_write(conn, ping, sizeof ping);
+        connection_write_soon(conn, ping, sizeof ping);
     } else if (silent_ms > conf->limits.idle_ms) {
         count_up(COUNT_timed_out_idle);
         connection_drop(conn);

@@ -38,17 +38,19 @@ static bool keep(struct wire *wire, const char *bytes, size_t length)
     return true;
 }
 
+/* There is no rest yet: whatever else is done with a wire, it is settled before. After an error,
+ * the next try meets it again. */
 static void on_sent(void *sender, const char *bytes, size_t length, ssize_t result)
 {
     struct wire *wire = sender;
+    size_t sent = result > 0 ? (size_t)result : 0;
     wire->queued = false;
-    if (result == (ssize_t)length)
+    if (sent == length)
         return;
-    if (result == -EAGAIN || result == -EINTR)
-        result = 0;
-    wire->broken = result < 0 || !keep(wire, bytes + (size_t)result, length - (size_t)result);
-    if (wire->broken)
+    if (!keep(wire, bytes + sent, length - sent))
         ev_feed_event(wire->ev, &wire->io, EV_WRITE);
+    else if (wire->ssl)
+        wire->sealed = length - sent;
 }
 
 struct send_queue *wire_queue_create(void)
@@ -79,6 +81,10 @@ void wire_close(struct wire *wire)
     if (wire->io.fd < 0)
         return;
     settle(wire);
+    if (wire->rest.length) { /* the kernel need not keep what nobody takes */
+        struct linger at_once = {1, 0};
+        setsockopt(wire->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
     ev_io_stop(wire->ev, &wire->io);
     SSL_free(wire->ssl);
     wire->ssl = NULL;
@@ -100,8 +106,8 @@ void wire_shutdown(struct wire *wire)
 bool wire_is_delivered(const struct wire *wire)
 {
     int unread = 0, unsent = 0;
-    return !wire->queued && wire_is_clear(wire) && !ioctl(wire->io.fd, FIONREAD, &unread) &&
-           !unread && !ioctl(wire->io.fd, SIOCOUTQ, &unsent) && !unsent;
+    return wire_is_clear(wire) && !ioctl(wire->io.fd, FIONREAD, &unread) && !unread &&
+           !ioctl(wire->io.fd, SIOCOUTQ, &unsent) && !unsent;
 }
 
 void wire_want_read(struct wire *wire, bool on)
@@ -163,20 +169,44 @@ bool wire_has_unread(const struct wire *wire)
     return wire->ssl && SSL_has_pending(wire->ssl);
 }
 
-/* returns  how many were sent, perhaps none, or WIRE_BROKEN */
-static ssize_t send_some(struct wire *wire, const char *bytes, size_t length)
+ssize_t wire_put(struct wire *wire, const void *bytes, size_t length)
 {
-    if (wire->ssl) {
-        wire->write_wants_read = false;
-        int sent = SSL_write(wire->ssl, bytes, length > 1 << 20 ? 1 << 20 : (int)length);
-        if (sent > 0)
-            return sent;
-        return ssl_status(wire, sent, true) == WIRE_AGAIN ? 0 : WIRE_BROKEN;
+    settle(wire);
+    if (wire->rest.failed || wire->sealed) { /* nothing can follow that, or not yet */
+        errno = wire->rest.failed ? ENOMEM : EAGAIN;
+        return -1;
     }
-    ssize_t sent = send(wire->io.fd, bytes, length, MSG_NOSIGNAL);
+    wire->queued = wire->soon && send_queue_add(wire->queue, wire->io.fd, bytes, length, wire);
+    return wire->queued ? (ssize_t)length : send(wire->io.fd, bytes, length, MSG_NOSIGNAL);
+}
+
+/* returns  how many were taken, perhaps none, or WIRE_BROKEN */
+static ssize_t taken(ssize_t sent)
+{
     if (sent >= 0)
         return sent;
     return errno == EAGAIN || errno == EINTR ? 0 : WIRE_BROKEN;
+}
+
+static ssize_t send_some(struct wire *wire, const char *bytes, size_t length)
+{
+    if (!wire->ssl)
+        return taken(wire_put(wire, bytes, length));
+    wire->write_wants_read = false;
+    int sent = SSL_write(wire->ssl, bytes, length > 1 << 20 ? 1 << 20 : (int)length);
+    if (sent > 0)
+        return sent;
+    return ssl_status(wire, sent, true) == WIRE_AGAIN ? 0 : WIRE_BROKEN;
+}
+
+/* The beginning of the rest, if it is in records already. */
+static ssize_t send_sealed(struct wire *wire)
+{
+    ssize_t sent =
+        taken(send(wire->io.fd, wire->rest.at + wire->rest_at, wire->sealed, MSG_NOSIGNAL));
+    if (sent > 0)
+        wire->sealed -= (size_t)sent;
+    return sent;
 }
 
 /* TLS takes a record at a time: go on until it takes none. */
@@ -198,7 +228,7 @@ bool wire_write(struct wire *wire, const void *bytes, size_t length)
 {
     ssize_t sent = 0;
     settle(wire);
-    if (wire->io.fd < 0 || wire->broken)
+    if (wire->io.fd < 0 || wire->rest.failed)
         return false;
     if (!wire->rest.length && !wire->corked)
         sent = send_all(wire, bytes, length);
@@ -207,20 +237,18 @@ bool wire_write(struct wire *wire, const void *bytes, size_t length)
     return (size_t)sent == length || keep(wire, (const char *)bytes + sent, length - (size_t)sent);
 }
 
-static bool queue_up(struct wire *wire, const void *bytes, size_t length)
-{
-    if (wire->ssl || wire->io.fd < 0 || wire->broken)
-        return false;
-    wire->queued = send_queue_add(wire->queue, wire->io.fd, bytes, length, wire);
-    return wire->queued;
-}
-
 bool wire_write_soon(struct wire *wire, const void *bytes, size_t length)
 {
-    settle(wire);
-    if (!wire->rest.length && !wire->corked && queue_up(wire, bytes, length))
-        return true;
-    return wire_write(wire, bytes, length);
+    bool plain = !wire->ssl && !wire->queued && !wire->corked && !wire->rest.length;
+    if (plain && wire->io.fd >= 0 && !wire->rest.failed) { /* nearly always: the short way */
+        wire->queued = send_queue_add(wire->queue, wire->io.fd, bytes, length, wire);
+        if (wire->queued)
+            return true;
+    }
+    wire->soon = true;
+    bool ok = wire_write(wire, bytes, length);
+    wire->soon = false;
+    return ok;
 }
 
 void wire_cork(struct wire *wire)
@@ -233,7 +261,7 @@ bool wire_uncork(struct wire *wire)
 {
     settle(wire);
     if (!wire->corked)
-        return !wire->broken;
+        return true;
     wire->corked = false;
     wire->progress_ms = clock_mono_ms();
     if (!wire_flush(wire))
@@ -243,31 +271,30 @@ bool wire_uncork(struct wire *wire)
     return true;
 }
 
-/* One that goes alone is not put into the queue: a ring costs as much as a call then. */
 bool wire_uncork_soon(struct wire *wire)
 {
-    if (!wire->corked || send_queue_is_empty(wire->queue) ||
-        !queue_up(wire, wire->rest.at, wire->rest.length))
-        return wire_uncork(wire);
+    if (!wire->corked)
+        return true;
+    struct buffer all = wire->rest;
+    wire->rest = (struct buffer){0};
     wire->corked = false;
-    buffer_finish(&wire->rest);
-    return true;
+    bool ok = wire_write_soon(wire, all.at, all.length);
+    buffer_finish(&all);
+    return ok;
 }
 
 bool wire_has_unsent(const struct wire *wire)
 {
-    return wire->broken || wire->rest.length > wire->rest_at;
+    return wire->rest.failed || wire->rest.length > wire->rest_at;
 }
 
 bool wire_flush(struct wire *wire)
 {
-    settle(wire);
-    if (wire->broken)
-        return false;
     size_t length = wire->rest.length - wire->rest_at;
     if (!length)
-        return true;
-    ssize_t sent = send_all(wire, wire->rest.at + wire->rest_at, length);
+        return !wire->rest.failed;
+    ssize_t sent =
+        wire->sealed ? send_sealed(wire) : send_all(wire, wire->rest.at + wire->rest_at, length);
     if (sent < 0)
         return false;
     wire->rest_at += (size_t)sent;

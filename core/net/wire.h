@@ -19,10 +19,11 @@ struct wire {
     SSL *ssl;                 /* NULL: plain */
     struct buffer rest;
     size_t rest_at;
+    size_t sealed;       /* TLS: so much of the rest, at its beginning, is of records already */
     int64_t progress_ms; /* monotonic: since when the kernel takes nothing of the rest */
     bool reading, read_wants_write, write_wants_read, corked;
+    bool soon;   /* what is put now may wait for the end of the turn */
     bool queued; /* a write of it is in the queue */
-    bool broken; /* as was seen when the queue was submitted; the owner is told by wire_flush */
 };
 
 enum wire_status { WIRE_AGAIN = -1, WIRE_BROKEN = -2 }; /* and 0: the peer has ended */
@@ -48,7 +49,8 @@ ssize_t wire_read(struct wire *wire, void *bytes, size_t size);
 bool wire_has_unread(const struct wire *wire);
 /* Take all of them. false: the connection is broken. */
 bool wire_write(struct wire *wire, const void *bytes, size_t length);
-/* The same, by the end of the turn: if it is broken, on_io is called. */
+/* The same, by the end of the turn. If it turns out to be broken then, on_io is called for writing,
+ * and wire_flush tells. */
 bool wire_write_soon(struct wire *wire, const void *bytes, size_t length);
 /* Whether wire_flush has something to do, or to tell. */
 bool wire_has_unsent(const struct wire *wire);
@@ -64,6 +66,9 @@ static inline bool wire_is_clear(const struct wire *wire)
 {
     return !wire->rest.length || wire->corked;
 }
+
+/* For tls.c: bytes for the socket as they are. As of send(2), errno included. */
+ssize_t wire_put(struct wire *wire, const void *bytes, size_t length);
 
 /* Whether the peer's kernel has everything, and nothing of the peer waits to be read. */
 bool wire_is_delivered(const struct wire *wire);
