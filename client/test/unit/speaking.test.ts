@@ -213,6 +213,43 @@ test('a getToken that fails for a while ends nothing', async () => {
   await said;
 });
 
+test('a token that comes after unauthenticate() is forgotten', async () => {
+  let count = 0;
+  let give = (_: string) => {};
+  const world = await World.speaker({ jwt: undefined, getToken: () => ++count === 1 ? tokenOf('Ann') : new Promise((done) => { give = done; }) });
+  world.socket('/pub').receive({ expires: 40 });
+  await world.pass(20000);
+  world.chat.unauthenticate();
+  give(tokenOf('Ann', '2'));
+  await world.settle();
+  assert.equal(world.conf.jwt, undefined);
+  await world.reading();
+  world.socket('/ws').end();
+  await world.pass(3000);
+  assert.equal((await world.reading()).sent[0].token, undefined);
+  world.chat.authenticate();
+  await world.settle();
+  give(tokenOf('Bob'));
+  await world.settle();
+  assert.equal((await world.speaking()).sent[0].auth, tokenOf('Bob'));
+});
+
+test('a getToken that throws at once is asked again', async () => {
+  let isAway = true;
+  const world = new World({ getToken: () => {
+    if (isAway)
+      throw new Error('not yet');
+    return tokenOf('Ann');
+  } });
+  world.chat.init();
+  await world.joined();
+  await world.reading();
+  isAway = false;
+  await world.pass(2000);
+  await world.speaking();
+  assert.equal(world.chat.status, 'authenticated');
+});
+
 test('a getToken that gives nothing but bad tokens is not asked for ever', async () => {
   let count = 0;
   const world = await World.guest();
