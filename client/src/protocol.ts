@@ -16,6 +16,7 @@ import type {
 import { Workers } from './workers.js';
 
 const SEEN = 2000; /* ids remembered per channel, for when its numbering began anew */
+const TOKENS = 3; /* that are tried at once */
 const SAY_MOST_MS = 280000; /* the server knows a client id for five minutes */
 
 export class ChatUpProtocol {
@@ -74,7 +75,8 @@ export class ChatUpProtocol {
       token: () => this.tokens.current,
       replaceToken: async (token) => {
         this.tokens.refuse(token);
-        await this.tokens.get().catch(() => {}); /* then as a guest, until there is one */
+        if (!this.tokenRefused)
+          await this.tokens.get().catch(() => {}); /* then as a guest, until there is one */
       },
       onFrame: (frame, isFirst) => this.onFrame(frame, isFirst),
       onState: (state) => this.onReader(state),
@@ -249,6 +251,7 @@ export class ChatUpProtocol {
   private async askWorker(failed: { type: string; id: string } | undefined): Promise<Joined> {
     const { life } = this;
     this.setStatus(failed ? 'workerSwitch' : 'gettingWorker');
+    let refusals = 0;
     if (this.publisher.isWanted)
       await this.tokens.get().catch(() => {}); /* read as who speaks, if that is possible */
     for (;;) {
@@ -261,7 +264,8 @@ export class ChatUpProtocol {
       const { httpStatus } = answer;
       if (httpStatus === 401) {
         this.tokens.refuse(token); /* a bad token is no reason to read nothing */
-        await this.tokens.get().catch(() => {});
+        if (++refusals < TOKENS) /* else it reads as a guest: getToken may give bad ones for ever */
+          await this.tokens.get().catch(() => {});
       }
       if (life !== this.life)
         throw new ChatUpError('closed');

@@ -267,6 +267,51 @@ test('a getToken that gives nothing but bad tokens is not asked for ever', async
   assert.equal(count, 3);
 });
 
+test('nor are they all tried before it reads', async () => {
+  let count = 0;
+  const world = new World({ getToken: () => tokenOf('Ann', String(++count)) });
+  world.chat.init();
+  let asked = await world.next('/join');
+  for (; asked.token; asked = await world.next('/join')) {
+    assert.ok(count < 5);
+    asked.answer(401, { status: 'error', err: 'Wrong JWT' });
+  }
+  asked.answer(200, { host: 'http://w1', id: 'w1', channel: { subCount: 1, pubCount: 0 }, epoch: 'e', offset: 0, messages: [] });
+  await world.settle();
+  await world.reading();
+  assert.equal(world.chat.status, 'connected');
+  for (let attempt = 0; attempt < 3; attempt++) {
+    await world.settle();
+    world.socket('/pub').accept();
+    world.socket('/pub').receive({ id: world.socket('/pub').sent.at(-1).id, reply: { status: 'error', err: 'Wrong JWT' } });
+  }
+  await world.settle();
+  assert.equal(world.chat.status, 'authError');
+  assert.ok(count < 10);
+});
+
+test('who reads with tokens that are all refused reads as a guest', async () => {
+  let count = 0;
+  const world = await World.speaker({ jwt: tokenOf('Ann'), getToken: () => tokenOf('Ann', String(++count)) });
+  world.socket('/pub').end();
+  world.socket('/ws').end(1008, 'Wrong JWT');
+  for (let second = 0; second < 20; second++) {
+    await world.pass(1000);
+    for (const socket of world.sockets.filter(({ isClosed, sent }) => !isClosed && !sent.length)) {
+      socket.accept();
+      if (socket.path === '/pub')
+        socket.receive({ id: socket.sent.at(-1).id, reply: { status: 'error', err: 'Wrong JWT' } });
+      else if (socket.sent[0].token)
+        socket.end(1008, 'Wrong JWT');
+      else
+        socket.receive({ channel: 'lobby', epoch: 'e', offset: 0, recovered: true, messages: [] });
+    }
+  }
+  assert.equal(world.chat.status, 'authError');
+  assert.equal(world.socket('/ws').sent[0].token, undefined);
+  assert.ok(count < 10);
+});
+
 test('another token is another person, at once', async () => {
   const world = await World.speaker();
   world.conf.jwt = tokenOf('Bob');
