@@ -158,6 +158,8 @@ export class Publisher {
 
   private hangUp(): void {
     this.dialled++;
+    if (this.joined && this.env.now() - this.joinedAt >= STEADY_MS)
+      this.retry.reset();
     this.joined = false;
     this.retry.cancel();
     this.env.clearTimeout(this.opening);
@@ -242,7 +244,7 @@ export class Publisher {
 
   private down({ code, reason, isOpen = false }: { code: number; reason: string; isOpen?: boolean }): void {
     const { worker } = this;
-    const lived = this.joined ? this.env.now() - this.joinedAt : -1;
+    const wasJoined = this.joined;
     this.hangUp();
     if ((code === 1008 && (reason === 'kicked' || reason === 'banned' || reason === 'forbidden')) || code === 1002 || code === 1007) {
       if (reason === 'kicked')
@@ -258,10 +260,7 @@ export class Publisher {
       this.outbox.rejectAll(new ChatUpError('messageTooLong'), (say) => say.sentAt > 0);
     if (code === 1001 || code === 1012) {
       this.leave(worker);
-    } else if (lived >= 0) {
-      if (lived >= STEADY_MS)
-        this.retry.reset();
-    } else if (!isOpen && ++this.failures % this.attempts === 0) {
+    } else if (!wasJoined && !isOpen && ++this.failures % this.attempts === 0) {
       this.leave(worker);
     }
     const pause = Number(/reconnect in (\d+) ms/.exec(reason)?.[1] ?? 0);

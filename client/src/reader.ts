@@ -222,6 +222,10 @@ export class Reader {
   private onDown({ code, reason }: Down, worker: Joined, lived: number): void {
     this.dialled++;
     this.env.clearTimeout(this.betterTimer);
+    if (lived >= STEADY_MS) {
+      this.shortLives = 0;
+      this.retry.reset();
+    }
     const pause = /reconnect in (\d+) ms/.exec(reason)?.[1];
     if (code === 1001 || code === 1012) {
       this.host.leaveWorker(worker, 'workerSubConnect');
@@ -263,11 +267,8 @@ export class Reader {
   }
 
   private chooseNext(worker: Joined, lived: number): void {
-    if (lived >= STEADY_MS) {
-      this.shortLives = 0;
-      this.retry.reset();
-    } else if (lived >= 0) {
-      if (++this.shortLives >= SHORT_LIVES)
+    if (lived >= 0) {
+      if (lived < STEADY_MS && ++this.shortLives >= SHORT_LIVES)
         this.tryFrom(this.way + 1);
     } else if (this.worked.has(this.transport) && ++this.failures < FAILURES) {
       if (this.failures === FAILURES - 1)

@@ -166,6 +166,18 @@ test('a server that goes says so: another one is asked for, after the time it ga
   assert.equal((await world.joined('w2')).body.worker.id, 'w1');
 });
 
+test('after a life that was long enough the next pause is a short one, whatever ended it', async () => {
+  const world = await World.guest();
+  world.random = 0.99;
+  for (let life = 0; life < 6; life++) {
+    await world.pass(20000);
+    world.socket('/ws').end(1001, 'going away');
+    await world.pass(1100);
+    await world.joined(`w${life}`);
+    await world.reading();
+  }
+});
+
 test('events that nobody hears of are no more patient for being looked at', async () => {
   const world = new World({ transports: ['eventsource'] });
   world.chat.init();

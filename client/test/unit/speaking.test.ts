@@ -516,6 +516,23 @@ test('what is said by HTTP to a line that was left is said by the next one', asy
   await second;
 });
 
+test('trying websockets every five minutes makes the pauses no longer', async () => {
+  const world = await World.guest({ jwt: tokenOf('Ann') });
+  world.random = 0.99;
+  for (let round = 0; round < 5; round++) {
+    world.socket('/pub').end();
+    await world.pass(1100);
+    world.socket('/pub').end();
+    await world.pass(2100);
+    await world.joined();
+    assert.equal(world.chat.status, 'authenticated');
+    for (let second = 0; second < 300; second += 20) {
+      world.socket('/ws').receive({ pong: 0 });
+      await world.pass(20000);
+    }
+  }
+});
+
 test('once websockets get through again, it speaks by one', async () => {
   const world = await World.guest({ jwt: tokenOf('Ann') });
   for (let failure = 0; failure < 2; failure++) {
