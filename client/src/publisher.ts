@@ -451,8 +451,10 @@ export class Publisher {
           this.onSaid(say, reply);
       }
     } catch (error) {
-      if (mine === this.dialled)
+      if (mine === this.dialled) {
+        this.hangUp(); /* else entering again would say nothing */
         this.onDialFailed(error as ChatUpError);
+      }
     } finally {
       this.posting = false;
       if (mine !== this.dialled && this.joined && this.byHttp && this.outbox.all.length)

@@ -516,6 +516,33 @@ test('what is said by HTTP to a line that was left is said by the next one', asy
   await second;
 });
 
+test('what is said by HTTP while there is no token is said once there is one', async () => {
+  let isAway = false;
+  let count = 0;
+  const world = new World({ getToken: async () => {
+    if (isAway)
+      throw new Error('502');
+    return tokenOf('Ann', String(++count));
+  }, transports: ['longpolling'] }, { WebSocket: undefined });
+  world.chat.init();
+  await world.joined();
+  await world.reached();
+  await world.joined();
+  assert.equal(world.chat.status, 'authenticated');
+  isAway = true;
+  (await world.next('/lp')).answer(401, { status: 'error', err: 'Wrong JWT' });
+  await world.settle();
+  const said = world.chat.say('a');
+  await world.settle();
+  isAway = false;
+  await world.pass(3000);
+  await world.reached();
+  await world.joined();
+  assert.equal(world.chat.status, 'authenticated');
+  (await world.next('/pub')).answer(200, { status: 'ok', i: 'i1', offset: 1, epoch: 'e' });
+  await said;
+});
+
 test('trying websockets every five minutes makes the pauses no longer', async () => {
   const world = await World.guest({ jwt: tokenOf('Ann') });
   world.random = 0.99;
