@@ -16,6 +16,7 @@ import type {
 import { Workers } from './workers.js';
 
 const SEEN = 2000; /* ids remembered per channel, for when its numbering began anew */
+const TOKENS = 3; /* that are tried at once */
 const SAY_MOST_MS = 280000; /* the server knows a client id for five minutes */
 
 export class ChatUpProtocol {
@@ -57,10 +58,10 @@ export class ChatUpProtocol {
       .filter((transport) => transport !== 'websocket' || this.env.WebSocket);
     if (!transports.length)
       throw new ChatUpError('noTransport');
-    this.plugins = new Plugins(() => ({ room: this.room, me: this.me }), (error) => this.emitter.emit('error', error));
+    this.plugins = new Plugins(() => ({ room: this.room, me: this.me }), (error) => this.emit('error', error));
     this.dispatcher = new Dispatcher(this.env, conf.dispatcherURL ?? '/dispatcher');
     this.workers = new Workers((failed) => this.askWorker(failed));
-    const onError = (error: Error) => this.emitter.emit('error', error);
+    const onError = (error: Error) => this.emit('error', error);
     const onExpires = (seconds: number) => this.tokens.onExpires(seconds);
     const onKicked = () => this.onKicked();
     this.tokens = new Tokens(this.env, conf, (token) => {
@@ -74,12 +75,13 @@ export class ChatUpProtocol {
       token: () => this.tokens.current,
       replaceToken: async (token) => {
         this.tokens.refuse(token);
-        await this.tokens.get().catch(() => {}); /* then as a guest, until there is one */
+        if (!this.tokenRefused)
+          await this.tokens.get().catch(() => {}); /* then as a guest, until there is one */
       },
       onFrame: (frame, isFirst) => this.onFrame(frame, isFirst),
       onState: (state) => this.onReader(state),
       onTransport: (transport) => {
-        this.emitter.emit('transport', transport);
+        this.emit('transport', transport);
         if (transport === 'websocket')
           this.publisher.tryWebSocket();
       },
@@ -101,8 +103,8 @@ export class ChatUpProtocol {
       },
       onLost: () => this.reader.state === 'open' && this.setStatus('pubConnectError'),
       onRefused: (error, isToken, told) => this.onSpeakRefused(error, isToken, told),
-      onBanned: (ban: Ban) => this.emitter.emit('banned', ban),
-      onUnbanned: () => this.emitter.emit('unbanned', undefined),
+      onBanned: (ban: Ban) => this.emit('banned', ban),
+      onUnbanned: () => this.emit('unbanned', undefined),
       onSaid: (latency) => {
         this.stats.msgSent++;
         this.stats.latency = latency;
@@ -143,15 +145,16 @@ export class ChatUpProtocol {
       let reject: (error: Error) => void = () => {};
       const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no; });
       promise.catch(() => {}); /* nobody has to look: the status tells */
-      this.started = { promise, resolve, reject };
+      const started = this.started = { promise, resolve, reject };
       this.endWake = this.env.onWake((networkChanged) => {
         this.reader.wake(networkChanged);
         this.publisher.wake();
       });
       if (this.tokens.isPossible)
-        this.publisher.start().catch((error) => this.emitter.emit('error', error));
-      this.reader.start();
+        this.publisher.start().catch((error) => this.emit('error', error));
       this.planCount();
+      this.reader.start();
+      return started.promise; /* a handler may have closed it */
     }
     return this.started.promise;
   }
@@ -199,7 +202,9 @@ export class ChatUpProtocol {
 
   /** Who is there: `limit` (50, at most 1000) of them, after `skip`. */
   async getUsers({ limit = 50, skip = 0 } = {}): Promise<Users> {
+    const { life } = this;
     const { clients, pubCount, subCount, users } = await this.dispatcher.stats(this.room, this.tokens.current, limit, skip);
+    this.checkLife(life);
     this.count(pubCount, subCount);
     return { clients, pubCount, subCount, users };
   }
@@ -249,22 +254,27 @@ export class ChatUpProtocol {
   private async askWorker(failed: { type: string; id: string } | undefined): Promise<Joined> {
     const { life } = this;
     this.setStatus(failed ? 'workerSwitch' : 'gettingWorker');
+    this.checkLife(life);
+    let refusals = 0;
     if (this.publisher.isWanted)
       await this.tokens.get().catch(() => {}); /* read as who speaks, if that is possible */
     for (;;) {
+      this.checkLife(life);
       const token = this.tokens.current;
       const answer = await this.dispatcher.join(this.room, token, failed).catch((error: ChatUpError) => error);
-      if (life !== this.life)
-        throw new ChatUpError('closed');
-      if (!(answer instanceof ChatUpError))
-        return this.onJoined(answer);
+      this.checkLife(life);
+      if (!(answer instanceof ChatUpError)) {
+        this.onJoined(answer);
+        this.checkLife(life);
+        return answer;
+      }
       const { httpStatus } = answer;
       if (httpStatus === 401) {
         this.tokens.refuse(token); /* a bad token is no reason to read nothing */
-        await this.tokens.get().catch(() => {});
+        if (++refusals < TOKENS) /* else it reads as a guest: getToken may give bad ones for ever */
+          await this.tokens.get().catch(() => {});
       }
-      if (life !== this.life)
-        throw new ChatUpError('closed');
+      this.checkLife(life);
       const { current } = this.tokens;
       if (token !== current && (httpStatus === 401 || (httpStatus === 403 && current !== undefined)))
         continue; /* with a fresh one, or that of somebody who has signed in meanwhile; or as a guest */
@@ -273,30 +283,50 @@ export class ChatUpProtocol {
     }
   }
 
-  private onJoined(joined: Joined): Joined {
+  private checkLife(life: number): void {
+    if (life !== this.life)
+      throw new ChatUpError('closed');
+  }
+
+  private onJoined(joined: Joined): void {
     if (!this.reader.position(this.room)) {
-      this.reader.begin(joined.epoch, joined.offset);
-      joined.messages.reverse().forEach((message) => this.receive(this.room, message, true));
+      const offset = this.receiveAll(this.room, joined.messages.reverse(), true, joined.offset);
+      if (offset !== undefined)
+        this.reader.begin(joined.epoch, offset);
       this.count(joined.channel.pubCount, joined.channel.subCount + 1);
     }
     joined.messages = [];
-    return joined;
   }
 
   /* ---- what comes ---- */
 
-  private onFrame(frame: Frame, isFirst: boolean): void {
+  private onFrame(frame: Frame, isFirst: boolean): number | undefined {
     const position = this.reader.position(frame.channel);
     const unproven = frame.recovered === false && !isFirst;
+    const { life } = this;
     let { messages } = frame;
     if (unproven) {
       const all = messages.map((message) => this.entry(frame.channel, message));
       messages = messages.filter(({ o, i }) => frame.epoch === position?.epoch
         ? o === undefined || o > position!.offset : !this.seen.get(frame.channel)?.has(i));
-      this.emitter.emit('gap', { channel: frame.channel, messages: all });
+      this.emit('gap', { channel: frame.channel, messages: all });
+      if (life !== this.life)
+        return undefined;
     }
-    for (const message of messages)
-      this.receive(frame.channel, message, frame.recovered !== undefined);
+    return this.receiveAll(frame.channel, messages, frame.recovered !== undefined, frame.offset);
+  }
+
+  /* Up to which offset it was told: `end`, unless a handler closed it. What is left comes after the next init(). */
+  private receiveAll(channel: string, messages: WireMessage[], isHistory: boolean, end: number): number | undefined {
+    const { life } = this;
+    let told: number | undefined;
+    for (const message of messages) {
+      if (life !== this.life)
+        return told;
+      this.receive(channel, message, isHistory);
+      told = message.o ?? told;
+    }
+    return end;
   }
 
   private entry(channel: string, { user, ...more }: WireMessage): Message | ChatEvent {
@@ -315,7 +345,7 @@ export class ChatUpProtocol {
       this.stats.msgReceived++;
       const message = this.plugins.onMessage(entry);
       if (message)
-        this.emitter.emit('message', message);
+        this.emit('message', message);
       return;
     }
     if (channel === this.room && !isHistory) {
@@ -326,7 +356,7 @@ export class ChatUpProtocol {
     }
     const event = this.plugins.onEvent(entry);
     if (event)
-      this.emitter.emit('event', event);
+      this.emit('event', event);
   }
 
   /* Who joins reads as well, and is counted there already. */
@@ -343,7 +373,7 @@ export class ChatUpProtocol {
     this.stats.pubCount = pubCount;
     this.stats.subCount = subCount;
     if (changed)
-      this.emitter.emit('userCount', this.stats);
+      this.emit('userCount', this.stats);
   }
 
   /* A little chance in it: not all pages of a big room at the same moment. Nobody looks: nobody asks. */
@@ -351,9 +381,10 @@ export class ChatUpProtocol {
     const every = this.conf.userCountRefreshTimeout ?? 20000;
     if (!every)
       return;
+    const { life } = this;
     this.countTimer = this.env.setTimeout(() => {
       const wanted = this.emitter.has('userCount') && !this.env.isHidden() && this.reader.state === 'open';
-      Promise.resolve(wanted && this.getUsers({ limit: 1 })).catch(() => {}).then(() => this.started && this.planCount());
+      Promise.resolve(wanted && this.getUsers({ limit: 1 })).catch(() => {}).then(() => life === this.life && this.planCount());
     }, every * (0.8 + 0.4 * this.env.random()));
   }
 
@@ -373,11 +404,12 @@ export class ChatUpProtocol {
   }
 
   private onReadRefused(error: ChatUpError): void {
+    const { started } = this;
     this.setStatus(error.err === 'unauthorized' || error.err === 'forbidden' || error.err === 'banned'
       ? 'authError' : 'dispatcherError');
-    this.emitter.emit('error', error);
+    this.emit('error', error);
     if (!this.isReady)
-      this.started?.reject(error);
+      started?.reject(error);
   }
 
   private onSpeakRefused(error: ChatUpError, isToken: boolean, told: boolean): void {
@@ -386,14 +418,14 @@ export class ChatUpProtocol {
     if (isToken)
       this.setStatus('authError');
     if (!told && error.err !== 'kicked')
-      this.emitter.emit('error', error);
+      this.emit('error', error);
   }
 
   /* Reader and publisher are both told, if the reader has a token. */
   private onKicked(): void {
     const now = this.env.now();
     if (now - this.kickedAt > 1000)
-      this.emitter.emit('kicked', undefined);
+      this.emit('kicked', undefined);
     this.kickedAt = now;
   }
 
@@ -403,9 +435,15 @@ export class ChatUpProtocol {
   }
 
   private setStatus(status: Status): void {
-    if (this._status === status)
+    if (this._status === status || (this.isClosed && status !== 'disconnected'))
       return;
     this._status = status;
     this.emitter.emit('status', status);
+  }
+
+  /* A handler may have closed it just now. */
+  private emit<Name extends keyof Events>(name: Name, value: Events[Name]): void {
+    if (!this.isClosed)
+      this.emitter.emit(name, value);
   }
 }

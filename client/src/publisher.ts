@@ -69,6 +69,7 @@ export class Publisher {
   private byHttp = false;
   private betterTimer: Timer;
   private posting = false;
+  private readonly waits = new Set<Timer>(); /* to ask again */
   private banTimer: Timer;
 
   constructor(private readonly env: Env, private readonly room: string, private readonly timeout: number,
@@ -158,10 +159,14 @@ export class Publisher {
 
   private hangUp(): void {
     this.dialled++;
+    if (this.joined && this.env.now() - this.joinedAt >= STEADY_MS)
+      this.retry.reset();
     this.joined = false;
     this.retry.cancel();
     this.env.clearTimeout(this.opening);
     this.env.clearTimeout(this.betterTimer);
+    this.waits.forEach((timer) => this.env.clearTimeout(timer));
+    this.waits.clear();
     const { socket } = this;
     this.socket = undefined;
     if (socket) {
@@ -211,8 +216,8 @@ export class Publisher {
   }
 
   private again(error?: ChatUpError): void {
-    this.host.onLost();
     this.retry.plan(() => this.dial(), error?.ttw ? error.ttw * 1000 : undefined);
+    this.host.onLost(); /* last, as always: a handler may hang up */
   }
 
   private refuse(error: ChatUpError, isToken = false): void {
@@ -242,12 +247,12 @@ export class Publisher {
 
   private down({ code, reason, isOpen = false }: { code: number; reason: string; isOpen?: boolean }): void {
     const { worker } = this;
-    const lived = this.joined ? this.env.now() - this.joinedAt : -1;
+    const wasJoined = this.joined;
     this.hangUp();
     if ((code === 1008 && (reason === 'kicked' || reason === 'banned' || reason === 'forbidden')) || code === 1002 || code === 1007) {
+      this.refuse(new ChatUpError(reason || `closed: ${code}`));
       if (reason === 'kicked')
         this.host.onKicked();
-      this.refuse(new ChatUpError(reason || `closed: ${code}`));
       return;
     }
     if (code === 1008 && reason === 'token expired') {
@@ -258,15 +263,12 @@ export class Publisher {
       this.outbox.rejectAll(new ChatUpError('messageTooLong'), (say) => say.sentAt > 0);
     if (code === 1001 || code === 1012) {
       this.leave(worker);
-    } else if (lived >= 0) {
-      if (lived >= STEADY_MS)
-        this.retry.reset();
-    } else if (!isOpen && ++this.failures % this.attempts === 0) {
+    } else if (!wasJoined && !isOpen && ++this.failures % this.attempts === 0) {
       this.leave(worker);
     }
     const pause = Number(/reconnect in (\d+) ms/.exec(reason)?.[1] ?? 0);
-    this.host.onLost();
     this.retry.plan(() => this.dial(), pause || undefined);
+    this.host.onLost();
   }
 
   private leave(worker: Joined | undefined): void {
@@ -349,18 +351,22 @@ export class Publisher {
   }
 
   private onJoin(reply: Reply): void {
+    const mine = this.dialled;
     const ttl = reply.banTTL ?? reply.ttl;
     const wasJoined = this.joined;
     this.joined = true;
     this.refusals = 0;
     if (!this.byHttp)
       this.failures = 0;
-    this.setBan(typeof ttl === 'number' ? ttl : undefined, reply.reason);
-    if (!wasJoined) {
+    if (!wasJoined)
       this.joinedAt = this.env.now();
+    this.setBan(typeof ttl === 'number' ? ttl : undefined, reply.reason);
+    if (!wasJoined && mine === this.dialled) {
       if (this.byHttp)
         this.betterTimer = this.env.setTimeout(() => this.tryWebSocket(), TRY_BETTER_MS);
       this.host.onJoined();
+      if (mine !== this.dialled)
+        return; /* a handler has left, or enters as somebody else */
       for (const { resolve } of this.waiting.splice(0))
         resolve(this.joinedReply());
       for (const say of this.outbox.all)
@@ -414,7 +420,7 @@ export class Publisher {
     }
     const error = errorOf(reply);
     if (error.err === 'unknown' || error.err === 'busy')
-      this.env.setTimeout(() => this.joined && this.outbox.has(say) && this.transmit(say), ASK_AGAIN_MS);
+      this.later(() => this.outbox.has(say) && this.transmit(say));
     else if (error.err === 'Never joined a room')
       this.down({ code: 1006, reason: '' });
     else
@@ -423,9 +429,18 @@ export class Publisher {
       this.setBan(error.ttl ?? -1, error.reason);
   }
 
+  /* Not after hangUp(): the next line says it all anew. */
+  private later(act: () => void): void {
+    const timer = this.env.setTimeout(() => {
+      this.waits.delete(timer);
+      act();
+    }, ASK_AGAIN_MS);
+    this.waits.add(timer);
+  }
+
   /* One after the other, so that they stay in order. */
   private async post(): Promise<void> {
-    if (this.posting)
+    if (this.posting || this.waits.size)
       return;
     this.posting = true;
     const mine = this.dialled;
@@ -446,14 +461,17 @@ export class Publisher {
           this.onDialFailed(new ChatUpError(String(reply.err), reply));
           return;
         }
-        if (reply.err === 'unknown' || reply.err === 'busy')
-          await new Promise<void>((done) => { this.env.setTimeout(done, ASK_AGAIN_MS); });
-        else
-          this.onSaid(say, reply);
+        if (reply.err === 'unknown' || reply.err === 'busy') {
+          this.later(() => this.post());
+          return;
+        }
+        this.onSaid(say, reply);
       }
     } catch (error) {
-      if (mine === this.dialled)
+      if (mine === this.dialled) {
+        this.hangUp(); /* else entering again would say nothing */
         this.onDialFailed(error as ChatUpError);
+      }
     } finally {
       this.posting = false;
       if (mine !== this.dialled && this.joined && this.byHttp && this.outbox.all.length)

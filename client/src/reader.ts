@@ -33,7 +33,8 @@ export interface ReaderHost {
   token(): string | undefined;
   /** The server takes that token no more. Resolves when there is another, or none. */
   replaceToken(token: string | undefined): Promise<void>;
-  onFrame(frame: Frame, isFirst: boolean): void;
+  /** Up to which offset it was told: all of it, unless a handler closed it. */
+  onFrame(frame: Frame, isFirst: boolean): number | undefined;
   onState(state: ReaderState): void;
   onTransport(transport: Transport): void;
   onExpires(seconds: number): void;
@@ -148,6 +149,8 @@ export class Reader {
     if (mine !== this.dialled)
       return;
     this.become('connecting');
+    if (mine !== this.dialled) /* a handler has hung up: so everywhere below */
+      return;
     let openedAt = 0;
     const opened = () => {
       if (openedAt)
@@ -158,7 +161,8 @@ export class Reader {
       if (this.way > 0)
         this.betterTimer = this.env.setTimeout(() => this.tryBest(), TRY_BETTER_MS);
       this.become('open');
-      this.host.onTransport(this.transport);
+      if (mine === this.dialled)
+        this.host.onTransport(this.transport);
     };
     const token = this.host.token();
     if (token !== this.lineToken)
@@ -180,8 +184,11 @@ export class Reader {
       frame: (frame) => {
         const isFirst = !this.positions.has(frame.channel);
         opened();
-        this.host.onFrame(frame, isFirst);
-        this.advance(frame);
+        if (mine !== this.dialled)
+          return; /* it comes again */
+        const offset = this.host.onFrame(frame, isFirst);
+        if (offset !== undefined)
+          this.advance(frame, offset);
       },
       expires: (seconds) => this.host.onExpires(seconds),
       down,
@@ -198,7 +205,7 @@ export class Reader {
     return this.positions.get(channel);
   }
 
-  private advance({ channel, epoch, offset }: Frame): void {
+  private advance({ channel, epoch }: Frame, offset: number): void {
     const known = this.positions.get(channel);
     if (epoch ?? known)
       this.positions.set(channel, { epoch: epoch ?? known!.epoch, offset });
@@ -222,6 +229,10 @@ export class Reader {
   private onDown({ code, reason }: Down, worker: Joined, lived: number): void {
     this.dialled++;
     this.env.clearTimeout(this.betterTimer);
+    if (lived >= STEADY_MS) {
+      this.shortLives = 0;
+      this.retry.reset();
+    }
     const pause = /reconnect in (\d+) ms/.exec(reason)?.[1];
     if (code === 1001 || code === 1012) {
       this.host.leaveWorker(worker, 'workerSubConnect');
@@ -236,25 +247,27 @@ export class Reader {
   }
 
   private lost(least?: number): void {
-    this.become('lost');
     this.retry.plan(() => this.dial(), least || undefined);
+    this.become('lost');
   }
 
   private onPolicy(reason: string): void {
+    const mine = ++this.dialled;
     const refused = reason === 'unauthorized' || reason === 'forbidden' || reason === 'banned';
     if (refused && this.additional.length && !this.onlyRoom) {
       this.onlyRoom = true; /* the room at least; all of it again with the next token */
       this.host.onError(new ChatUpError(reason, { channels: this.additional }));
-      this.dial();
+      if (mine === this.dialled)
+        this.dial();
     } else if (refused || reason.startsWith('channels:')) {
       this.refuse(new ChatUpError(reason));
     } else if (reason === 'token expired' || reason === 'Wrong JWT') {
       this.become('connecting');
-      const mine = ++this.dialled;
-      this.host.replaceToken(this.lineToken).then(() => mine === this.dialled && this.lost());
+      if (mine === this.dialled)
+        this.host.replaceToken(this.lineToken).then(() => mine === this.dialled && this.lost());
     } else if (reason === 'kicked') {
-      this.host.onKicked();
       this.lost(KICKED_MS);
+      this.host.onKicked();
     } else {
       if (reason.startsWith('since:'))
         this.positions.clear();
@@ -263,11 +276,8 @@ export class Reader {
   }
 
   private chooseNext(worker: Joined, lived: number): void {
-    if (lived >= STEADY_MS) {
-      this.shortLives = 0;
-      this.retry.reset();
-    } else if (lived >= 0) {
-      if (++this.shortLives >= SHORT_LIVES)
+    if (lived >= 0) {
+      if (lived < STEADY_MS && ++this.shortLives >= SHORT_LIVES)
         this.tryFrom(this.way + 1);
     } else if (this.worked.has(this.transport) && ++this.failures < FAILURES) {
       if (this.failures === FAILURES - 1)

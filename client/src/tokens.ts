@@ -11,6 +11,7 @@ export class Tokens {
   private asking: Promise<string> | undefined;
   private timer: Timer;
   private endsAt = 0;
+  private forgotten = 0; /* counts forget(): what was asked for before is of somebody who has left */
 
   /** onFresh: the server may be told of another token, before the present one ends. */
   constructor(private readonly env: Env, private readonly conf: Conf, private readonly onFresh: (token: string) => void,
@@ -36,7 +37,8 @@ export class Tokens {
   }
 
   forget(): void {
-    this.conf.jwt = this.refused = undefined;
+    this.conf.jwt = this.refused = this.asking = undefined;
+    this.forgotten++;
     this.stop();
   }
 
@@ -60,21 +62,26 @@ export class Tokens {
 
   /* Reader and publisher may want one at the same moment: one question. */
   private ask(): Promise<string> {
-    this.asking ??= (async () => {
+    if (this.asking)
+      return this.asking;
+    const { forgotten } = this;
+    const asking = this.asking = (async () => {
       try {
         const token = await this.conf.getToken!();
         if (typeof token !== 'string' || !token)
           throw new Error('getToken gave no token');
-        this.conf.jwt = token;
+        if (forgotten === this.forgotten)
+          this.conf.jwt = token;
         return token;
       } catch (error) {
         this.onError(error instanceof Error ? error : new Error(String(error)));
         throw new ChatUpError('tokenUnavailable', { reason: String(error) });
-      } finally {
-        this.asking = undefined;
       }
-    })();
-    return this.asking;
+    })().finally(() => { /* later, also if getToken throws at once */
+      if (this.asking === asking)
+        this.asking = undefined;
+    });
+    return asking;
   }
 
   /** The present one ends in so many seconds: halfway there another one is asked for, and again if that fails. */
@@ -100,6 +107,8 @@ export class Tokens {
           this.plan();
           return;
         }
+        if (token !== this.conf.jwt)
+          return; /* it was forgotten */
         this.endsAt = 0;
         this.onFresh(token);
       }, () => this.plan());

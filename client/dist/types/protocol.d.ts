@@ -64,8 +64,10 @@ export declare class ChatUpProtocol {
     /** End it for good: says without an answer are rejected. */
     close(): void;
     private askWorker;
+    private checkLife;
     private onJoined;
     private onFrame;
+    private receiveAll;
     private entry;
     private receive;
     private countEvent;
@@ -77,4 +79,5 @@ export declare class ChatUpProtocol {
     private onKicked;
     private tell;
     private setStatus;
+    private emit;
 }

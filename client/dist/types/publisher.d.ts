@@ -52,6 +52,7 @@ export declare class Publisher {
     private byHttp;
     private betterTimer;
     private posting;
+    private readonly waits;
     private banTimer;
     constructor(env: Env, room: string, timeout: number, attempts: number, sayTimeout: number, host: PublisherHost);
     get isWanted(): boolean;
@@ -86,5 +87,6 @@ export declare class Publisher {
     private setBan;
     private transmit;
     private onSaid;
+    private later;
     private post;
 }

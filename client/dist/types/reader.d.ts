@@ -13,7 +13,8 @@ export interface ReaderHost {
     token(): string | undefined;
     /** The server takes that token no more. Resolves when there is another, or none. */
     replaceToken(token: string | undefined): Promise<void>;
-    onFrame(frame: Frame, isFirst: boolean): void;
+    /** Up to which offset it was told: all of it, unless a handler closed it. */
+    onFrame(frame: Frame, isFirst: boolean): number | undefined;
     onState(state: ReaderState): void;
     onTransport(transport: Transport): void;
     onExpires(seconds: number): void;

@@ -9,6 +9,7 @@ export declare class Tokens {
     private asking;
     private timer;
     private endsAt;
+    private forgotten;
     /** onFresh: the server may be told of another token, before the present one ends. */
     constructor(env: Env, conf: Conf, onFresh: (token: string) => void, onError: (error: Error) => void);
     /** The one to use; undefined: none, for now at least. */

@@ -64,7 +64,7 @@ export const openEvents: OpenTransport = (env, request, on) => {
 
   return {
     close: () => line.finish(),
-    check: () => line.wait(CHECK_MS, 'silence'), /* it cannot be asked: its next word is due sooner */
+    check: () => line.waitLess(CHECK_MS, 'silence'), /* it cannot be asked: its next word is due sooner */
     refresh: () => false,
   };
 };

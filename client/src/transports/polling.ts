@@ -29,7 +29,7 @@ export const openPolling: OpenTransport = (env, request, on) => {
       if (!line.over)
         on.frame(frame);
     if (!frames.length && env.now() - asked < LEAST_MS)
-      await new Promise<void>((done) => { env.setTimeout(done, LEAST_MS); });
+      await line.pause(LEAST_MS);
   };
 
   /* Where there is nothing to tell, that is told after half a minute only: so ask first whether the server is there. */

@@ -166,6 +166,43 @@ test('a server that goes says so: another one is asked for, after the time it ga
   assert.equal((await world.joined('w2')).body.worker.id, 'w1');
 });
 
+test('after a life that was long enough the next pause is a short one, whatever ended it', async () => {
+  const world = await World.guest();
+  world.random = 0.99;
+  for (let life = 0; life < 6; life++) {
+    await world.pass(20000);
+    world.socket('/ws').end(1001, 'going away');
+    await world.pass(1100);
+    await world.joined(`w${life}`);
+    await world.reading();
+  }
+});
+
+test('events that nobody hears of are no more patient for being looked at', async () => {
+  const world = new World({ transports: ['eventsource'] });
+  world.chat.init();
+  await world.joined();
+  const first = await world.next('/ev');
+  for (let second = 0; second < 5; second++) {
+    world.wake(false);
+    await world.pass(1000);
+  }
+  first.answer(200, {});
+  await world.pass(3000);
+  await world.joined('w2');
+  let pipe!: ReadableStreamDefaultController<Uint8Array>;
+  (await world.next('/ev')).answer(200, new ReadableStream({ start(controller) { pipe = controller; } }));
+  pipe.enqueue(new TextEncoder().encode(`data: ${JSON.stringify({ channel: 'lobby', epoch: 'e', offset: 0, recovered: true, messages: [] })}\n\n`));
+  await world.settle();
+  assert.equal(world.chat.status, 'connected');
+  for (let second = 0; second < 40; second++) {
+    world.wake(false);
+    await world.pass(1000);
+  }
+  assert.equal(world.of('status').includes('subConnectError'), true);
+  assert.equal(world.of('status').lastIndexOf('connected') < world.of('status').lastIndexOf('subConnectError'), true);
+});
+
 test('no worker, and no dispatcher, are waited for', async () => {
   const world = new World();
   world.chat.init();

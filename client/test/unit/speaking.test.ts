@@ -213,6 +213,43 @@ test('a getToken that fails for a while ends nothing', async () => {
   await said;
 });
 
+test('a token that comes after unauthenticate() is forgotten', async () => {
+  let count = 0;
+  let give = (_: string) => {};
+  const world = await World.speaker({ jwt: undefined, getToken: () => ++count === 1 ? tokenOf('Ann') : new Promise((done) => { give = done; }) });
+  world.socket('/pub').receive({ expires: 40 });
+  await world.pass(20000);
+  world.chat.unauthenticate();
+  give(tokenOf('Ann', '2'));
+  await world.settle();
+  assert.equal(world.conf.jwt, undefined);
+  await world.reading();
+  world.socket('/ws').end();
+  await world.pass(3000);
+  assert.equal((await world.reading()).sent[0].token, undefined);
+  world.chat.authenticate();
+  await world.settle();
+  give(tokenOf('Bob'));
+  await world.settle();
+  assert.equal((await world.speaking()).sent[0].auth, tokenOf('Bob'));
+});
+
+test('a getToken that throws at once is asked again', async () => {
+  let isAway = true;
+  const world = new World({ getToken: () => {
+    if (isAway)
+      throw new Error('not yet');
+    return tokenOf('Ann');
+  } });
+  world.chat.init();
+  await world.joined();
+  await world.reading();
+  isAway = false;
+  await world.pass(2000);
+  await world.speaking();
+  assert.equal(world.chat.status, 'authenticated');
+});
+
 test('a getToken that gives nothing but bad tokens is not asked for ever', async () => {
   let count = 0;
   const world = await World.guest();
@@ -228,6 +265,51 @@ test('a getToken that gives nothing but bad tokens is not asked for ever', async
   assert.equal(world.chat.status, 'authError');
   await world.pass(60000);
   assert.equal(count, 3);
+});
+
+test('nor are they all tried before it reads', async () => {
+  let count = 0;
+  const world = new World({ getToken: () => tokenOf('Ann', String(++count)) });
+  world.chat.init();
+  let asked = await world.next('/join');
+  for (; asked.token; asked = await world.next('/join')) {
+    assert.ok(count < 5);
+    asked.answer(401, { status: 'error', err: 'Wrong JWT' });
+  }
+  asked.answer(200, { host: 'http://w1', id: 'w1', channel: { subCount: 1, pubCount: 0 }, epoch: 'e', offset: 0, messages: [] });
+  await world.settle();
+  await world.reading();
+  assert.equal(world.chat.status, 'connected');
+  for (let attempt = 0; attempt < 3; attempt++) {
+    await world.settle();
+    world.socket('/pub').accept();
+    world.socket('/pub').receive({ id: world.socket('/pub').sent.at(-1).id, reply: { status: 'error', err: 'Wrong JWT' } });
+  }
+  await world.settle();
+  assert.equal(world.chat.status, 'authError');
+  assert.ok(count < 10);
+});
+
+test('who reads with tokens that are all refused reads as a guest', async () => {
+  let count = 0;
+  const world = await World.speaker({ jwt: tokenOf('Ann'), getToken: () => tokenOf('Ann', String(++count)) });
+  world.socket('/pub').end();
+  world.socket('/ws').end(1008, 'Wrong JWT');
+  for (let second = 0; second < 20; second++) {
+    await world.pass(1000);
+    for (const socket of world.sockets.filter(({ isClosed, sent }) => !isClosed && !sent.length)) {
+      socket.accept();
+      if (socket.path === '/pub')
+        socket.receive({ id: socket.sent.at(-1).id, reply: { status: 'error', err: 'Wrong JWT' } });
+      else if (socket.sent[0].token)
+        socket.end(1008, 'Wrong JWT');
+      else
+        socket.receive({ channel: 'lobby', epoch: 'e', offset: 0, recovered: true, messages: [] });
+    }
+  }
+  assert.equal(world.chat.status, 'authError');
+  assert.equal(world.socket('/ws').sent[0].token, undefined);
+  assert.ok(count < 10);
 });
 
 test('another token is another person, at once', async () => {
@@ -432,6 +514,50 @@ test('what is said by HTTP to a line that was left is said by the next one', asy
   await world.pass(2000);
   (await world.next('/pub')).answer(200, { status: 'ok', i: 'i2', offset: 2, epoch: 'e' });
   await second;
+});
+
+test('what is said by HTTP while there is no token is said once there is one', async () => {
+  let isAway = false;
+  let count = 0;
+  const world = new World({ getToken: async () => {
+    if (isAway)
+      throw new Error('502');
+    return tokenOf('Ann', String(++count));
+  }, transports: ['longpolling'] }, { WebSocket: undefined });
+  world.chat.init();
+  await world.joined();
+  await world.reached();
+  await world.joined();
+  assert.equal(world.chat.status, 'authenticated');
+  isAway = true;
+  (await world.next('/lp')).answer(401, { status: 'error', err: 'Wrong JWT' });
+  await world.settle();
+  const said = world.chat.say('a');
+  await world.settle();
+  isAway = false;
+  await world.pass(3000);
+  await world.reached();
+  await world.joined();
+  assert.equal(world.chat.status, 'authenticated');
+  (await world.next('/pub')).answer(200, { status: 'ok', i: 'i1', offset: 1, epoch: 'e' });
+  await said;
+});
+
+test('trying websockets every five minutes makes the pauses no longer', async () => {
+  const world = await World.guest({ jwt: tokenOf('Ann') });
+  world.random = 0.99;
+  for (let round = 0; round < 5; round++) {
+    world.socket('/pub').end();
+    await world.pass(1100);
+    world.socket('/pub').end();
+    await world.pass(2100);
+    await world.joined();
+    assert.equal(world.chat.status, 'authenticated');
+    for (let second = 0; second < 300; second += 20) {
+      world.socket('/ws').receive({ pong: 0 });
+      await world.pass(20000);
+    }
+  }
 });
 
 test('once websockets get through again, it speaks by one', async () => {

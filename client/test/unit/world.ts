@@ -44,7 +44,7 @@ export class World {
   wake: (networkChanged: boolean) => void = () => {};
   readonly chat: ChatUpProtocol;
   readonly conf: Conf;
-  private timers: { at: number; act: () => void }[] = [];
+  private timers: { at: number; act: () => void; isOurs: boolean }[] = [];
 
   constructor(conf: Conf = {}, more: Partial<Env> = {}) {
     const world = this;
@@ -58,11 +58,7 @@ export class World {
       },
       now: () => this.time,
       random: () => this.random,
-      setTimeout: (act, ms) => {
-        const timer = { at: this.time + ms, act };
-        this.timers.push(timer);
-        return timer;
-      },
+      setTimeout: (act, ms) => this.at(ms, act, false),
       clearTimeout: (timer) => { this.timers = this.timers.filter((other) => other !== timer); },
       isHidden: () => this.hidden,
       base: undefined,
@@ -77,6 +73,16 @@ export class World {
     for (const name of ['message', 'event', 'status', 'userCount', 'transport', 'gap', 'banned', 'unbanned', 'kicked', 'error'] as const)
       this.chat.on(name, (value) => this.events.push([name, structuredClone(value)]));
   }
+
+  /** It happens after so long. */
+  at(ms: number, act: () => void, isOurs = true): object {
+    const timer = { at: this.time + ms, act, isOurs };
+    this.timers.push(timer);
+    return timer;
+  }
+
+  /** Timers of the client that are still to come. */
+  get pending(): number { return this.timers.filter(({ isOurs }) => !isOurs).length; }
 
   of(name: keyof Events): any[] {
     return this.events.filter(([other]) => other === name).map(([, value]) => value);

@@ -7,10 +7,16 @@ export declare class Line {
     over: boolean;
     private readonly ended;
     private timer;
+    private due;
+    private pausing;
     constructor(env: Env, request: ReadRequest, on: ReadOn);
     fetch(path: string): Promise<Response>;
     /** Down after so many milliseconds, unless wait() is called again before. */
     wait(ms: number, reason: string): void;
+    /** The same, but what is due earlier stays so, however often it is called. */
+    waitLess(ms: number, reason: string): void;
+    /** Never ends if the line does before. */
+    pause(ms: number): Promise<void>;
     finish(): void;
     down(how: Down): void;
 }
