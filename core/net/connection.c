@@ -490,8 +490,7 @@ void connection_open(struct server *server, int fd, const struct address *peer)
     conn->heard_ms = clock_mono_ms();
     conn->deadline_ms = conn->heard_ms + conf->limits.header_ms;
     subscriber_init(&conn->out, &websocket, (size_t)conf->limits.queue_bytes);
-    wire_init(&conn->wire, loop_ev(pipeline->loop), server_send_queue(server), fd, NULL, on_io,
-              conn);
+    wire_init(&conn->wire, loop_ev(pipeline->loop), server_send_queue(server), fd, on_io, conn);
     server_count(server, conn);
     count_up(COUNT_connections_now);
     count_up(COUNT_connections);

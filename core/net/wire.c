@@ -67,10 +67,10 @@ static void settle(struct wire *wire)
 
 /* ---- its life ---- */
 
-void wire_init(struct wire *wire, struct ev_loop *ev, struct send_queue *queue, int fd, SSL *ssl,
+void wire_init(struct wire *wire, struct ev_loop *ev, struct send_queue *queue, int fd,
                void (*on_io)(struct ev_loop *, ev_io *, int), void *owner)
 {
-    *wire = (struct wire){.ev = ev, .queue = queue, .ssl = ssl};
+    *wire = (struct wire){.ev = ev, .queue = queue};
     ev_io_init(&wire->io, on_io, fd, 0);
     wire->io.data = owner;
     wire_want_read(wire, true);

@@ -16,7 +16,7 @@ struct wire {
     ev_io io; /* data: the owner's */
     struct ev_loop *ev;
     struct send_queue *queue; /* the loop's */
-    SSL *ssl;                 /* NULL: plain */
+    SSL *ssl;                 /* owned; NULL: plain */
     struct buffer rest;
     size_t rest_at;
     size_t sealed;       /* TLS: so much of the rest, at its beginning, is of records already */
@@ -32,9 +32,9 @@ enum wire_status { WIRE_AGAIN = -1, WIRE_BROKEN = -2 }; /* and 0: the peer has e
  * the end of each turn. NULL: there is none to be had, and nothing waits. */
 struct send_queue *wire_queue_create(void);
 
-/* fd and ssl are taken, queue is borrowed. on_io is called for both directions, until wire_close.
- */
-void wire_init(struct wire *wire, struct ev_loop *ev, struct send_queue *queue, int fd, SSL *ssl,
+/* fd is taken, queue is borrowed; for TLS the owner sets ssl then. on_io is called for both
+ * directions, until wire_close. */
+void wire_init(struct wire *wire, struct ev_loop *ev, struct send_queue *queue, int fd,
                void (*on_io)(struct ev_loop *, ev_io *, int), void *owner);
 /* Let go of the socket: at once, whatever is unsent. Twice does no harm. */
 void wire_close(struct wire *wire);
@@ -59,8 +59,8 @@ bool wire_flush(struct wire *wire);
 /* From here on what is written is kept, and sent by wire_uncork; not if it is not clear. Several
  * small writes are one system call, or one record of TLS, so. */
 void wire_cork(struct wire *wire);
-bool wire_uncork(struct wire *wire); /* false: broken */
-bool wire_uncork_soon(struct wire *wire);
+bool wire_uncork(struct wire *wire);      /* false: broken */
+bool wire_uncork_soon(struct wire *wire); /* by the end of the turn, as wire_write_soon */
 
 static inline bool wire_is_clear(const struct wire *wire)
 {

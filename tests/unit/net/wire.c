@@ -123,7 +123,7 @@ static void pair_open(struct wire *wire, struct peer *peer)
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
     close(listener);
-    wire_init(wire, ev, queue, fd, NULL, on_io, wire);
+    wire_init(wire, ev, queue, fd, on_io, wire);
     if (server_tls)
         handshake(wire, peer);
 }
