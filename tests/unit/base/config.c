@@ -353,7 +353,8 @@ END_TEST
 START_TEST(each_option_of_the_file_lands_in_its_own_field)
 {
     struct config *conf = load(
-        "listen: {address: '::', port: 1}\nthreads: 2\nio_uring: no\nannounce: https://chat.example.org\n"
+        "listen: {address: '::', port: 1}\nthreads: 2\nio_uring: no\nannounce: "
+        "https://chat.example.org\n"
         "origins: https://example.org\ndata_dir: /d\nclient_dir: ''\nplugins_dir: /p\n"
         "broker: redis\ndrain_time: 26s\ndurability: memory\ndemo: yes\nlog_level: "
         "debug\nlog_format: json\nsupervise: "
