@@ -275,9 +275,11 @@ bool wire_uncork_soon(struct wire *wire)
 {
     if (!wire->corked)
         return true;
+    wire->corked = false;
+    if (!wire->rest.length) /* nothing was said */
+        return !wire->rest.failed;
     struct buffer all = wire->rest;
     wire->rest = (struct buffer){0};
-    wire->corked = false;
     bool ok = wire_write_soon(wire, all.at, all.length);
     buffer_finish(&all);
     return ok;
