@@ -7,6 +7,8 @@
 
 bool utf8_valid(struct text text)
 {
+    if (!text.length) /* at may be NULL */
+        return true;
     const unsigned char *p = (const unsigned char *)text.at, *end = p + text.length;
     while (p < end) {
         if (*p < 0x80) {
